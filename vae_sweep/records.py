@@ -1,0 +1,208 @@
+"""A run's files: the only truth about it. Written atomically, read with tolerance, never with torch.
+
+    outputs/<sweep>/sweep.json                      the manifest: members, plan, pre-flight, provenance
+    outputs/<sweep>/<number>-<slug>-<id>/           a run: everything about one member
+        metrics.jsonl  result.json  evaluation.json  evaluation.npz  checkpoints/  images/  .hydra/
+"""
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+SCHEMA = 1
+
+
+class RecordError(ValueError):
+    """A folder that is not what it should be; the message names it."""
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """A file that appears under `path` whole or not at all: temporary neighbour, fsync, rename.
+
+    Raises OSError as the file system does; nothing is left behind then.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    with atomic_file(path) as file:
+        file.write(data)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Strict JSON; numbers that are not finite become null."""
+    write_bytes(path, (json.dumps(_plain(value), indent=1, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Raises RecordError if the file is missing or is not JSON."""
+    try:
+        return json.loads(Path(path).read_text())
+    except FileNotFoundError:
+        raise RecordError(f"no such file: {path}") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise RecordError(f"{path} is not valid JSON: {error}") from None
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    with atomic_file(path) as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+
+
+def append_row(path: Path, row: Mapping[str, Any]) -> None:
+    """Append one line to a run's metrics.jsonl in a single write, so that a crash tears at most the last line."""
+    line = json.dumps(_plain(row), allow_nan=False) + "\n"
+    with open(path, "ab") as file:
+        file.write(line.encode())
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a metrics.jsonl; none if it is missing. A torn line (the last one, after a crash) is left out."""
+    if not Path(path).exists():
+        return []
+    rows = []
+    for line in Path(path).read_text(errors="replace").splitlines():
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if isinstance(row, dict):
+            rows.append(row)
+    return rows
+
+
+def truncate_rows(path: Path, last_step: int) -> None:
+    """Drop rows after `last_step`: a resumed run writes them again, identically."""
+    if Path(path).exists():
+        kept = [row for row in read_rows(path) if row["step"] <= last_step]
+        write_bytes(path, "".join(json.dumps(row, allow_nan=False) + "\n" for row in kept).encode())
+
+
+@dataclass(frozen=True)
+class Run:
+    """One member's folder. `result` is result.json, empty if the run has not begun."""
+
+    folder: Path
+    result: dict[str, Any]
+
+    @property
+    def id(self) -> str:
+        return self.result.get("id", "")
+
+    @property
+    def number(self) -> int:
+        return self.result.get("number", -1)
+
+    @property
+    def status(self) -> str:
+        """queued, running, done, failed or interrupted."""
+        return self.result.get("status", "queued")
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return self.result.get("config", {})
+
+    @property
+    def overrides(self) -> list[str]:
+        return self.result.get("overrides", [])
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        return self.result.get("metrics", {})
+
+    @property
+    def error(self) -> dict[str, str] | None:
+        return self.result.get("error")
+
+    def rows(self) -> list[dict[str, Any]]:
+        return read_rows(self.folder / "metrics.jsonl")
+
+    def evaluation(self) -> dict[str, Any]:
+        """evaluation.json, or {} if the run was not evaluated."""
+        path = self.folder / "evaluation.json"
+        return read_json(path) if path.exists() else {}
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """evaluation.npz, or {} if the run was not evaluated."""
+        path = self.folder / "evaluation.npz"
+        if not path.exists():
+            return {}
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A folder of runs with its manifest, runs in the order of their numbers."""
+
+    folder: Path
+    manifest: dict[str, Any]
+    runs: list[Run]
+
+
+def load_run(folder: Path, member: Mapping[str, Any] | None = None) -> Run:
+    """A run from its folder; a member that has not begun is known from the manifest's entry alone."""
+    path = Path(folder) / "result.json"
+    return Run(Path(folder), read_json(path) if path.exists() else dict(member or {}))
+
+
+def load_sweep(folder: Path) -> Sweep:
+    """Raises RecordError if `folder` holds no sweep.json."""
+    folder = Path(folder)
+    if not (folder / "sweep.json").exists():
+        raise RecordError(f"{folder} is not a sweep: it has no sweep.json")
+    manifest = read_json(folder / "sweep.json")
+    members = sorted(manifest.get("members", []), key=lambda member: member["number"])
+    return Sweep(folder, manifest, [load_run(folder / member["folder"], member) for member in members])
+
+
+def latest_sweep(output_dir: Path) -> Path:
+    """The sweep created last below `output_dir`. Raises RecordError if there is none."""
+    manifests = list(Path(output_dir).glob("*/sweep.json"))
+    if not manifests:
+        raise RecordError(f"no sweep below {output_dir}: run `python -m vae_sweep.run -m loss.kl_weight=1,0.5,0.1`")
+    return max(manifests, key=lambda path: (str(read_json(path).get("created", "")), path.stat().st_mtime)).parent
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _plain(value: Any) -> Any:
+    """JSON's types only: numpy scalars and arrays unwrapped, paths as text, non-finite numbers as None."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Path):
+        return str(value)
+    return value
