@@ -1,0 +1,93 @@
+"""A member: one configuration of the sweep, known by its content."""
+
+import copy
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+# What a member's numbers do not depend on. Data are known by their fingerprint, not by where they lie.
+_IMMATERIAL = (
+    "logger", "launcher", "sweep", "retry", "output_dir", "experiment",
+    "data.root", "data.path", "data.cache_dir", "data.download", "data.max_unreadable",
+    "trainer.log_every_n_steps", "trainer.checkpoint_every_s", "trainer.evaluate", "trainer.accelerator",
+)  # fmt: skip
+# What an autoencoder, which has no KL, does not depend on either.
+_ONLY_VARIATIONAL = ("loss.kl_weight", "loss.divergence", "loss.free_bits", "kl_schedule", "model.posterior")
+# Keys whose change moves numbers, not the question: they are named in a slug by their last word alone.
+_SLUG_LENGTH = 60
+
+
+@dataclass(frozen=True)
+class Member:
+    """One configuration. `id`: content hash; `config`: plain resolved dict; `overrides`: what the user typed."""
+
+    id: str
+    config: dict[str, Any]
+    overrides: tuple[str, ...] = ()
+
+    @property
+    def slug(self) -> str:
+        return slug(self.overrides, self.config)
+
+
+def member_id(config: Mapping[str, Any], data_fingerprint: str) -> str:
+    """8 hex digits of the config that matters and the data's fingerprint."""
+    matters = json.dumps([config_that_matters(config), data_fingerprint], sort_keys=True)
+    return hashlib.sha256(matters.encode()).hexdigest()[:8]
+
+
+def config_that_matters(config: Mapping[str, Any]) -> dict[str, Any]:
+    """`config` without the keys that change no number of this member."""
+    kept = copy.deepcopy({key: value for key, value in config.items() if key != "hydra"})
+    dropped = _IMMATERIAL + (_ONLY_VARIATIONAL if config["objective"] == "autoencoder" else ())
+    for key in dropped:
+        *parents, last = key.split(".")
+        node = kept
+        for parent in parents:
+            node = node.get(parent, {})
+        node.pop(last, None)
+    return kept
+
+
+def slug(overrides: Iterable[str], config: Mapping[str, Any]) -> str:
+    """A readable part of a folder's name: the last words of the overrides that matter to this member."""
+    matters = flatten(config_that_matters(config))
+    words = []
+    for override in overrides:
+        key, _, value = override.lstrip("+~").partition("=")
+        if key in matters or any(known.startswith(f"{key}.") for known in matters):
+            words.append(f"{key.split('.')[-1]}={value}" if "." in key else value)
+    text = re.sub(r"[^A-Za-z0-9_.=,+-]+", "_", ",".join(words)).strip("_.,-")
+    return text[:_SLUG_LENGTH].rstrip("_.,-") or "default"
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"loss": {"kl_weight": 1}} -> {"loss.kl_weight": 1}"""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def swept_keys(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Dotted keys that matter and whose value differs between the members, in config order."""
+    flats = [flatten(config_that_matters(config)) for config in configs]
+    keys = dict.fromkeys(key for flat in flats for key in flat)
+    absent = object()
+
+    def differs(key: str) -> bool:
+        first = flats[0].get(key, absent)
+        return any(flat.get(key, absent) != first for flat in flats)
+
+    # A key that only some members have (an autoencoder has no KL weight) counts if it differs among those.
+    def differs_where_present(key: str) -> bool:
+        present = [flat[key] for flat in flats if key in flat]
+        return any(value != present[0] for value in present)
+
+    return [key for key in keys if differs_where_present(key) or (differs(key) and key.endswith("_target_"))]

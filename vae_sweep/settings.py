@@ -1,0 +1,204 @@
+"""Checks of a configuration before anything is trained or written. One error, one line, the key and its value named."""
+
+import difflib
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vae_sweep.members import flatten
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be: the message names the key, the value and what is expected."""
+
+
+Check = Callable[[Any], str | None]  # value -> what was expected, or None if it is fine
+
+
+def number(low: float = -math.inf, high: float = math.inf, above: float | None = None) -> Check:
+    """A finite number with low <= value <= high, and value > above."""
+    bounds = [f">= {low:g}"] if low > -math.inf else []
+    bounds += [f"> {above:g}"] if above is not None else []
+    bounds += [f"<= {high:g}"] if high < math.inf else []
+
+    def check(value: Any) -> str | None:
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        if is_number and low <= value <= high and (above is None or value > above):
+            return None
+        return " and ".join([f"a number {bounds[0]}", *bounds[1:]]) if bounds else "a number"
+
+    return check
+
+
+def integer(low: int, high: int | None = None) -> Check:
+    def check(value: Any) -> str | None:
+        if isinstance(value, int) and not isinstance(value, bool) and value >= low and (high is None or value <= high):
+            return None
+        return f"a whole number >= {low}" + (f" and <= {high}" if high is not None else "")
+
+    return check
+
+
+def choice(*options: Any) -> Check:
+    def check(value: Any) -> str | None:
+        # YAML reads off and on as booleans.
+        words = {True: "on", False: "off"}
+        if value in options or (isinstance(value, bool) and words[value] in options):
+            return None
+        guess = difflib.get_close_matches(str(value), [str(option) for option in options], n=1)
+        hint = f"; did you mean {guess[0]!r}?" if guess else ""
+        return f"one of {', '.join(str(option) for option in options)}{hint}"
+
+    return check
+
+
+def boolean(value: Any) -> str | None:
+    return None if isinstance(value, bool) else "true or false"
+
+
+def text(value: Any) -> str | None:
+    return None if isinstance(value, str) and value else "a name"
+
+
+def file_name(value: Any) -> str | None:
+    if isinstance(value, (str, int)) and str(value) and not set(str(value)) & set("/\\\0") and str(value) not in (".", ".."):
+        return None
+    return "a name without slashes"
+
+
+def optional(check: Check) -> Check:
+    def check_or_none(value: Any) -> str | None:
+        expected = None if value is None else check(value)
+        return expected and f"{expected}, or null"
+
+    return check_or_none
+
+
+def either(first: Check, second: Check) -> Check:
+    return lambda value: first(value) and second(value) and f"{first(value)} or {second(value)}"
+
+
+def _widths(value: Any) -> str | None:
+    fine = isinstance(value, (list, tuple)) and value and all(integer(1)(width) is None for width in value)
+    return None if fine else "a list of whole numbers >= 1"
+
+
+# The range of every key that a member may have. Keys of other people's models (`_target_`) are not in here.
+CHECKS: dict[str, Check] = {
+    "objective": choice("vae", "autoencoder"),
+    "model.latent_dim": integer(1),
+    "model.posterior": choice("diagonal", "shared_scale", "full"),
+    "model.channels": integer(1),
+    "model.blocks": integer(0),
+    "model.hidden": _widths,
+    "data.batch_size": integer(1),
+    "data.val_fraction": number(above=0, high=0.9),
+    "loss.recon": choice("sse", "gaussian", "optimal_sigma", "bernoulli", "laplace"),
+    "loss.kl_weight": number(low=0),
+    "optimizer.lr": number(above=0),
+    "optimizer.lr_schedule": choice("cosine", "constant"),
+    "optimizer.grad_clip": optional(number(above=0)),
+    "trainer.max_epochs": number(above=0),
+    "trainer.max_steps": optional(integer(1)),
+    "trainer.accelerator": choice("auto", "cpu", "cuda", "mps"),
+    "trainer.devices": integer(1),
+    "trainer.precision": choice("auto", 32, "32", "bf16", 64, "64"),
+    "trainer.log_every_n_steps": integer(1),
+    "trainer.val_every_n_epochs": number(above=0),
+    "trainer.checkpoint_every_s": number(above=0),
+    "trainer.evaluate": boolean,
+    "logger.wandb": choice("auto", "online", "offline", "disabled"),
+    "logger.project": text,
+    "logger.entity": optional(text),
+    "launcher.jobs": optional(integer(1)),
+    "launcher.jobs_per_gpu": integer(1),
+    "launcher.pack": either(choice("auto", "off"), integer(1)),
+    "seed": integer(0, 2**32 - 1),
+    "sweep": optional(file_name),
+    "retry": optional(choice("failed")),
+    "output_dir": text,
+}
+
+
+def check_member(config: Mapping[str, Any]) -> None:
+    """Raises SettingsError for the first value out of its range, or a combination that cannot train."""
+    flat = flatten(config)
+    for key, check in CHECKS.items():
+        if key in flat and (expected := check(flat[key])):
+            raise SettingsError(f"{key}={_shown(flat[key])}: expected {expected}")
+    if config["data"]["batch_size"] % config["trainer"]["devices"]:
+        raise SettingsError(
+            f"data.batch_size={config['data']['batch_size']}: not divisible by trainer.devices={config['trainer']['devices']}"
+        )
+    if config["objective"] == "vae" and config["loss"]["kl_weight"] == 0:
+        raise SettingsError("loss.kl_weight=0: a VAE without KL has no noise scale; objective=autoencoder is that run")
+
+
+def check_members(configs: Sequence[Mapping[str, Any]]) -> None:
+    """All members before the first trains. The message says which member is meant where there are several."""
+    for number_, config in enumerate(configs):
+        try:
+            check_member(config)
+        except SettingsError as error:
+            where = f" (member {number_ + 1} of {len(configs)})" if len(configs) > 1 else ""
+            raise SettingsError(f"{error}{where}") from None
+
+
+def check_overrides(overrides: Iterable[str], conf: Path) -> None:
+    """Refuse keys and group options that do not exist, with the nearest that does. Reads the yaml files only.
+
+    Left to Hydra: its own keys, `+key` (a new key, on purpose) and `~key`.
+    """
+    keys, groups = known_keys(conf)
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals or key.startswith(("+", "~", "hydra", "-")):
+            continue
+        group = key.split("@")[0]
+        if group in groups:
+            for option in value.split(","):
+                if option.strip(" '\"") not in groups[group] and option.isidentifier():
+                    raise SettingsError(f"{group}={option}: no such {group}{_nearest(option, groups[group])}")
+        elif key not in keys and not key.startswith(_FREE):
+            raise SettingsError(f"unknown key {key!r}{_nearest(key, keys)}")
+
+
+_FREE = ("model._target_", "kl_schedule._target_", "data._target_")
+
+
+def known_keys(conf: Path) -> tuple[set[str], dict[str, set[str]]]:
+    """Every dotted key (sections included) of the yaml files below `conf`, and the options of every group."""
+    keys: set[str] = set()
+    groups: dict[str, set[str]] = {}
+    for path in sorted(conf.rglob("*.yaml")):
+        group = path.parent.relative_to(conf).as_posix()
+        if group.startswith("hydra"):
+            continue
+        content = yaml.load(path.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}
+        content.pop("defaults", None)
+        content.pop("hydra", None)
+        if group != ".":
+            groups.setdefault(group, set()).add(path.stem)
+        if group == "experiment":  # experiments override other keys; they add none
+            continue
+        flat = flatten(content, "" if group == "." else f"{group}.")
+        keys |= {key.rsplit(".", depth)[0] for key in flat for depth in range(key.count(".") + 1)}
+    return keys, groups
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    known = sorted(known)
+    last = word.rsplit(".", 1)[-1]
+    guesses = difflib.get_close_matches(word, known, n=1, cutoff=0.6) or [
+        key for key in known if key.rsplit(".", 1)[-1] == last
+    ]
+    if guesses:
+        return f"; did you mean {guesses[0]!r}?"
+    return f"; there are {', '.join(known)}" if len(known) < 20 else ""
+
+
+def _shown(value: Any) -> str:
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
