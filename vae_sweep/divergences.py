@@ -62,11 +62,11 @@ def _log_weights(batch_size: int, n_train: int, estimator: str, like: Tensor) ->
     return torch.where(own, -math.log(n_train), math.log(others))
 
 
-def free_bits(kl_per_unit: Tensor, least: float, groups: int) -> Tensor:
+def free_bits(kl_per_unit: Tensor, least: float | Tensor, groups: int) -> Tensor:
     """Sum over groups of max(least, mean over the batch of the group's KL). Kingma et al. 2016, eq. 15.
 
     kl_per_unit: (B, d); groups: how many, of d / groups consecutive units each; least: nats per group. The
     mean is inside the maximum: a group below `least` on average has no KL gradient at all. -> 0-dim.
     """
     per_group = kl_per_unit.mean(0).unflatten(0, (groups, -1)).sum(-1)  # (groups,)
-    return torch.clamp_min(per_group, least).sum()
+    return torch.clamp(per_group, min=least).sum()

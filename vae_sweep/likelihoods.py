@@ -65,6 +65,8 @@ class Scaled(Likelihood):
     A learned scale is exp(log_scale_raw) + e^-6, started at `scale`. ValueError for a scale it cannot have.
     """
 
+    fixed_log_scale: Tensor
+
     def __init__(self, scale: float = 1.0, learn_scale: bool = False) -> None:
         super().__init__()
         smallest = math.exp(LOG_SCALE_FLOOR) if learn_scale else 0.0
@@ -108,6 +110,9 @@ class OptimalSigma(Likelihood):
     """
 
     memory = 0.99  # weight of the past in the running average
+
+    mse_average: Tensor
+    mse_weight: Tensor
 
     def __init__(self) -> None:
         super().__init__()

@@ -7,6 +7,7 @@ default.
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from vae_sweep.conventions import REDUCTIONS, Sizes, factors
@@ -35,9 +36,17 @@ class Objective(nn.Module):
     Raises ValueError, naming the key, for combinations that have no meaning.
     """
 
+    vae: Any  # a VAE, a BayesianVAE, or what offers the same
+    likelihood: Likelihood
+    free_bits: Tensor | None
+    mi_weight: Tensor
+    tc_weight: Tensor
+    dimension_weight: Tensor
+    weight_kl_weight: Tensor | None
+
     def __init__(
         self,
-        vae: nn.Module,
+        vae: Any,
         likelihood: Likelihood,
         divergence: str = "kl",
         reduction: str = "sum",
@@ -57,19 +66,31 @@ class Objective(nn.Module):
         _one_of("loss.tc_estimator", tc_estimator, TC_ESTIMATORS)
         if free_bits is not None and divergence != "kl":
             raise ValueError(f"loss.free_bits={free_bits}: needs loss.divergence=kl, got {divergence}")
-        if (divergence == "tc" or weight_kl_weight is not None) and (n_train is None or n_train < 2):
-            raise ValueError(f"n_train={n_train}: tc and Bayesian weights need the number of training images")
+        if free_bits_groups is not None and (free_bits_groups < 1 or vae.latent_dim % free_bits_groups):
+            raise ValueError(
+                f"loss.free_bits_groups={free_bits_groups}: must divide model.latent_dim={vae.latent_dim}"
+            )
+        if weight_kl_weight is not None and not hasattr(vae, "sample_weights"):
+            raise ValueError(f"loss.weight_kl_weight={weight_kl_weight}: the model has no Bayesian weights")
+        if n_train is None and (divergence == "tc" or weight_kl_weight is not None):
+            raise ValueError("n_train: divergence=tc and weight_kl_weight need the number of training images")
         self.vae = vae
         self.likelihood = likelihood
         self.divergence = divergence
         self.reduction = reduction
         self.deterministic = deterministic
-        self.free_bits = free_bits
         self.free_bits_groups = free_bits_groups
-        self.split_weights = (mi_weight, tc_weight, dimension_weight)
         self.tc_estimator = tc_estimator
         self.n_train = n_train
-        self.weight_kl_weight = weight_kl_weight
+        # Numbers are buffers, so that the members of a pack may differ in them.
+        self._number("free_bits", free_bits)
+        self._number("mi_weight", mi_weight)
+        self._number("tc_weight", tc_weight)
+        self._number("dimension_weight", dimension_weight)
+        self._number("weight_kl_weight", weight_kl_weight)
+
+    def _number(self, name: str, value: float | None) -> None:
+        self.register_buffer(name, None if value is None else torch.tensor(float(value)), persistent=False)
 
     def forward(
         self,
@@ -102,6 +123,7 @@ class Objective(nn.Module):
             penalty = regulariser if capacity is None else (regulariser - capacity).abs()
             loss = loss + kl_weight * on_kl * penalty
         if self.weight_kl_weight is not None:
+            assert self.n_train is not None  # refused in __init__
             weight_kl = self.vae.weight_kl()
             terms["weight_kl"] = weight_kl.expand_as(recon)  # nats, of all weights together
             loss = loss + self.weight_kl_weight * weight_kl / self.n_train
@@ -114,14 +136,15 @@ class Objective(nn.Module):
             terms["reverse_kl"] = posterior.reverse_kl()
             return terms["reverse_kl"].mean(), terms
         if self.divergence == "tc":
+            assert self.n_train is not None  # refused in __init__
             split = split_kl(posterior, z, self.n_train, self.tc_estimator)
+            mi, tc, dwkl = (part.mean() for part in split)
             terms |= {
                 "mi": split.mutual_information,
                 "tc": split.total_correlation,
                 "dwkl": split.dimension_wise,
             }
-            parts = zip(self.split_weights, split, strict=True)
-            return sum(weight * part.mean() for weight, part in parts), terms
+            return self.mi_weight * mi + self.tc_weight * tc + self.dimension_weight * dwkl, terms
         if self.free_bits is not None:
             per_unit = posterior.kl_per_unit()
             # What correlated posteriors cost beyond their marginals belongs to no unit, and is never free.
