@@ -1,0 +1,98 @@
+"""A training that costs nothing and does what its member's id says, to try the engine on. Not a test."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+WAIT_S = 30.0
+
+
+def train_pack(folder, members, report, should_stop):
+    assert "torch" not in sys.modules
+    results = []
+    for member in members:
+        note(folder, member)
+        kind = member.split("-")[0]
+        outcome = KINDS[kind](folder, member, members, report, should_stop)
+        results.append({"id": member, "status": "done", "metrics": {}, "error": None} | (outcome or {}))
+    return results
+
+
+def note(folder, member):
+    """What the process of this member sees, for the tests to read."""
+    seen = {
+        "pid": os.getpid(),
+        "device": os.environ.get("CUDA_VISIBLE_DEVICES"),
+        "threads": os.environ.get("OMP_NUM_THREADS"),
+    }
+    (folder / "seen").mkdir(exist_ok=True)
+    (folder / "seen" / f"{member}.json").write_text(json.dumps(seen))
+
+
+def wait_until(condition, what):
+    end = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < end, f"timed out: {what}"
+        time.sleep(0.01)
+
+
+def fine(folder, member, members, report, should_stop):
+    for step in range(3):
+        report({"event": "step", "id": member, "step": step + 1, "total_steps": 3, "recon": 1.0, "kl": 2.0})
+
+
+def raises(folder, member, members, report, should_stop):
+    raise ValueError(f"{member} does not work")
+
+
+def segfault(folder, member, members, report, should_stop):
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def sigkill(folder, member, members, report, should_stop):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def leaves(folder, member, members, report, should_stop):
+    os._exit(7)
+
+
+def nan(folder, member, members, report, should_stop):
+    """Training itself noticed, and went on with the others."""
+    return {"status": "failed", "error": {"type": "Diverged", "message": "loss is nan", "traceback": ""}}
+
+
+def memory(folder, member, members, report, should_stop):
+    """Fits alone, not together."""
+    if len(members) > 1:
+        raise MemoryError
+
+
+def party(folder, member, members, report, should_stop):
+    """party-3-4-17: the 17th, waits until all 4 of the 3rd party are here: only if as many slots work at once."""
+    _, number, size, _ = member.split("-")
+    wait_until(lambda: len(list((folder / "seen").glob(f"party-{number}-*.json"))) == int(size), member)
+
+
+def stoppable(folder, member, members, report, should_stop):
+    wait_until(should_stop, "a request to stop")
+    (folder / f"{member}.checkpoint").touch()
+    return {"status": "interrupted"}
+
+
+def deaf(folder, member, members, report, should_stop):
+    """Hears no request to stop, and has a child."""
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    (folder / "child").write_text(str(child.pid))
+    Path(folder / "deaf").touch()
+    time.sleep(60)
+
+
+KINDS = {
+    function.__name__: function
+    for function in (fine, raises, segfault, sigkill, leaves, nan, memory, party, stoppable, deaf)
+}

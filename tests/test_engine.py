@@ -1,0 +1,207 @@
+"""The engine on a training that costs nothing: real processes, real signals, no torch."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from vae_sweep import engine
+from vae_sweep.plan import Pack
+from vae_sweep.slots import Slot
+
+HERE = Path(__file__).parent
+TARGET = "fake_training:train_pack"
+CPU = [Slot("cpu", share) for share in range(2)]
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(HERE))
+
+
+class Watch:
+    """Keeps events, and results by member; a member's second result is an error."""
+
+    def __init__(self, on_event=lambda event: None):
+        self.events, self.results, self.on_event = [], {}, on_event
+
+    def __call__(self, event):
+        if event["event"] != "tick":
+            self.events.append(event)
+        if event["event"] == "result":
+            assert event["id"] not in self.results
+            self.results[event["id"]] = event
+        self.on_event(event)
+
+    def status(self, member):
+        return self.results[member]["status"]
+
+
+def run(folder, packs, slots=CPU, on_event=lambda event: None, **options):
+    watch = Watch(on_event)
+    packs = [pack if isinstance(pack, Pack) else Pack(tuple(pack)) for pack in packs]
+    stop = engine.run(packs, slots, folder, watch, target=TARGET, **options)
+    assert set(watch.results) == {member for pack in packs for member in pack.members}
+    return watch, stop
+
+
+def seen(folder, member):
+    return json.loads((folder / "seen" / f"{member}.json").read_text())
+
+
+def gone(pid):
+    """Whether a process has ended (a zombie that waits for its parent has)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def wait_until(condition, what, timeout=30.0):
+    end = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < end, f"timed out: {what}"
+        time.sleep(0.02)
+
+
+def test_members_of_a_slot_share_one_warm_process(tmp_path):
+    watch, stop = run(tmp_path, [[f"fine-{k}"] for k in range(6)])
+    assert {result["status"] for result in watch.results.values()} == {"done"}
+    assert len({seen(tmp_path, f"fine-{k}")["pid"] for k in range(6)}) <= 2
+    assert stop.exit_code == 0
+    steps = [event for event in watch.events if event["event"] == "step"]
+    assert {event["id"] for event in steps} == set(watch.results)
+
+
+@pytest.mark.parametrize(
+    ("kind", "error_type", "text"),
+    [
+        ("raises", "ValueError", "does not work"),
+        ("segfault", "SIGSEGV", "killed by SIGSEGV"),
+        ("sigkill", "SIGKILL", "ran out of memory"),
+        ("leaves", "WorkerExit", "exit code 7"),
+        ("nan", "Diverged", "nan"),
+    ],
+)
+def test_a_failure_stays_in_its_pack(tmp_path, kind, error_type, text):
+    watch, stop = run(tmp_path, [["fine-0", kind, "fine-1"], ["fine-2"], ["fine-3"]], CPU[:1])
+    error = watch.results[kind]["error"]
+    assert (watch.status(kind), error["type"]) == ("failed", error_type)
+    assert text in error["message"]
+    assert watch.status("fine-2") == watch.status("fine-3") == "done"
+    assert stop.exit_code == 0
+
+
+def test_a_python_failure_carries_its_traceback_and_is_told_at_once(tmp_path):
+    watch, _ = run(tmp_path, [["raises"], ["fine-0"]], CPU[:1])
+    assert "fake_training.py" in watch.results["raises"]["error"]["traceback"]
+    assert list(watch.results) == ["raises", "fine-0"]
+
+
+def test_a_crash_shows_where_python_was(tmp_path):
+    watch, _ = run(tmp_path, [["segfault"]])
+    assert "in segfault" in watch.results["segfault"]["error"]["traceback"]
+
+
+def test_a_worker_that_cannot_start_fails_its_members(tmp_path):
+    watch = Watch()
+    engine.run([Pack(("a",))], CPU, tmp_path, watch, target="no_such_module:train_pack")
+    assert "no_such_module" in watch.results["a"]["error"]["traceback"]
+
+
+def test_out_of_memory_splits_the_pack(tmp_path):
+    watch, _ = run(tmp_path, [[f"memory-{k}" for k in range(3)]])
+    assert {result["status"] for result in watch.results.values()} == {"done"}
+    splits = [event["into"] for event in watch.events if event["event"] == "split"]
+    assert splits == [[["memory-0"], ["memory-1", "memory-2"]], [["memory-1"], ["memory-2"]]]
+
+
+def test_every_slot_is_busy_until_the_queue_is_empty(tmp_path):
+    """18 members, 4 devices: four at a time wait for each other, so fewer working slots would hang."""
+    slots = [Slot(str(device)) for device in range(4)]
+    members = [f"party-{k // 4}-{min(4, 18 - k // 4 * 4)}-{k}" for k in range(18)]
+    started = []
+
+    def note(event):
+        if event["event"] == "started":
+            started.append(event)
+
+    watch, _ = run(tmp_path, [[member] for member in members], slots, note)
+    assert {result["status"] for result in watch.results.values()} == {"done"}
+    for number in range(5):
+        party = [member for member in members if member.startswith(f"party-{number}-")]
+        assert len({seen(tmp_path, member)["device"] for member in party}) == len(party)
+    for event in started:
+        assert event["slots"] == [f"gpu {seen(tmp_path, event['ids'][0])['device']}"]
+
+
+def test_wide_packs_take_devices_of_their_own(tmp_path):
+    slots = [Slot(str(device), share) for share in range(2) for device in range(2)]
+    run(tmp_path, [Pack(("fine-wide",), width=2, threads=3), Pack(("fine-thin",), threads=1)], slots)
+    assert seen(tmp_path, "fine-wide") | {"pid": 0} == {"pid": 0, "device": "0,1", "threads": "3"}
+    assert seen(tmp_path, "fine-thin")["device"] in ("0", "1")
+
+
+def test_stop_checkpoints_and_leaves_nothing_unfinished_behind(tmp_path):
+    def ctrl_c(event):
+        if event["event"] == "tick" and len(list((tmp_path / "seen").glob("*"))) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    watch, stop = run(tmp_path, [["stoppable-0"], ["stoppable-1"], ["fine-0"]], on_event=ctrl_c_once(ctrl_c))
+    assert stop.exit_code == 130
+    assert {result["status"] for result in watch.results.values()} == {"interrupted"}
+    assert len(list(tmp_path.glob("*.checkpoint"))) == 2
+    assert not (tmp_path / "seen" / "fine-0.json").exists()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def ctrl_c_once(ctrl_c):
+    state = {"stopping": False}
+
+    def on_event(event):
+        state["stopping"] |= event["event"] == "stopping"
+        if not state["stopping"]:
+            ctrl_c(event)
+
+    return on_event
+
+
+def test_a_worker_that_hears_nothing_is_killed_after_the_grace_time(tmp_path):
+    def terminate(event):
+        if event["event"] == "tick" and (tmp_path / "deaf").exists():
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    watch, stop = run(tmp_path, [["deaf"]], on_event=ctrl_c_once(terminate), grace_s=0.1)
+    assert stop.exit_code == 143
+    assert watch.status("deaf") == "interrupted"
+    assert gone(seen(tmp_path, "deaf")["pid"])
+    wait_until(lambda: gone(int((tmp_path / "child").read_text())), "the worker's child to end")
+
+
+def test_workers_die_with_a_killed_parent(tmp_path):
+    script = (
+        "from pathlib import Path; from vae_sweep import engine; from vae_sweep.plan import Pack\n"
+        "from vae_sweep.slots import Slot\n"
+        f"engine.run([Pack(('deaf',)), Pack(('stoppable',))], [Slot('cpu', 0), Slot('cpu', 1)],\n"
+        f"    Path({str(tmp_path)!r}), lambda event: None, target={TARGET!r})\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script])
+    wait_until(lambda: len(list((tmp_path / "seen").glob("*"))) == 2, "both members to begin")
+    wait_until(lambda: (tmp_path / "deaf").exists(), "the deaf member")
+    parent.kill()
+    parent.wait()
+    for pid in (seen(tmp_path, member)["pid"] for member in ("deaf", "stoppable")):
+        wait_until(lambda pid=pid: gone(pid), f"worker {pid} to end")
+    wait_until(lambda: gone(int((tmp_path / "child").read_text())), "the deaf worker's child to end")
+    assert not (tmp_path / "stoppable.checkpoint").exists()
+
+
+def test_the_parent_imports_no_torch():
+    code = "import sys, vae_sweep.engine, vae_sweep.worker; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

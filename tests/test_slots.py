@@ -1,0 +1,51 @@
+import pytest
+
+from vae_sweep.slots import Slot, environment, find_devices, lay_out
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "visible", "devices"),
+    [
+        ("auto", "0,1", ["0", "1"]),
+        ("cuda", "GPU-12ab, MIG-7", ["GPU-12ab", "MIG-7"]),
+        ("auto", "", []),
+        ("auto", "-1", []),
+        ("cpu", "0,1", []),
+    ],
+)
+def test_devices_are_the_visible_ones(accelerator, visible, devices, monkeypatch):
+    monkeypatch.setattr("platform.system", lambda: "Linux")
+    assert find_devices(accelerator, {"CUDA_VISIBLE_DEVICES": visible}) == devices
+
+
+def test_a_device_that_is_not_there_is_refused():
+    with pytest.raises(ValueError, match=r"trainer\.accelerator=cuda: no such device"):
+        find_devices("cuda", {"CUDA_VISIBLE_DEVICES": ""})
+
+
+@pytest.mark.parametrize(
+    ("devices", "wanted", "jobs", "per_gpu", "names", "threads"),
+    [
+        ([], 9, None, 1, ["cpu.0", "cpu.1", "cpu.2", "cpu.3"], 1),  # one thread per core-slot
+        ([], 1, None, 1, ["cpu.0"], 4),  # a single run has all cores
+        ([], 9, 2, 1, ["cpu.0", "cpu.1"], 2),
+        (["0", "1"], 9, None, 1, ["gpu 0", "gpu 1"], 2),
+        (["0", "1"], 9, None, 2, ["gpu 0", "gpu 1", "gpu 0.1", "gpu 1.1"], 1),
+        (["0", "1"], 9, 3, 2, ["gpu 0", "gpu 1", "gpu 0.1"], 1),
+        (["0", "1"], 1, None, 2, ["gpu 0"], 4),
+    ],
+)
+def test_layout_on_four_cores(devices, wanted, jobs, per_gpu, names, threads):
+    slots, each = lay_out(devices, wanted, cores=4, jobs=jobs, jobs_per_gpu=per_gpu)
+    assert ([slot.name for slot in slots], each) == (names, threads)
+
+
+def test_a_process_sees_its_own_devices_and_threads():
+    seen = environment(["2", "3"], threads=5)
+    assert (seen["CUDA_VISIBLE_DEVICES"], seen["OMP_NUM_THREADS"]) == ("2,3", "5")
+    assert environment(["cpu"], 1)["CUDA_VISIBLE_DEVICES"] == ""
+
+
+def test_slots_have_names_of_their_own():
+    slots = [Slot(device, share) for device in ("cpu", "0", "mps") for share in range(2)]
+    assert len({slot.name for slot in slots}) == len(slots)

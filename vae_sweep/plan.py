@@ -1,0 +1,167 @@
+"""The plan of a sweep: members -> packs -> slots. Pure: what it needs to know of the machine is passed in.
+
+A *pack* is a list of members trained together in one process, with the numbers of separate runs. Members may share one
+if they differ only in keys that are a number in the arithmetic (`MAY_DIFFER`); everything else, the shapes above all,
+must be equal.
+
+`launcher.pack=auto` packs where it pays:
+  CPU  a step of less than CPU_PACK_FLOP is mostly Python and dispatch, which a pack pays once. Above that the
+       processor is the limit, and a pack gains nothing.
+  GPU  always, up to the memory of the device.
+There are never fewer packs than slots to fill, and packs of one kind are of equal size (to one member).
+"""
+
+import heapq
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from vae_sweep.cost import Cost
+from vae_sweep.members import Member, config_that_matters, flatten
+from vae_sweep.slots import Slot
+
+MAY_DIFFER = ("loss.kl_weight", "optimizer.lr", "seed")
+# Schedules that only scale the weight; the others change the loss itself and are packed with their own kind.
+_MULTIPLIERS = tuple(f"vae_sweep.schedules.{name}" for name in ("constant", "linear", "cosine", "logistic", "cyclical"))
+
+CPU_PACK_FLOP = 1e9
+CPU_PACK_LIMIT = 16
+GPU_PACK_LIMIT = 32
+MEMORY_SHARE = 0.6  # of a device, for a pack's own tensors: the rest is workspace, fragmentation and the images
+
+# Rough rates for the estimate before the first measured step.
+CPU_FLOP_PER_S = 80e9  # one thread, float32 convolutions
+GPU_FLOP_PER_S = 10e12
+CPU_STEP_S = 2e-3  # of a step, whatever its size
+GPU_STEP_S = 4e-3
+START_S = 8.0  # a worker's imports
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Ids of the members trained together. width: slots it takes; threads: of its process; steps: of its members."""
+
+    members: tuple[str, ...]
+    width: int = 1
+    threads: int = 1
+    steps: int = 0
+    seconds: float | None = None  # estimate, None if the network cannot be counted
+
+
+@dataclass(frozen=True)
+class Plan:
+    slots: tuple[Slot, ...]
+    packs: tuple[Pack, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """What is frozen: with these packs and threads a resumed sweep repeats the same arithmetic."""
+        return {
+            "slots": [slot.name for slot in self.slots],
+            "packs": [list(pack.members) for pack in self.packs],
+            "threads": [pack.threads for pack in self.packs],
+        }
+
+
+def pack_key(config: Mapping[str, Any]) -> str:
+    """Members with equal keys may train together."""
+    flat = flatten(config_that_matters(config))
+    schedule = str(flat.get("kl_schedule._target_", ""))
+    kept = {key: value for key, value in flat.items() if key not in MAY_DIFFER and not key.startswith("kl_schedule.")}
+    if schedule not in _MULTIPLIERS:
+        kept["kl_schedule._target_"] = schedule
+    return json.dumps(kept, sort_keys=True)
+
+
+def largest_pack(setting: str | int | bool, cost: Cost | None, memory: float | None) -> int:
+    """Members of one kind that may train in one process.
+
+    setting: launcher.pack (YAML reads `off` as False); cost: of one member, None if unknown; memory: bytes of the
+    slot's share of a GPU, None on a CPU.
+    """
+    if setting in ("off", False):
+        return 1
+    if isinstance(setting, int):
+        return setting
+    if cost is None:  # somebody's own network: nobody has checked that vmap can run it
+        return 1
+    if memory is None:
+        return CPU_PACK_LIMIT if cost.flop < CPU_PACK_FLOP else 1
+    return max(1, min(GPU_PACK_LIMIT, int(MEMORY_SHARE * memory / cost.bytes)))
+
+
+def make_packs(members: Sequence[Member], limit: Callable[[Member], int], slots: int) -> list[tuple[str, ...]]:
+    """Ids of every member, packed. limit: the largest pack a member may be in; slots: how many there are to fill."""
+    kinds: dict[str, list[Member]] = {}
+    for member in members:
+        kinds.setdefault(pack_key(member.config), []).append(member)
+    packs = []
+    for kind in kinds.values():
+        most = limit(kind[0]) if kind[0].config["trainer"]["devices"] == 1 else 1
+        share = math.ceil(slots * len(kind) / len(members))
+        n_packs = max(math.ceil(len(kind) / most), min(len(kind), share))
+        packs += [tuple(member.id for member in part) for part in _equal_parts(kind, n_packs)]
+    order = {member.id: place for place, member in enumerate(members)}
+    return sorted(packs, key=lambda pack: order[pack[0]])
+
+
+def _equal_parts(items: Sequence[Member], n: int) -> list[Sequence[Member]]:
+    bounds = [len(items) * part // n for part in range(n + 1)]
+    return [items[low:high] for low, high in pairwise(bounds)]
+
+
+def start_order(packs: Sequence[Pack]) -> list[Pack]:
+    """Widest first, then longest first: what starts last should be short, so that all slots end together."""
+    return sorted(packs, key=lambda pack: (-pack.width, -(pack.seconds or 0.0)))
+
+
+def pack_seconds(steps: int, cost: Cost | None, size: int, threads: int, gpu: bool) -> float | None:
+    """Rough duration of a pack of `size` members; None if the network cannot be counted."""
+    if cost is None:
+        return None
+    rate, per_step = (GPU_FLOP_PER_S, GPU_STEP_S) if gpu else (CPU_FLOP_PER_S * threads, CPU_STEP_S)
+    return steps * (per_step + size * cost.flop / rate)
+
+
+def makespan(packs: Sequence[Pack], slots: int) -> float | None:
+    """Seconds until the last pack is done when slots take packs as they come free; None if a pack has no estimate."""
+    free = [0.0] * slots
+    for pack in start_order(packs):
+        if pack.seconds is None:
+            return None
+        taken = [heapq.heappop(free) for _ in range(min(pack.width, slots))]
+        for _ in taken:
+            heapq.heappush(free, max(taken) + pack.seconds)
+    return START_S + max(free) if packs else 0.0
+
+
+def describe(plan: Plan, todo: Sequence[Pack]) -> list[str]:
+    """The plan as a person reads it before the start. todo: the packs that are to be trained now."""
+    if not todo:
+        return []
+    sizes = sorted({len(pack.members) for pack in todo})
+    each = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+    threads = sorted({pack.threads for pack in todo})
+    lines = [
+        f"slots   {len(plan.slots)}: {', '.join(slot.name for slot in plan.slots)}"
+        f" ({'-'.join(map(str, threads))} {'thread' if threads == [1] else 'threads'} each)"
+    ]
+    if sizes != [1]:
+        members = sum(len(pack.members) for pack in todo)
+        lines.append(f"packs   {len(todo)} with {each} of the {members} members each, trained together in one process")
+    estimate = makespan(todo, len(plan.slots))
+    cost = "unknown for a network of your own" if estimate is None else f"roughly {duration(estimate)}"
+    lines.append(f"time    {cost}; measured as soon as it runs")
+    return lines
+
+
+def duration(seconds: float) -> str:
+    """90 -> "1:30 min"; 12.2 -> "12 s"; 5400 -> "1:30 h" """
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60}:{seconds % 60:02d} min"
+    return f"{seconds // 3600}:{seconds % 3600 // 60:02d} h"

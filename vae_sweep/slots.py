@@ -1,0 +1,92 @@
+"""Slots: the places of this machine where one pack runs at a time. Found without importing torch."""
+
+import functools
+import os
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+# What the threads of a numerical library are set by; read once, when the library is loaded.
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Slot:
+    """device: an entry of CUDA_VISIBLE_DEVICES, "mps", or "cpu"; share: which of the jobs on that device."""
+
+    device: str
+    share: int = 0
+
+    @property
+    def name(self) -> str:
+        named = self.device if self.device in ("cpu", "mps") else f"gpu {self.device}"
+        return f"{named}.{self.share}" if self.share or self.device == "cpu" else named
+
+
+def environment(devices: Sequence[str], threads: int) -> dict[str, str]:
+    """Environment of a process that owns `devices` and `threads` threads. It sees those devices and no other."""
+    variables = dict.fromkeys(_THREAD_VARIABLES, str(threads))
+    gpus = [device for device in devices if device not in ("cpu", "mps")]
+    # The driver's numbers, which nvidia-smi prints, follow the bus; CUDA's own default order does not.
+    return variables | {"CUDA_VISIBLE_DEVICES": ",".join(gpus), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+
+
+def find_devices(accelerator: str, environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Devices that members may use: ["0", "1"], ["mps"], or [] for the CPU.
+
+    accelerator: trainer.accelerator. Raises ValueError if it asks for a device that is not there.
+    """
+    if accelerator == "cpu":
+        return []
+    visible = environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        gpus = [entry.strip() for entry in visible.split(",") if entry.strip() not in ("", "-1")]
+    else:
+        gpus = list(gpu_memory())
+    if gpus and accelerator in ("auto", "cuda", "gpu"):
+        return gpus
+    if platform.system() == "Darwin" and platform.machine() == "arm64" and accelerator in ("auto", "mps"):
+        return ["mps"]
+    if accelerator != "auto":
+        raise ValueError(f"trainer.accelerator={accelerator}: no such device on this machine")
+    return []
+
+
+def lay_out(
+    devices: Sequence[str], wanted: int, cores: int, jobs: int | None = None, jobs_per_gpu: int = 1
+) -> tuple[list[Slot], int]:
+    """(slots, threads of each) for `wanted` slots' worth of work; never more slots than that.
+
+    jobs: launcher.jobs, the largest number of slots; without it one per core, or `jobs_per_gpu` per GPU.
+    Slots on one GPU come last-to-share: every device gets its first job before any gets a second.
+    """
+    if devices:
+        slots = [Slot(device, share) for share in range(jobs_per_gpu) for device in devices]
+    else:
+        slots = [Slot("cpu", share) for share in range(jobs or cores)]
+    slots = slots[: max(1, min(wanted, jobs or len(slots)))]
+    return slots, max(1, cores // len(slots))
+
+
+def cores() -> int:
+    """Processors this process may use: its affinity, and the quota of its control group (containers)."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, min(allowed, round(int(quota) / int(period))))
+    except (OSError, ValueError):  # no control group, or no quota ("max")
+        return allowed
+
+
+@functools.cache
+def gpu_memory() -> dict[str, int]:
+    """Bytes of memory of every NVIDIA GPU by its index; {} where there is no driver."""
+    command = ["nvidia-smi", "--query-gpu=index,memory.total", "--format=csv,noheader,nounits"]
+    try:
+        listing = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    rows = [line.split(",") for line in listing.splitlines() if line.count(",") == 1]
+    return {index.strip(): int(mebibytes) * 2**20 for index, mebibytes in rows if mebibytes.strip().isdigit()}

@@ -1,0 +1,288 @@
+"""The process that trains. It imports torch once and then takes one pack after another.
+
+    python -m vae_sweep.worker --serve SWEEP --events-fd N     engine.py starts it: packs come in on stdin
+    python -m vae_sweep.worker --pack SWEEP NUMBER             one pack of the frozen plan (SLURM, or by hand)
+
+Protocol, JSON lines both ways:
+
+    in   {"pack": 3, "members": ["4f2a9c01", ...], "threads": 1}       train these
+         {"exit": true}                                                come to an end
+         end of file: the parent is gone; the worker dies at once
+    out  {"event": "ready", "import_s": 4.2}
+         {"event": "began", "pack": 3}
+         {"event": "step", "id", "step", "total_steps", "recon", "kl", "kl_weight", ...}   from train_pack's report
+         {"event": "result", "id", "status": "done|failed|interrupted", "metrics", "error", ...}   one per member
+         {"event": "split", "pack": 3, "into": [[...], [...]]}         out of memory: halves, one after the other
+         {"event": "ended", "pack": 3, "last": false}                  last: the worker ends after it
+
+SIGTERM: train_pack's should_stop() turns true, it writes checkpoints and returns; exit code 143.
+"""
+
+import argparse
+import contextlib
+import ctypes
+import faulthandler
+import gc
+import importlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+TARGET = "vae_sweep.train:train_pack"
+STOPPED = 128 + signal.SIGTERM
+
+Event = dict[str, Any]
+Report = Callable[[Event], None]
+# (sweep folder, ids of a pack, report, should_stop) -> results
+TrainPack = Callable[[Path, list[str], Report, Callable[[], bool]], list[Event]]
+
+_STEP_EVENTS_PER_S = 5.0  # of a member: a table that a person looks at needs no more
+_LOCK_TIMEOUT_S = 60.0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m vae_sweep.worker", description=__doc__.split("\n", 1)[0])
+    mode = parser.add_mutually_exclusive_group(required=True)
+    mode.add_argument("--serve", metavar="SWEEP", type=Path, help="take packs from standard input")
+    mode.add_argument("--pack", metavar=("SWEEP", "NUMBER"), nargs=2, help="train one pack of the frozen plan")
+    parser.add_argument("--events-fd", type=int, default=1, help="file descriptor that events are written to")
+    parser.add_argument("--life-fd", type=int, help="pipe whose end means that the parent is gone")
+    parser.add_argument("--target", default=TARGET, help="module:function that trains a pack")
+    args = parser.parse_args(argv)
+    faulthandler.enable()
+    os.set_inheritable(args.events_fd, args.events_fd <= 2)
+    report = Reporter(args.events_fd)
+    if args.pack:
+        return train_one(Path(args.pack[0]), int(args.pack[1]), args.target, report)
+    with die_with_parent(args.life_fd):
+        return serve(args.serve, args.target, report)
+
+
+def serve(folder: Path, target: str, report: Report) -> int:
+    """Train packs as they come in on stdin. Returns the exit code."""
+    inbox: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+    stop = threading.Event()
+
+    def on_sigterm(*_: Any) -> None:
+        stop.set()
+        inbox.put(None)  # SimpleQueue may be put to from a signal handler
+
+    signal.signal(signal.SIGTERM, on_sigterm)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    threading.Thread(target=_read_lines, args=(inbox,), daemon=True).start()
+
+    began = time.monotonic()
+    train_pack = _load(target)
+    report({"event": "ready", "import_s": time.monotonic() - began})
+    while True:
+        order = inbox.get()
+        if order is None or stop.is_set():
+            return STOPPED
+        if "exit" in order:
+            return 0
+        report({"event": "began", "pack": order["pack"]})
+        intact = run_pack(train_pack, folder, order, report, stop.is_set)
+        report({"event": "ended", "pack": order["pack"], "last": not intact})
+        if not intact:
+            return 1
+
+
+def train_one(folder: Path, number: int, target: str, report: Report) -> int:
+    """Train one pack of the plan in sweep.json. Returns the exit code: 0, 1 (a member failed), 143 (stopped)."""
+    from vae_sweep.outcomes import record_failure
+    from vae_sweep.records import read_json
+
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    plan = read_json(folder / "sweep.json")["plan"]
+    order = {"pack": number, "members": plan["packs"][number], "threads": plan["threads"][number]}
+    failed = []
+
+    def note(event: Event) -> None:
+        if event["event"] == "result" and event["status"] == "failed":
+            failed.append(event["id"])
+            record_failure(folder, event["id"], event["error"])
+        report(event)
+
+    report({"event": "began", "pack": number})
+    try:
+        train_pack = _load(target)
+    except Exception as error:
+        for member in order["members"]:
+            note(_failure(member, error))
+        return 1
+    run_pack(train_pack, folder, order, note, stop.is_set)
+    report({"event": "ended", "pack": number, "last": True})
+    return STOPPED if stop.is_set() else 1 if failed else 0
+
+
+def run_pack(
+    train_pack: TrainPack, folder: Path, order: Mapping[str, Any], report: Report, should_stop: Callable[[], bool]
+) -> bool:
+    """Train a pack, reporting a result for every member. False if an exception escaped: the process may be unwell.
+
+    Out of memory with more than one member: the halves are trained one after the other.
+    """
+    members = list(order["members"])
+    reported: set[str] = set()
+
+    def pass_on(event: Event) -> None:
+        if event["event"] == "result":
+            reported.add(event["id"])
+        report(event)
+
+    try:
+        with locked(folder, members):
+            _use_threads(order.get("threads"))
+            results = train_pack(folder, members, pass_on, should_stop)
+        for result in results:
+            if result["id"] not in reported:
+                pass_on({"event": "result", **result})
+        for member in set(members) - reported:
+            pass_on(_failure(member, RuntimeError("training returned no result for this member")))
+        return True
+    except BaseException as error:
+        if should_stop() and isinstance(error, SystemExit | KeyboardInterrupt):
+            for member in set(members) - reported:
+                pass_on({"event": "result", "id": member, "status": "interrupted", "error": None})
+            return True
+        rest = [member for member in members if member not in reported]
+        if not (is_out_of_memory(error) and len(rest) > 1):
+            for member in rest:
+                pass_on(_failure(member, error))
+            return False
+        halves = [rest[: len(rest) // 2], rest[len(rest) // 2 :]]
+    # Outside the except clause: the exception, and with it the frames that hold the tensors, are gone.
+    _free_memory()
+    report({"event": "split", "pack": order["pack"], "into": halves})
+    return all([run_pack(train_pack, folder, {**order, "members": half}, report, should_stop) for half in halves])
+
+
+@contextlib.contextmanager
+def locked(folder: Path, members: Sequence[str]) -> Iterator[None]:
+    """Hold the members' locks, waiting a little for a worker of a killed sweep that is not quite dead yet."""
+    with contextlib.ExitStack() as stack:
+        for member in sorted(members):
+            path = folder / ".locks" / member
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                stack.enter_context(FileLock(path, timeout=_LOCK_TIMEOUT_S))
+            except Timeout:
+                raise RuntimeError(f"member {member} is being trained by another process") from None
+            except NotImplementedError:  # a network file system without locks
+                pass
+        yield
+
+
+class Reporter:
+    """Writes events as JSON lines to a file descriptor; of a member's steps only as many as a person can read."""
+
+    def __init__(self, fd: int):
+        self.fd = fd
+        self._next_step_event: dict[str, float] = {}
+
+    def __call__(self, event: Event) -> None:
+        if event["event"] == "step":
+            now = time.monotonic()
+            if now < self._next_step_event.get(event["id"], 0.0):
+                return
+            self._next_step_event[event["id"]] = now + 1 / _STEP_EVENTS_PER_S
+        line = (json.dumps(event, default=float) + "\n").encode()
+        try:
+            while line:
+                line = line[os.write(self.fd, line) :]
+        except BrokenPipeError:  # The parent is gone. An exception here would look like a failure of the member.
+            die()
+
+
+@contextlib.contextmanager
+def die_with_parent(life_fd: int | None) -> Iterator[None]:
+    """See to it that a killed parent takes this process along, and whatever this process has started.
+
+    life_fd: a pipe that nobody writes to and that only the parent holds open. A shell, in this process group, waits for
+    its end and kills the group, even if this process hangs. On Linux the kernel kills this process by itself.
+    """
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    if life_fd is None:
+        yield
+        return
+    guard = subprocess.Popen(["/bin/sh", "-c", "read _; kill -s KILL 0"], stdin=life_fd, stderr=subprocess.DEVNULL)
+    os.close(life_fd)
+    try:
+        yield
+    finally:
+        guard.kill()
+        guard.wait()
+
+
+def die() -> None:
+    """Leave at once, without a word: what an exception would write down is not true."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Of a device (CUDA, MPS) or of the machine; known by name so that torch need not be imported."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    text = str(error)
+    return bool(names & {"OutOfMemoryError", "MemoryError"}) or (
+        isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
+    )
+
+
+def error_record(error: BaseException) -> dict[str, str]:
+    return {
+        "type": type(error).__name__,
+        "message": str(error),
+        "traceback": "".join(traceback.format_exception(error)),
+    }
+
+
+def _failure(member: str, error: BaseException) -> Event:
+    return {"event": "result", "id": member, "status": "failed", "error": error_record(error)}
+
+
+def _read_lines(inbox: "queue.SimpleQueue[Event | None]") -> None:
+    """Lines of stdin to the inbox. Its end means that the parent is gone.
+
+    os.read, not sys.stdin: a thread that waits inside a buffered reader breaks the interpreter's shutdown.
+    """
+    buffer = b""
+    while chunk := os.read(0, 65536):
+        *lines, buffer = (buffer + chunk).split(b"\n")
+        for line in lines:
+            inbox.put(json.loads(line))
+    die()
+
+
+def _load(target: str) -> TrainPack:
+    module, _, name = target.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _use_threads(threads: int | None) -> None:
+    """Thread count of a pack; it is part of the frozen plan, since it changes the order of sums."""
+    if threads and (torch := sys.modules.get("torch")):
+        torch.set_num_threads(threads)
+
+
+def _free_memory() -> None:
+    gc.collect()
+    if (torch := sys.modules.get("torch")) and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
