@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,14 @@ def member_id(config: Mapping[str, Any], data_fingerprint: str) -> str:
     """8 hex digits of the config that matters and the data's fingerprint."""
     matters = json.dumps([config_that_matters(config), data_fingerprint], sort_keys=True)
     return hashlib.sha256(matters.encode()).hexdigest()[:8]
+
+
+def total_steps(config: Mapping[str, Any], images: int) -> int:
+    """Optimiser steps of a member that trains on so many images."""
+    trainer = config["trainer"]
+    if trainer["max_steps"] is not None:
+        return trainer["max_steps"]
+    return math.ceil(trainer["max_epochs"] * images / config["data"]["batch_size"])
 
 
 def config_that_matters(config: Mapping[str, Any]) -> dict[str, Any]:

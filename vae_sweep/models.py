@@ -7,6 +7,7 @@ a Bernoulli one; the likelihood says which. No layer mixes the images of a batch
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -95,7 +96,10 @@ def resnet(
     grid = _Grid(image_shape, channels)
     down: list[nn.Module] = [_PadTo(grid.padded), nn.Conv2d(image_shape[0], grid.widths[0], 3, padding=1)]
     for c_in, c_out in zip([grid.widths[0], *grid.widths], grid.widths, strict=False):
-        down += [*(_ResidualBlock(c_in) for _ in range(blocks)), nn.Conv2d(c_in, c_out, 3, stride=2, padding=1)]
+        down += [
+            *(_ResidualBlock(c_in) for _ in range(blocks)),
+            nn.Conv2d(c_in, c_out, 3, stride=2, padding=1),
+        ]
     down += [_norm(grid.widths[-1]), nn.SiLU()]
     up: list[nn.Module] = []
     for c_in, c_out in zip(grid.widths[::-1], [*grid.widths[-2::-1], grid.widths[0]], strict=True):
@@ -197,7 +201,7 @@ def _norm(channels: int) -> nn.GroupNorm:
 
 def _dense(sizes: Sequence[int], activation: Callable[[], nn.Module]) -> list[nn.Module]:
     layers: list[nn.Module] = []
-    for n_in, n_out in zip(sizes, sizes[1:], strict=False):
+    for n_in, n_out in pairwise(sizes):
         layers += [nn.Linear(n_in, n_out), activation()]
     return layers[:-1]
 

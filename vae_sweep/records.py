@@ -1,8 +1,8 @@
 """A run's files: the only truth about it. Written atomically, read with tolerance, never with torch.
 
-    outputs/<sweep>/sweep.json                      the manifest: members, plan, pre-flight, provenance
-    outputs/<sweep>/<number>-<slug>-<id>/           a run: everything about one member
-        metrics.jsonl  result.json  evaluation.json  evaluation.npz  checkpoints/  images/  .hydra/
+outputs/<sweep>/sweep.json                      the manifest: members, plan, pre-flight, provenance
+outputs/<sweep>/<number>-<slug>-<id>/           a run: everything about one member
+    metrics.jsonl  result.json  evaluation.json  evaluation.npz  checkpoints/  images/  .hydra/
 """
 
 import json

@@ -64,7 +64,12 @@ def text(value: Any) -> str | None:
 
 
 def file_name(value: Any) -> str | None:
-    if isinstance(value, (str, int)) and str(value) and not set(str(value)) & set("/\\\0") and str(value) not in (".", ".."):
+    if (
+        isinstance(value, (str, int))
+        and str(value)
+        and not set(str(value)) & set("/\\\0")
+        and str(value) not in (".", "..")
+    ):
         return None
     return "a name without slashes"
 
@@ -129,10 +134,9 @@ def check_member(config: Mapping[str, Any]) -> None:
     for key, check in CHECKS.items():
         if key in flat and (expected := check(flat[key])):
             raise SettingsError(f"{key}={_shown(flat[key])}: expected {expected}")
-    if config["data"]["batch_size"] % config["trainer"]["devices"]:
-        raise SettingsError(
-            f"data.batch_size={config['data']['batch_size']}: not divisible by trainer.devices={config['trainer']['devices']}"
-        )
+    batch_size, devices = config["data"]["batch_size"], config["trainer"]["devices"]
+    if batch_size % devices:
+        raise SettingsError(f"data.batch_size={batch_size}: not divisible by trainer.devices={devices}")
     if config["objective"] == "vae" and config["loss"]["kl_weight"] == 0:
         raise SettingsError("loss.kl_weight=0: a VAE without KL has no noise scale; objective=autoencoder is that run")
 

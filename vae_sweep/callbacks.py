@@ -1,0 +1,49 @@
+"""When to write a checkpoint, and when to stop."""
+
+import time
+from collections.abc import Callable, Collection
+from typing import Any
+
+import pytorch_lightning as pl
+
+
+class Interrupted(Exception):
+    """Somebody asked the training to stop; its checkpoint is written."""
+
+
+class Checkpoints(pl.Callback):
+    """Saves every `every_s` seconds, at the end, and when `should_stop` says so; then raises Interrupted.
+
+    After a step that a validation follows, it waits for that, so that a continued run writes the same rows.
+    """
+
+    def __init__(
+        self,
+        save: Callable[[], None],
+        step: Callable[[], int],
+        validation_steps: Collection[int],
+        every_s: float,
+        should_stop: Callable[[], bool],
+    ):
+        self.save = save
+        self.step = step
+        self.validation_steps = frozenset(validation_steps)
+        self.last = max(validation_steps)
+        self.every_s = every_s
+        self.should_stop = should_stop
+        self._due = time.monotonic() + every_s
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        if self.step() not in self.validation_steps:
+            self._between_steps()
+
+    def on_validation_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        self._between_steps()
+
+    def _between_steps(self) -> None:
+        ended, stop = self.step() == self.last, self.should_stop()
+        if ended or stop or time.monotonic() >= self._due:
+            self.save()
+            self._due = time.monotonic() + self.every_s
+        if stop and not ended:
+            raise Interrupted

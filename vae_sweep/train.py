@@ -1,0 +1,210 @@
+"""Config in, trained run folders out. The last place that knows of configs; below it there are objects only."""
+
+import logging
+import math
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from hydra.utils import instantiate
+
+from vae_sweep import hardware
+from vae_sweep.batches import Images, Order, TrainBatches, ValBatches
+from vae_sweep.callbacks import Checkpoints, Interrupted
+from vae_sweep.checkpoints import checkpoint_of, common_checkpoints, restore, save_checkpoints
+from vae_sweep.data import ImageData
+from vae_sweep.data import load as load_data
+from vae_sweep.likelihoods import likelihood
+from vae_sweep.lit_pack import LitPack
+from vae_sweep.lit_vae import Diverged, LitVAE, OptimizerSettings
+from vae_sweep.members import total_steps
+from vae_sweep.models import ImageShape, as_vae
+from vae_sweep.objectives import Objective
+from vae_sweep.records import read_json
+from vae_sweep.run_files import Report, RunFiles
+
+_LIKELIHOOD_KEYS = ("recon", "scale", "learn_scale")
+
+
+def build(config: Mapping[str, Any], image_shape: ImageShape, images: int) -> LitVAE:
+    """The untrained module of a member. images: how many there are to train on.
+
+    The weights follow from the seed alone, so that a member begins alike in a pack, alone and on any device.
+    """
+    loss = dict(config["loss"])
+    steps = total_steps(config, images)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config["seed"])
+        network = instantiate(config["model"], image_shape=tuple(image_shape))
+        recon = likelihood(**{key: loss.pop(key) for key in _LIKELIHOOD_KEYS if key in loss})
+        kl_weight = loss.pop("kl_weight")
+        objective = Objective(
+            as_vae(network, config["model"]["latent_dim"]),
+            recon,
+            deterministic=config["objective"] == "autoencoder",
+            n_train=images,
+            **loss,
+        )
+    return LitVAE(
+        objective,
+        kl_weight=kl_weight,
+        kl_schedule=instantiate(config["kl_schedule"], total_steps=steps),
+        optimizer=OptimizerSettings(**config["optimizer"]),
+        total_steps=steps,
+        seed=config["seed"],
+        images=images,
+        binarize=config["data"].get("binarize") == "dynamic",
+        log_every_n_steps=config["trainer"]["log_every_n_steps"],
+    ).to(memory_format=torch.channels_last)
+
+
+def train_pack(
+    sweep: Path,
+    member_ids: Sequence[str],
+    report: Report = lambda event: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> list[dict[str, Any]]:
+    """Train members of a sweep together, from where their checkpoints stand. Returns what their result.json hold.
+
+    A member that diverges is marked failed, the others go on. Any other exception marks all of them failed and is
+    raised again, since the process may be unwell.
+    """
+    quiet_lightning()
+    manifest = read_json(sweep / "sweep.json")
+    entries = {entry["id"]: entry for entry in manifest["members"]}
+    configs = [entries[member_id]["config"] for member_id in member_ids]
+    data = load_data(configs[0]["data"])
+    device = hardware.accelerator(configs[0]["trainer"]["accelerator"])
+    fixed = {"versions": manifest["versions"], "data_fingerprint": data.fingerprint, "device": device}
+    files = [RunFiles(sweep, entries[member_id], fixed, report) for member_id in member_ids]
+    members = []
+    try:
+        members = [build(config, image_shape(data), len(data.train)) for config in configs]
+        pack = _Pack(configs, members, files, data, device, should_stop)
+        failed = pack.train()
+    except Interrupted:
+        return [
+            file.end("interrupted", member.step, member.last_val) for file, member in zip(files, members, strict=True)
+        ]
+    except Exception as error:
+        steps = [member.step for member in members] or [0] * len(files)
+        for file, step in zip(files, steps, strict=True):
+            file.end("failed", step, {}, error)
+        raise
+    results = []
+    for index, (file, member) in enumerate(zip(files, members, strict=True)):
+        error = failed.get(index)
+        status = "failed" if error else "done"
+        results.append(file.end(status, member.step, member.last_val, error))
+    return results
+
+
+def image_shape(data: ImageData) -> ImageShape:
+    height, width, channels = data.images.shape[1:]
+    return channels, height, width
+
+
+def quiet_lightning() -> None:
+    """Silence what Lightning says of every Trainer: devices that are not there, tips, its own deprecations."""
+    for name in ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning_fabric)\.")
+    # Our loaders read memory, not files: they need no worker processes.
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+
+
+class _Pack:
+    """One or more members on one device, from their checkpoints to their last step."""
+
+    def __init__(
+        self,
+        configs: Sequence[Mapping[str, Any]],
+        members: Sequence[LitVAE],
+        files: Sequence[RunFiles],
+        data: ImageData,
+        device: str,
+        should_stop: Callable[[], bool],
+    ):
+        self.configs, self.members, self.files, self.data = configs, members, files, data
+        self.device = device
+        self.should_stop = should_stop
+        self.precision = hardware.precision(configs[0]["trainer"]["precision"], device, members[0])
+
+    def train(self) -> Mapping[int, Exception]:
+        """Returns the errors of members that diverged. Raises Interrupted."""
+        members, config = self.members, self.configs[0]
+        module = members[0] if len(members) == 1 else LitPack(members)
+        wall_times = self._restore(module)
+        for member, file, wall_s in zip(members, self.files, wall_times, strict=True):
+            member.row_loggers = [file]
+            file.begin(member.step, member.total_steps, wall_s)
+        step = self.step
+        stops = [stop for stop in self._validation_steps() if stop > step]
+        if stops:
+            dtype = torch.float64 if self.precision == "64-true" else torch.float32
+            train = Images(self.data, self.data.train, dtype, torch.device(self.device))
+            val = Images(self.data, self.data.val, dtype, torch.device(self.device))
+            batch_size = config["data"]["batch_size"]
+            orders = [Order(len(train), batch_size, member.seed) for member in members]
+            checkpoints = Checkpoints(
+                save=lambda: self._save(module),
+                step=lambda: self.step,
+                validation_steps=stops,
+                every_s=config["trainer"]["checkpoint_every_s"],
+                should_stop=self.should_stop,
+            )
+            trainer = pl.Trainer(
+                max_epochs=len(stops),  # to Lightning, an epoch lasts from one validation to the next
+                accelerator=self.device,
+                devices=1,
+                precision=self.precision,  # type: ignore[arg-type]
+                callbacks=[checkpoints],
+                logger=False,
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                num_sanity_val_steps=0,
+                use_distributed_sampler=False,
+            )
+            trainer.fit(module, TrainBatches(train, orders, stops, step), ValBatches(val, batch_size))
+        return module.failed if isinstance(module, LitPack) else {}
+
+    @property
+    def step(self) -> int:
+        """Of the members that still train."""
+        return max(member.step for member in self.members)
+
+    def _save(self, module: LitVAE | LitPack) -> None:
+        failed = {}
+        if isinstance(module, LitPack):
+            module.share_means()
+            failed = {index: str(error) for index, error in module.failed.items()}
+        written = []
+        for index, (member, file) in enumerate(zip(self.members, self.files, strict=True)):
+            known = {
+                "config": dict(self.configs[index]),
+                "image_shape": list(image_shape(self.data)),
+                "images": len(self.data.train),
+            }
+            written.append((file.folder, checkpoint_of(member, self.step, failed.get(index), known, file.wall_s)))
+        save_checkpoints(written)
+
+    def _restore(self, module: LitVAE | LitPack) -> list[float]:
+        """Continue where the checkpoints stand, if there are any. Returns the members' wall times so far."""
+        found = common_checkpoints([file.folder for file in self.files])
+        if found is None:
+            return [0.0] * len(self.members)
+        for member, checkpoint in zip(self.members, found, strict=True):
+            restore(member, checkpoint)
+        if isinstance(module, LitPack):
+            module.failed = {index: Diverged(ckpt["failed"]) for index, ckpt in enumerate(found) if ckpt["failed"]}
+            module.gather_means()
+        return [checkpoint["wall_s"] for checkpoint in found]
+
+    def _validation_steps(self) -> list[int]:
+        config, last = self.configs[0], self.members[0].total_steps
+        every = config["trainer"]["val_every_n_epochs"] * len(self.data.train) / config["data"]["batch_size"]
+        return sorted({max(1, round(k * every)) for k in range(1, math.ceil(last / every))} - {last}) + [last]
