@@ -1,3 +1,17 @@
 """Which KL weight should my VAE have, and why?"""
 
+from typing import Any
+
 __version__ = "0.1.0"
+__all__ = ["load", "load_model"]
+
+_HOMES = {"load": "vae_sweep.notebook", "load_model": "vae_sweep.loading"}
+
+
+def __getattr__(name: str) -> Any:
+    """`load` and `load_model` on first use: the package itself imports nothing heavy."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'vae_sweep' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

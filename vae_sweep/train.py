@@ -207,4 +207,4 @@ class _Pack:
     def _validation_steps(self) -> list[int]:
         config, last = self.configs[0], self.members[0].total_steps
         every = config["trainer"]["val_every_n_epochs"] * len(self.data.train) / config["data"]["batch_size"]
-        return sorted({max(1, round(k * every)) for k in range(1, math.ceil(last / every))} - {last}) + [last]
+        return [*sorted({max(1, round(k * every)) for k in range(1, math.ceil(last / every))} - {last}), last]

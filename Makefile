@@ -1,0 +1,48 @@
+# `make` prints what there is. Set-up is done once, and again only when pyproject.toml or constraints.txt change.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help setup demo report sync test test-all lint format bench clean
+help:  ## print this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(READY)  ## a virtual environment in .venv with everything in it
+$(READY): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,notebook,slurm]'
+	@touch $@
+
+demo: $(READY)  ## three KL weights and the autoencoder on embedded paintings, then the report
+	$(BIN)/python -m vae_sweep.run -m objective=vae,autoencoder loss.kl_weight=1,0.5,0.1 sweep=demo
+	$(BIN)/python -m vae_sweep.report outputs/demo
+
+report: $(READY)  ## the page of the latest sweep, or of SWEEP=outputs/NAME
+	$(BIN)/python -m vae_sweep.report $(SWEEP)
+
+sync: $(READY)  ## upload W&B runs that were logged offline
+	$(BIN)/python -m vae_sweep.tracking $(SWEEP)
+
+test: $(READY)  ## the tests that need minutes
+	$(BIN)/python -m pytest -m 'not slow and not slurm and not gpu' -n 2 -q
+
+test-all: $(READY)  ## all tests: kill tests, published numbers, a real SLURM
+	$(BIN)/python -m pytest -q
+
+lint: $(READY)  ## format, rules and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(READY)  ## what lint would complain about and can be mended by itself
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(READY)  ## side by side with other libraries; writes benchmarks/results
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/python -m benchmarks.run
+
+clean:  ## remove the environment and caches; outputs stay
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist
