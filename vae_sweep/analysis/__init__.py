@@ -1,0 +1,1 @@
+"""What a sweep says: run folders in, numbers and words out. Pure; numpy only."""

@@ -1,0 +1,114 @@
+"""Does a larger latent help, and does the schedule? Judged at equal weight, by the objective D + beta R."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vae_sweep.analysis.spots import Spot, spots
+from vae_sweep.analysis.study import LATENT, SCHEDULE, Setting, Study, name_of, short
+from vae_sweep.analysis.words import figure, listed, percent
+
+NEGLIGIBLE = 0.01  # difference of the objective below which nothing has been gained
+
+
+@dataclass(frozen=True)
+class Level:
+    """One value of the compared setting at one weight. `loss`: D + beta R; `spread`: its standard deviation over seeds."""
+
+    value: Any
+    loss: float
+    spread: float
+    spot: Spot
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """`levels` per weight, largest weight first; `words`: the verdict, one sentence per finding."""
+
+    key: str
+    levels: dict[float, list[Level]]
+    words: list[str]
+
+
+def latent_sizes(study: Study) -> Comparison | None:
+    """Held-out objective against latent size; None if only one size finished."""
+    levels = _levels(study, LATENT, "val")
+    return Comparison(LATENT, levels, [_latent_words(study, w, found) for w, found in levels.items()]) if levels else None
+
+
+def schedules(study: Study) -> Comparison | None:
+    """Training objective at the target weight against schedule: warm-ups of an optimum end at the same point."""
+    levels = _levels(study, SCHEDULE, "train")
+    return Comparison(SCHEDULE, levels, [_schedule_words(w, found) for w, found in levels.items()]) if levels else None
+
+
+def _levels(study: Study, key: str, split: str) -> dict[float, list[Level]]:
+    """Weight -> levels, for the weights at which families differ in `key` alone; the first such set of families."""
+    by_rest: dict[tuple[Setting, ...], dict[float, list[Level]]] = {}
+    for family, curve in spots(study, split).items():
+        rest = tuple(setting for setting in family if setting[0] != key)
+        for spot in curve:
+            own = spot.points[0].settings.get(key)
+            if own is not None:
+                by_rest.setdefault(rest, {}).setdefault(spot.weight, []).append(_level(own, spot, split))
+    for levels in by_rest.values():
+        several = {weight: sorted(found, key=lambda x: _sortable(x.value)) for weight, found in levels.items() if len(found) > 1}
+        if several:
+            return several
+    return {}
+
+
+def _sortable(value: Any) -> tuple[float, str]:
+    return (float(value), "") if isinstance(value, (int, float)) else (0.0, str(value))
+
+
+def _level(value: Any, spot: Spot, split: str) -> Level:
+    beta = spot.beta if spot.beta is not None else spot.weight
+    losses = [d + beta * r for p in spot.points if (d := p.distortion(split)) is not None and (r := p.rate(split)) is not None]
+    return Level(value, float(np.mean(losses)), float(np.std(losses, ddof=1)) if len(losses) > 1 else 0.0, spot)
+
+
+def _noise(levels: Iterable[Level]) -> float:
+    """Two standard deviations over seeds, or NEGLIGIBLE of the objective, whichever is larger."""
+    levels = list(levels)
+    return max(2 * max(x.spread for x in levels), NEGLIGIBLE * abs(min(x.loss for x in levels)))
+
+
+def _latent_words(study: Study, weight: float, levels: list[Level]) -> str:
+    best = min(x.loss for x in levels)
+    enough = next(x for x in levels if x.loss <= best + _noise(levels))
+    smallest = levels[0]
+    if enough is smallest:
+        text = f"At {weight:g}, {smallest.value} latents do: more do not lower the held-out objective"
+    else:
+        saved = percent(1 - enough.loss / smallest.loss)
+        text = f"At {weight:g}, {enough.value} latents are worth it: the held-out objective is {saved} lower than with {smallest.value}"
+    units = [(x.value, a) for x in levels if (a := x.spot.mean("val", "active_units")) is not None]
+    if units:
+        text += f" (units in use: {listed([f'{a:.0f}/{d}' for d, a in units])})"
+    values = study.preflight.get("eigenvalues") or []
+    if values and enough.spot.beta:
+        payable = sum(2 * v > enough.spot.beta for v in values)
+        text += f"; the linear model would use {payable if payable < len(values) else f'{payable} or more'}"
+    return text + "."
+
+
+def _schedule_words(weight: float, levels: list[Level]) -> str:
+    best = min(levels, key=lambda x: x.loss)
+    noise = _noise(levels)
+    worse = [x for x in levels if x.loss > best.loss + noise]
+    names = [short(x.value) for x in levels]
+    if not worse:
+        spread = percent(max(x.loss for x in levels) / best.loss - 1)
+        return f"At a final weight of {weight:g}, {listed(names)} end within {spread} of one another: the schedule makes no difference."
+    behind = listed([f"{short(x.value)} {percent(x.loss / best.loss - 1)} higher" for x in worse])
+    return (
+        f"At a final weight of {weight:g}, {short(best.value)} ends lowest ({figure(best.loss)}); {behind}. Optima do not "
+        "depend on the path, so those have not converged, or are stuck."
+    )
+
+
+def title(comparison: Comparison) -> str:
+    return name_of(comparison.key)

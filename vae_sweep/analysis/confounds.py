@@ -1,0 +1,65 @@
+"""What would make a comparison of the runs unfair: named, so that nobody reads a training accident as an effect."""
+
+from vae_sweep.analysis.study import SEED, Point, Study, name_of
+from vae_sweep.analysis.verdicts import Finding
+from vae_sweep.analysis.words import count, listed
+
+_UNEVEN = 0.01  # fraction by which the steps may differ
+
+
+def confounds(study: Study, verdicts: dict[str, list[Finding]]) -> list[str]:
+    """Sentences, the gravest first; none if the comparison is clean."""
+    return [
+        sentence
+        for sentence in (_missing(study), _unequal_training(study), _overfitting(study, verdicts), _one_seed(study), _no_autoencoder(study))
+        if sentence
+    ]  # fmt: skip
+
+
+def _missing(study: Study) -> str | None:
+    states: dict[str, int] = {}
+    for point in study.points:
+        if not point.done:
+            states[point.status] = states.get(point.status, 0) + 1
+    if not states:
+        return None
+    which = listed([f"{number} {status}" for status, number in states.items()])
+    return f"{count(len(study.done), 'run')} of {len(study.points)} finished ({which}): the answer may still change."
+
+
+def _unequal_training(study: Study) -> str | None:
+    steps = {p.id: p.run.result.get("steps") for p in study.done}
+    known = [s for s in steps.values() if s]
+    if known and max(known) > min(known) * (1 + _UNEVEN):
+        return f"Unequal training: from {min(known):,} to {max(known):,} optimiser steps."
+    return None
+
+
+def _overfitting(study: Study, verdicts: dict[str, list[Finding]]) -> str | None:
+    hit = [p for p in study.done if any(f.rule == "overfits" for f in verdicts.get(p.id, []))]
+    if not hit:
+        return None
+    worst = max(hit, key=_generalisation)
+    return (
+        f"{count(len(hit), 'run overfits', 'runs overfit')}: held-out error up to "
+        f"{100 * _generalisation(worst):.0f} % above training ({worst.label}). A smaller weight, or an autoencoder, "
+        "looks better on training images than it is."
+    )
+
+
+def _generalisation(point: Point) -> float:
+    train, held_out = point.get("train", "sse"), point.get("val", "sse")
+    return held_out / train - 1 if train and held_out is not None else 0.0
+
+
+def _one_seed(study: Study) -> str | None:
+    seeds = {p.seed for p in study.done}
+    if len(seeds) == 1 and len(study.vaes) > 1:
+        return f"One {name_of(SEED)} only: how much of a difference is chance is unknown."
+    return None
+
+
+def _no_autoencoder(study: Study) -> str | None:
+    if study.vaes and not any(p.autoencoder for p in study.points):
+        return "No autoencoder to compare with: what the network can do without a KL is unknown (add objective=vae,autoencoder)."
+    return None

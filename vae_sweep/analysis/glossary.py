@@ -1,0 +1,48 @@
+"""The glossary: one file, glossary.toml, read by the report and written out as docs/metrics.md.
+
+    python -m vae_sweep.analysis.glossary > docs/metrics.md
+"""
+
+import tomllib
+from dataclasses import dataclass
+from importlib.resources import files
+
+
+@dataclass(frozen=True)
+class Entry:
+    key: str
+    name: str
+    formula: str
+    unit: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Group:
+    title: str
+    about: str
+    entries: list[Entry]
+
+
+def load() -> list[Group]:
+    text = files("vae_sweep.analysis").joinpath("glossary.toml").read_text(encoding="utf-8")
+    return [
+        Group(group["title"], group["about"], [Entry(**entry) for entry in group["entry"]])
+        for group in tomllib.loads(text)["group"]
+    ]
+
+
+def markdown() -> str:
+    """docs/metrics.md"""
+    lines = ["# Metrics", "", "Written from `vae_sweep/analysis/glossary.toml` by `python -m vae_sweep.analysis.glossary`.", ""]
+    for group in load():
+        lines += [f"## {group.title}", "", group.about, "", "| key | what | formula | unit | source |", "|---|---|---|---|---|"]
+        for e in group.entries:
+            cells = [f"`{e.key}`", e.name, f"`{e.formula.replace('|', chr(92) + '|')}`", e.unit, e.source]
+            lines.append(f"| {' | '.join(cells)} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(markdown(), end="")

@@ -1,0 +1,127 @@
+"""Which weight to take: the numbers behind the answer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+from vae_sweep.analysis import frontier
+from vae_sweep.analysis.frontier import Knee
+from vae_sweep.analysis.spots import Spot, spots
+from vae_sweep.analysis.study import Setting, Study
+from vae_sweep.analysis.verdicts import Finding
+
+STILL_STEEP = 0.5  # last_price above which the curve has not bent yet
+TIE = 0.01  # objectives closer than this are equal: the smaller latent wins
+_UNCONVERGED = {"beaten", "slope", "stationary", "falling"}
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """`kind`: take | smaller | train_longer | no_corner | one_weight | only_autoencoder | unfinished | all_failed | empty.
+
+    `likelihood`: the weight that equals 2 * MSE per pixel, and whether it lies within, below or above the weights tried.
+    `by_seed`, `by_family`: the knee of each on its own. `reach`: share of the error between the mean image and the
+    autoencoder that the smallest weight removes.
+    """
+
+    kind: str
+    spot: Spot | None = None
+    knee: Knee | None = None
+    curve: list[Spot] = field(default_factory=list)
+    by_seed: dict[Any, float] = field(default_factory=dict)
+    by_family: dict[tuple[Setting, ...], float] = field(default_factory=dict)
+    likelihood: tuple[float | None, str] = (None, "within")
+    reach: float | None = None
+
+    @property
+    def weight(self) -> float | None:
+        return self.spot.weight if self.spot else None
+
+
+def recommend(study: Study, verdicts: Mapping[str, list[Finding]]) -> Recommendation:
+    curves = spots(study)
+    if not curves:
+        return Recommendation(_without_runs(study))
+    decibel = study.squared_error
+    knees = {family: _knee(curve, decibel) for family, curve in curves.items()}
+    corners = {family: curves[family][knee.index].weight for family, knee in knees.items() if knee}
+    family = _best_family(curves, median(corners.values()) if corners else min(s.weight for c in curves.values() for s in c))
+    curve, knee = curves[family], knees[family]
+    smallest = curve[-1]
+
+    kind, spot = "take", smallest
+    if len(curve) == 1:
+        kind = "one_weight"
+    elif knee is None:
+        kind = "no_corner"
+    elif knee.last_price > STILL_STEEP:
+        kind = "smaller"
+    else:
+        spot = curve[knee.index]
+    if kind in ("take", "smaller") and _unconverged(curve, spot, verdicts):
+        kind = "train_longer"
+    return Recommendation(
+        kind, spot, knee, curve, _by_seed(curve, decibel), corners, _likelihood(study, curve), _reach(study, curve)
+    )
+
+
+def _without_runs(study: Study) -> str:
+    if not study.points:
+        return "empty"
+    if all(p.status == "failed" for p in study.points):
+        return "all_failed"
+    return "only_autoencoder" if study.done and all(p.autoencoder for p in study.points) else "unfinished"
+
+
+def _knee(curve: list[Spot], decibel: bool) -> Knee | None:
+    return frontier.knee([s.rate for s in curve], [s.distortion for s in curve], decibel)
+
+
+def _best_family(curves: dict[tuple[Setting, ...], list[Spot]], weight: float) -> tuple[Setting, ...]:
+    """The family with the lowest held-out objective at `weight`, or the weight nearest to it; near ties: fewest latents."""
+
+    def objective(family: tuple[Setting, ...]) -> float:
+        spot = min(curves[family], key=lambda s: abs(s.weight - weight))
+        distortion, rate = spot.mean("val", "sse"), spot.mean("val", "kl")
+        if distortion is None or rate is None:
+            distortion, rate = spot.distortion, spot.rate
+        return distortion + weight * rate
+
+    loss = {family: objective(family) for family in curves}
+    near = [family for family in curves if loss[family] <= min(loss.values()) + TIE * abs(min(loss.values()))]
+    return min(near, key=lambda family: (curves[family][0].points[0].latent_dim or 0, loss[family]))
+
+
+def _by_seed(curve: list[Spot], decibel: bool) -> dict[Any, float]:
+    """Seed -> knee of that seed's runs alone, for the seeds that have every weight."""
+    knees = {}
+    for seed in dict.fromkeys(p.seed for s in curve for p in s.points):
+        own = [(s, p) for s in curve for p in s.points if p.seed == seed]
+        if len(own) == len(curve) and len(curve[0].points) > 1:
+            split = "train" if own[0][1].rate("train") is not None else "val"
+            found = frontier.knee([p.rate(split) for _, p in own], [p.distortion(split) for _, p in own], decibel)
+            if found:
+                knees[seed] = own[found.index][0].weight
+    return knees
+
+
+def _unconverged(curve: list[Spot], spot: Spot, verdicts: Mapping[str, list[Finding]]) -> bool:
+    """The recommended runs, or half of the curve's."""
+
+    def bad(s: Spot) -> bool:
+        return any(finding.rule in _UNCONVERGED for p in s.points for finding in verdicts.get(p.id, []))
+
+    return bad(spot) or sum(map(bad, curve)) >= len(curve) / 2
+
+
+def _likelihood(study: Study, curve: list[Spot]) -> tuple[float | None, str]:
+    if not study.squared_error:
+        return None, "within"
+    pairs = [(s.beta or s.weight, 2 * mse) for s in curve if (mse := s.mean(study.split, "mse"))]
+    return frontier.crossing([w for w, _ in pairs], [c for _, c in pairs])
+
+
+def _reach(study: Study, curve: list[Spot]) -> float | None:
+    start, end = study.mean_image_distortion, study.autoencoder_distortion(curve[0].family, study.split)
+    return None if start is None or end is None or start <= end else (start - curve[-1].distortion) / (start - end)

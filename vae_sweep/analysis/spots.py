@@ -1,0 +1,56 @@
+"""Runs that differ only in their seed, averaged: the points that frontiers are made of."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vae_sweep.analysis.study import Point, Setting, Study
+
+
+@dataclass(frozen=True)
+class Spot:
+    """Mean and standard deviation over the seeds of one family's weight. `beta` is None where the objective fixes none."""
+
+    family: tuple[Setting, ...]
+    weight: float
+    beta: float | None
+    points: tuple[Point, ...]
+    rate: float
+    rate_sd: float
+    distortion: float
+    distortion_sd: float
+
+    def mean(self, split: str, name: str) -> float | None:
+        values = [v for p in self.points if (v := p.get(split, name)) is not None]
+        return float(np.mean(values)) if values else None
+
+
+def spots(study: Study, split: str | None = None) -> dict[tuple[Setting, ...], list[Spot]]:
+    """Family -> its spots, largest weight first."""
+    split = split or study.split
+    found = {}
+    for family, points in study.families().items():
+        by_weight: dict[float, list[Point]] = {}
+        for point in points:
+            if point.weight is not None and _known(point, split):
+                by_weight.setdefault(point.weight, []).append(point)
+        found[family] = [_spot(family, w, by_weight[w], split) for w in sorted(by_weight, reverse=True)]
+    return {family: listed for family, listed in found.items() if listed}
+
+
+def _known(point: Point, split: str) -> bool:
+    return point.rate(split) is not None and point.distortion(split) is not None
+
+
+def _spot(family: tuple[Setting, ...], weight: float, points: list[Point], split: str) -> Spot:
+    rate, distortion = (np.array(values, float) for values in zip(*(_pair(p, split) for p in points), strict=True))
+    sd = {"ddof": 1} if len(points) > 1 else {}
+    return Spot(
+        family, weight, points[0].exchange_rate, tuple(points),
+        float(rate.mean()), float(rate.std(**sd)), float(distortion.mean()), float(distortion.std(**sd)),
+    )  # fmt: skip
+
+
+def _pair(point: Point, split: str) -> tuple[Any, Any]:
+    return point.rate(split), point.distortion(split)

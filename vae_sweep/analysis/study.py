@@ -1,0 +1,250 @@
+"""One or several sweeps read together: every run as a point with its settings and numbers.
+
+This is the only file of the analysis that knows how a run folder spells things.
+"""
+
+import math
+import zipfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from vae_sweep.members import config_that_matters, flatten, swept_keys
+from vae_sweep.records import RecordError, Run, Sweep
+
+WEIGHT, LATENT, SCHEDULE, SEED, OBJECTIVE = (
+    "loss.kl_weight", "model.latent_dim", "kl_schedule._target_", "seed", "objective",
+)  # fmt: skip
+SPLITS = ("train", "val")
+# Schedules that end at another weight than loss.kl_weight, or trade something else than one nat for `beta`.
+_MOVING_WEIGHT = ("geco", "control_vae", "controlvae", "capacity")
+_OWN_NATS = ("bernoulli", "laplace")  # likelihoods whose distortion is not a squared error
+
+Setting = tuple[str, Any]
+
+
+@dataclass(frozen=True)
+class Point:
+    """A run as the analysis sees it. `settings`: the swept keys that matter to it; `problems`: what could not be read."""
+
+    run: Run
+    settings: dict[str, Any]
+    evaluation: dict[str, Any]
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def id(self) -> str:
+        return self.run.id
+
+    @property
+    def status(self) -> str:
+        return self.run.status
+
+    @property
+    def done(self) -> bool:
+        return self.run.status == "done"
+
+    @cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        return self.run.rows()
+
+    @cached_property
+    def flat(self) -> dict[str, Any]:
+        return flatten(self.run.config)
+
+    @property
+    def autoencoder(self) -> bool:
+        return self.flat.get(OBJECTIVE) == "autoencoder"
+
+    @property
+    def weight(self) -> float | None:
+        """loss.kl_weight; None for an autoencoder, which has none."""
+        weight = self.flat.get(WEIGHT)
+        return None if self.autoencoder or weight is None else float(weight)
+
+    @property
+    def latent_dim(self) -> int | None:
+        return self.flat.get(LATENT)
+
+    @property
+    def seed(self) -> Any:
+        return self.flat.get(SEED)
+
+    @property
+    def schedule(self) -> str:
+        return short(self.flat.get(SCHEDULE) or "constant")
+
+    @property
+    def label(self) -> str:
+        """What tells this run from the others: 'kl_weight 0.1 · latent_dim 64 · seed 1'."""
+        words = [] if not self.autoencoder else ["autoencoder"]
+        words += [f"{name_of(k)} {short(v)}" for k, v in self.settings.items() if k != OBJECTIVE]
+        return " · ".join(words) or (f"kl_weight {self.weight:g}" if self.weight is not None else f"run {self.run.number}")
+
+    @property
+    def family(self) -> tuple[Setting, ...]:
+        """Swept settings other than the weight, the seed and the objective: runs of one family lie on one curve."""
+        apart = (WEIGHT, SEED, OBJECTIVE) + ((SCHEDULE,) if self.autoencoder else ())
+        return tuple((key, str(value)) for key, value in self.settings.items() if key not in apart)
+
+    def get(self, split: str, name: str) -> float | None:
+        """A final metric by its name without prefix, as evaluated, else as last logged; None if unknown or not finite."""
+        for source, key in ((self.evaluation.get(split) or {}, name), (self.run.metrics, f"{split}/{name}")):
+            value = source.get(key)
+            if isinstance(value, (int, float)) and math.isfinite(value):
+                return float(value)
+        return None
+
+    def rate(self, split: str) -> float | None:
+        """KL in nats per image; None for an autoencoder."""
+        return None if self.autoencoder else self.get(split, "kl")
+
+    def distortion(self, split: str) -> float | None:
+        """What one nat is traded for, per image, with sampled z: `sse`, or the Bernoulli's and Laplace's own nats."""
+        value = self.get(split, "recon" if self.flat.get("loss.recon") in _OWN_NATS else "sse")
+        return self.get(split, "recon") if value is None else value
+
+    @property
+    def exchange_rate(self) -> float | None:
+        """beta: the distortion that the objective gives for one nat. None where the objective does not fix it."""
+        if self.weight is None or self.flat.get("loss.free_bits") or self.flat.get("loss.divergence", "kl") != "kl":
+            return None
+        if any(word in self.schedule.lower() for word in _MOVING_WEIGHT):
+            return None
+        sigma = self.get("train", "implied_sigma")  # sse, gaussian: beta = 2 sigma^2 whatever the reduction
+        return self.weight if sigma is None else 2 * sigma**2
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """evaluation.npz; {} if it is missing or broken, which is added to `problems`."""
+        try:
+            return self.run.arrays()
+        except (OSError, ValueError, zipfile.BadZipFile, KeyError) as error:
+            if (problem := f"evaluation.npz is unreadable: {error}") not in self.problems:
+                self.problems.append(problem)
+            return {}
+
+
+@dataclass(frozen=True)
+class Study:
+    """The points of one or several sweeps, in the order large weight to small, autoencoders last."""
+
+    sweeps: list[Sweep]
+    points: list[Point]
+    swept: list[str]
+
+    @property
+    def name(self) -> str:
+        return " + ".join(str(sweep.manifest.get("sweep") or sweep.folder.name) for sweep in self.sweeps)
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        return self.sweeps[0].manifest
+
+    @property
+    def preflight(self) -> dict[str, Any]:
+        return self.manifest.get("preflight") or {}
+
+    @property
+    def pixels(self) -> int | None:
+        """n: pixels of an image, channels counted."""
+        shape = (self.manifest.get("data") or {}).get("shape")
+        return int(np.prod(shape)) if shape else self.preflight.get("n")
+
+    @property
+    def squared_error(self) -> bool:
+        """Whether distortion is in squared error; else it is in nats of the objective's own likelihood."""
+        return all(point.flat.get("loss.recon") not in _OWN_NATS for point in self.points)
+
+    @property
+    def mean_image_distortion(self) -> float | None:
+        """SSE of answering every image with the mean image: the data's total variance."""
+        return self.preflight.get("total_variance") if self.squared_error else None
+
+    @cached_property
+    def done(self) -> list[Point]:
+        return [point for point in self.points if point.done]
+
+    @property
+    def vaes(self) -> list[Point]:
+        """Finished VAEs with a rate and a distortion: what the plane can show."""
+        return [p for p in self.done if p.rate(self.split) is not None and p.distortion(self.split) is not None]
+
+    @cached_property
+    def split(self) -> str:
+        """Frontiers are judged on the training data, where they were optimised; on validation if that is all there is."""
+        finished = [p for p in self.points if p.done and not p.autoencoder]
+        return "train" if any(p.get("train", "kl") is not None for p in finished) else "val"
+
+    def families(self) -> dict[tuple[Setting, ...], list[Point]]:
+        """The finished VAEs by family."""
+        grouped: dict[tuple[Setting, ...], list[Point]] = {}
+        for point in self.vaes:
+            grouped.setdefault(point.family, []).append(point)
+        return grouped
+
+    def autoencoders(self, family: Iterable[Setting]) -> list[Point]:
+        """The finished autoencoders with the same network: all their settings agree with the family's."""
+        settings = set(family)
+        return [p for p in self.done if p.autoencoder and set(p.family) <= settings]
+
+    def autoencoder_distortion(self, family: Iterable[Setting], split: str) -> float | None:
+        """Mean over the seeds."""
+        values = [v for p in self.autoencoders(family) if (v := p.distortion(split)) is not None]
+        return float(np.mean(values)) if values else None
+
+
+def read(sweeps: list[Sweep]) -> Study:
+    """Raises RecordError if the sweeps were trained on different data: their pictures cannot be laid side by side."""
+    prints = {str((s.manifest.get("data") or {}).get("fingerprint")): s.folder.name for s in sweeps}
+    if len(prints) > 1:
+        raise RecordError(f"sweeps on different data cannot share a report: {', '.join(prints.values())}")
+    runs = {run.id or str(run.folder): run for sweep in sweeps for run in sweep.runs}.values()
+    configs = [run.config for run in runs if run.config]
+    swept = _swept(configs)
+    points = [_point(run, swept) for run in runs]
+    return Study(sweeps, sorted(points, key=_order), swept)
+
+
+def _swept(configs: list[dict[str, Any]]) -> list[str]:
+    """Keys with two values or more among the runs that have them (an autoencoder has no schedule): the weight first."""
+    flats = [flatten(config_that_matters(config)) for config in configs]
+    keys = swept_keys(configs) if configs else []
+    kept = [key for key in keys if len({repr(flat[key]) for flat in flats if key in flat}) > 1]
+    first = [key for key in (OBJECTIVE, WEIGHT, LATENT, SCHEDULE) if key in kept]
+    return first + [key for key in kept if key not in first and key != SEED] + [SEED] * (SEED in kept)
+
+
+def _point(run: Run, swept: list[str]) -> Point:
+    matters = flatten(config_that_matters(run.config)) if run.config else {}
+    problems: list[str] = []
+    try:
+        evaluation = run.evaluation()
+    except RecordError as error:
+        evaluation, problems = {}, [str(error)]
+    return Point(run, {key: matters[key] for key in swept if key in matters}, evaluation, problems)
+
+
+def _order(point: Point) -> tuple[Any, ...]:
+    weight = -math.inf if point.weight is None else -point.weight
+    return (point.autoencoder, weight, point.latent_dim or 0, point.schedule, str(point.seed), point.run.number)
+
+
+def split_values(points: Iterable[Point], split: str, name: str) -> Iterator[float]:
+    """The known values of a metric."""
+    return (value for point in points if (value := point.get(split, name)) is not None)
+
+
+def name_of(key: str) -> str:
+    """'loss.kl_weight' -> 'kl_weight'; 'kl_schedule._target_' -> 'kl_schedule'."""
+    return key.removesuffix("._target_").rsplit(".", 1)[-1]
+
+
+def short(value: Any) -> str:
+    """A setting's value as a reader would write it: the last word of a _target_, numbers without trailing zeros."""
+    if isinstance(value, float):
+        return f"{value:g}"
+    text = str(value)
+    return text.rsplit(".", 1)[-1] if text.startswith("vae_sweep.") else text

@@ -1,0 +1,244 @@
+"""A verdict per run: rules with their evidence, the gravest first.
+
+A rule is a name, a grade, a sentence that states the threshold, and a check that returns words and evidence or None.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from vae_sweep.analysis import frontier
+from vae_sweep.analysis.curves import still_falling
+from vae_sweep.analysis.spots import Spot, spots
+from vae_sweep.analysis.study import Point, Study
+from vae_sweep.analysis.words import figure, percent, times
+
+# Thresholds, each stated again in its rule's sentence.
+DEAD_RATE = 0.01  # nats
+SLOPE_FACTOR = 2.0  # a chord between two weights may miss them by this much before it counts
+BEATEN = 0.02  # fraction of its own objective
+BETA_HAT = 1.5
+FALLING = 0.02
+OVERFIT = 0.25
+MMD_FACTOR = 3.0
+FEW_UNITS = 0.1
+
+Evidence = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one rule says of one run. `grade`: bad, warn, info or good."""
+
+    rule: str
+    grade: str
+    words: str
+    evidence: Evidence
+    because: str
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the rules know beside the run itself."""
+
+    study: Study
+    beaten_by: dict[str, tuple[Spot, float]] = field(default_factory=dict)  # run id -> who, by which fraction
+    chords: dict[str, list[tuple[frontier.Chord, Spot]]] = field(default_factory=dict)  # run id -> chord, neighbour
+    above_hull: dict[str, float] = field(default_factory=dict)
+    dominated: set[str] = field(default_factory=set)
+
+
+Check = Callable[[Point, Context], tuple[str, Evidence] | None]
+
+
+def judge(study: Study) -> dict[str, list[Finding]]:
+    """Run id -> findings, gravest first, never empty: a finished run with nothing against it is healthy."""
+    context = survey(study)
+    return {point.id: findings(point, context) for point in study.points}
+
+
+def findings(point: Point, context: Context) -> list[Finding]:
+    found = []
+    for name, grade, because, check in RULES:
+        if result := check(point, context):
+            found.append(Finding(name, grade, *result, because))
+            if grade == "status":  # an unfinished run is not judged further
+                break
+    return found or [_healthy(point)]
+
+
+def survey(study: Study) -> Context:
+    """Compare the runs of each family with one another, once."""
+    context = Context(study)
+    for listed in spots(study).values():
+        rate, distortion = [s.rate for s in listed], [s.distortion for s in listed]
+        over, worse = frontier.above_hull(rate, distortion), frontier.dominated(rate, distortion, tolerance=0.01)
+        for spot, excess, is_dominated in zip(listed, over, worse, strict=True):
+            context.above_hull.update({p.id: float(excess) for p in spot.points})
+            context.dominated.update(p.id for p in spot.points if is_dominated)
+        known = [s for s in listed if s.beta is not None]
+        betas = [s.beta for s in known]
+        rate, distortion = [s.rate for s in known], [s.distortion for s in known]
+        if len(known) > 1:
+            for spot, j, fraction in zip(known, *frontier.beaten(betas, rate, distortion), strict=True):
+                context.beaten_by.update({p.id: (known[j], float(fraction)) for p in spot.points})
+        for chord in frontier.chords(betas, rate, distortion):
+            for here, there in ((chord.first, chord.second), (chord.second, chord.first)):
+                for p in known[here].points:
+                    context.chords.setdefault(p.id, []).append((chord, known[there]))
+    return context
+
+
+# --- the rules -------------------------------------------------------------------------------------------------------
+
+
+def _failed(point: Point, _: Context) -> tuple[str, Evidence] | None:
+    if point.status != "failed":
+        return None
+    error = point.run.error or {}
+    return f"failed: {error.get('type', 'error unknown')}", (("message", str(error.get("message", ""))),)
+
+
+def _unfinished(point: Point, _: Context) -> tuple[str, Evidence] | None:
+    if point.status in ("done", "failed"):
+        return None
+    steps, total = point.run.result.get("steps"), point.run.result.get("total_steps")
+    done = f"{percent(steps / total)} of its steps" if steps and total else "no step yet"
+    return f"{point.status}: {done}", (("steps", f"{steps or 0} of {total or 'unknown'}"),)
+
+
+def _diverged(point: Point, context: Context) -> tuple[str, Evidence] | None:
+    known = point.distortion("train"), point.distortion("val")
+    if any(value is not None for value in known):
+        return None
+    return "no finite result", (("train/recon", "missing or not finite"), ("val/recon", "missing or not finite"))
+
+
+def _collapsed(point: Point, context: Context) -> tuple[str, Evidence] | None:
+    rate, active = point.rate(context.study.split), _active(point)
+    if rate is None or not (active == 0 or rate < DEAD_RATE):
+        return None
+    evidence = [("rate", f"{figure(rate)} nats")]
+    words = "collapsed: the code is ignored"
+    if active is not None:
+        evidence.append(("active units", f"{active:.0f} of {point.latent_dim}"))
+        words = f"collapsed: {active:.0f}/{point.latent_dim} units active"
+    threshold = context.study.preflight.get("collapse_threshold")
+    if threshold and point.exchange_rate:
+        side = "above" if point.exchange_rate > threshold else "below"
+        evidence.append(("beta", f"{figure(point.exchange_rate)}, {side} the data's collapse threshold {figure(threshold)}"))
+    return words, tuple(evidence)
+
+
+def _beaten(point: Point, context: Context) -> tuple[str, Evidence] | None:
+    spot, fraction = context.beaten_by.get(point.id, (None, 0.0))
+    if spot is None or fraction < BEATEN:
+        return None
+    evidence = (("at this run's own beta", f"kl_weight {spot.weight:g} reaches an objective {percent(fraction)} lower"),)
+    return f"not converged: beaten by kl_weight {spot.weight:g} at its own objective", evidence
+
+
+def _slope(point: Point, context: Context) -> tuple[str, Evidence] | None:
+    """The run is blamed only if it is the one that lies above the hull of its neighbours."""
+    missing = [(c, s) for c, s in context.chords.get(point.id, []) if not 1 / SLOPE_FACTOR <= c.factor <= SLOPE_FACTOR]
+    if not missing or context.above_hull.get(point.id, 0.0) < 0.005:
+        return None
+    chord, spot = max(missing, key=lambda pair: abs(np.log(max(pair[0].factor, 1e-3))))
+    evidence = (
+        (f"slope towards kl_weight {spot.weight:g}", f"{figure(chord.slope)} per nat"),
+        ("optima keep it within", f"{figure(chord.low)} to {figure(chord.high)}"),
+        ("above the hull", percent(context.above_hull[point.id])),
+    )
+    return f"not converged: slope {times(chord.factor)} beta", evidence
+
+
+def _stationary(point: Point, _: Context) -> tuple[str, Evidence] | None:
+    beta, beta_hat = point.exchange_rate, point.get("train", "beta_hat")
+    if beta is None or beta_hat is None or beta < 0.01:
+        return None
+    ratio = beta_hat / beta
+    if 1 / BETA_HAT <= ratio <= BETA_HAT:
+        return None
+    evidence = (("beta_hat / beta", f"{figure(beta_hat)} / {figure(beta)} = {figure(ratio)}"),
+                ("cosine of the two gradients", figure(point.get("train", "grad_cosine"))))  # fmt: skip
+    return f"not converged: gradients balance at {times(ratio)} beta", evidence
+
+
+def _falling(point: Point, _: Context) -> tuple[str, Evidence] | None:
+    fall = still_falling(point.rows, point.weight)
+    if fall is None or fall < FALLING:
+        return None
+    return f"still falling: {percent(fall)} in the last quarter", (("fall of the objective", percent(fall)),)
+
+
+def _overfit(point: Point, _: Context) -> tuple[str, Evidence] | None:
+    train, held_out = point.get("train", "sse"), point.get("val", "sse")
+    if not train or held_out is None or held_out / train - 1 < OVERFIT:
+        return None
+    evidence = (("sse, training", figure(train)), ("sse, held out", figure(held_out)))
+    return f"overfits: held-out error {percent(held_out / train - 1)} higher", evidence
+
+
+def _like_autoencoder(point: Point, _: Context) -> tuple[str, Evidence] | None:
+    mmd, high = point.get("val", "mmd2"), point.get("val", "mmd2_null_high")
+    if point.autoencoder or mmd is None or not high or mmd <= MMD_FACTOR * high:
+        return None
+    evidence = [("MMD² to the prior", f"{figure(mmd)}; chance stays below {figure(high)}")]
+    if (hole := point.get("val", "hole_cycle_error")) is not None:
+        evidence.append(("hole test", figure(hole)))
+    return "AE-like: prior samples unreliable", tuple(evidence)
+
+
+def _no_prior(point: Point, _: Context) -> tuple[str, Evidence] | None:
+    return ("autoencoder: reconstructs, cannot sample", (("KL", "none"),)) if point.autoencoder else None
+
+
+def _few_units(point: Point, context: Context) -> tuple[str, Evidence] | None:
+    active = _active(point)
+    if not active or not point.latent_dim or active > FEW_UNITS * point.latent_dim:
+        return None
+    return f"mostly unused: {active:.0f}/{point.latent_dim} units active", (("active units", f"{active:.0f}"),)
+
+
+def _full(point: Point, context: Context) -> tuple[str, Evidence] | None:
+    active, d, values = _active(point), point.latent_dim, context.study.preflight.get("eigenvalues") or []
+    if active is None or not d or active < d or len(values) <= d or not point.exchange_rate:
+        return None
+    if 2 * values[d] <= point.exchange_rate:
+        return None
+    evidence = (("active units", f"{active:.0f} of {d}"),
+                (f"2 x eigenvalue {d + 1} of the data", f"{figure(2 * values[d])} > beta {figure(point.exchange_rate)}"))  # fmt: skip
+    return f"latent full: {active:.0f}/{d} units active", evidence
+
+
+def _active(point: Point) -> float | None:
+    active = point.get("val", "active_units")
+    return point.get("train", "active_units") if active is None else active
+
+
+RULES: tuple[tuple[str, str, str, Check], ...] = (
+    ("failed", "status", "The run ended with an error.", _failed),
+    ("unfinished", "status", "The run has not ended; its numbers are of the moment.", _unfinished),
+    ("diverged", "bad", "No finite reconstruction term was recorded.", _diverged),
+    ("collapsed", "bad", f"No unit is active (variance of its mean over images above 0.01), or the rate is below {DEAD_RATE} nats.", _collapsed),
+    ("beaten", "bad", f"Another run of the same network has an objective over {percent(BEATEN)} lower at this run's own beta; an optimum is beaten by nobody.", _beaten),
+    ("slope", "warn", f"Between optima the slope -dD/dR lies between their two betas; here it misses them by more than a factor of {SLOPE_FACTOR:g}, and this run lies above the hull.", _slope),
+    ("stationary", "warn", f"At a stationary point the encoder's two gradients cancel at beta_hat = beta; here they differ by more than a factor of {BETA_HAT:g}.", _stationary),
+    ("falling", "warn", f"The objective at the target weight fell by over {percent(FALLING)} from the third to the last quarter of training, beyond two standard errors.", _falling),
+    ("overfits", "warn", f"The held-out error is over {percent(OVERFIT)} above the training error.", _overfit),
+    ("ae-like", "warn", f"The codes' MMD² to the prior is over {MMD_FACTOR:g} times the upper end of its null band: the prior's samples fall where no image lies.", _like_autoencoder),
+    ("few-units", "info", f"At most {percent(FEW_UNITS)} of the units are active.", _few_units),
+    ("full", "info", "Every unit is active and the data's next eigenvalue still pays at this beta (2 lambda > beta): a larger latent would be used.", _full),
+    ("no-prior", "info", "No KL, hence no prior to sample from: the anchor of the comparison.", _no_prior),
+)  # fmt: skip
+
+
+def _healthy(point: Point) -> Finding:
+    active, beta_hat = _active(point), point.get("train", "beta_hat")
+    evidence = [("rate", f"{figure(point.rate('train') or point.rate('val'))} nats")]
+    if active is not None:
+        evidence.append(("active units", f"{active:.0f} of {point.latent_dim}"))
+    if beta_hat is not None and point.exchange_rate:
+        evidence.append(("beta_hat / beta", figure(beta_hat / point.exchange_rate)))
+    return Finding("healthy", "good", "healthy", tuple(evidence), "No rule speaks against it.")

@@ -1,0 +1,1 @@
+"""The page: analysis in, one self-contained HTML file out."""

@@ -1,0 +1,149 @@
+// Data, elements, numbers and pictures: what every other part of the page uses.
+
+const data = JSON.parse(document.getElementById("data").textContent);
+const runs = new Map(data.runs.map((run) => [run.id, run]));
+const byId = (id) => document.getElementById(id);
+
+// el("p", {class: "note"}, "text", child): text is always text, never markup.
+function el(tag, attributes = {}, ...children) {
+  const svg = ["svg", "g", "line", "path", "circle", "text", "rect", "title"].includes(tag);
+  const node = svg ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
+    else if (value === true) node.setAttribute(key, "");
+    else if (value !== false && value !== null && value !== undefined) node.setAttribute(key, value);
+  }
+  node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  return node;
+}
+
+// 152.3 -> "152", 0.0631 -> "0.0631", null -> "–": the same rule as words.figure
+function figure(value, digits = 3) {
+  if (value === null || value === undefined || !Number.isFinite(value)) return "–";
+  if (Math.abs(value) >= 1000 && Math.abs(value) < 1e6) return Math.round(value).toLocaleString("en");
+  return String(Number(value.toPrecision(digits)));
+}
+
+const colourOf = (run) => (run && run.colour !== null ? `var(--w${run.colour})` : "var(--soft)");
+const weightName = (run) => (run.autoencoder ? "autoencoder" : figure(run.weight, 4));
+
+// One choice of several, as radio buttons that look like one control.
+function segments(legend, options, chosen, onchange) {
+  const name = `s${(segments.count = (segments.count || 0) + 1)}`;
+  const labels = options.map(([value, text]) =>
+    el("label", {}, el("input", { type: "radio", name, value, checked: value === chosen, onchange: () => onchange(value) }), text));
+  return el("fieldset", {}, el("legend", {}, legend), el("div", { class: "segments" }, labels));
+}
+
+function picker(label, options, chosen, onchange) {
+  const select = el("select", { onchange: () => onchange(select.value) },
+    options.map(([value, text]) => el("option", { value, selected: value === chosen }, text)));
+  return el("label", {}, label, select);
+}
+
+// Draw when it comes near the screen, once; and before printing.
+function whenSeen(node, draw) {
+  const once = () => { observer.disconnect(); removeEventListener("beforeprint", once); draw(); };
+  const observer = new IntersectionObserver((entries) => entries.some((e) => e.isIntersecting) && once(), { rootMargin: "400px" });
+  observer.observe(node);
+  addEventListener("beforeprint", once);
+  return node;
+}
+
+// --- pictures: sprite sheets, decoded when first drawn -----------------------------------------------------------------
+
+const sheetScripts = new Map([...document.querySelectorAll("script.sheets")].map((node) => [node.dataset.run, node]));
+const sheetCache = new Map();
+const imageCache = new Map();
+
+function sheetsOf(id) {
+  if (!sheetCache.has(id)) sheetCache.set(id, sheetScripts.has(id) ? JSON.parse(sheetScripts.get(id).textContent) : {});
+  return sheetCache.get(id);
+}
+
+function decoded(sheet) {
+  if (!imageCache.has(sheet)) {
+    const image = new Image();
+    image.src = sheet.uri;
+    imageCache.set(sheet, image.decode().then(() => image));
+  }
+  return imageCache.get(sheet);
+}
+
+const imageCount = data.shared ? data.shared.count : 0;
+const tileSize = () => data.shared.tile;
+
+// Where a tile lies: {sheet, row, column}, or null if that picture does not exist.
+// source: run id, "original" or "mean image"; kind: "mean" | "sampled"
+function locate(source, kind, index) {
+  if (source === "original") return { sheet: data.shared, row: 0, column: index };
+  if (source === "mean image") return data.shared.hasMean ? { sheet: data.shared, row: 0, column: imageCount } : null;
+  const sheet = sheetsOf(source).recon;
+  if (!sheet) return null;
+  const row = kind === "sampled" ? 1 : 0;
+  return row < sheet.rows && index < sheet.columns ? { sheet, row, column: index } : null;
+}
+
+async function paint(context, place, x, y, w, h) {
+  const image = await decoded(place.sheet);
+  const [tw, th] = place.sheet.tile;
+  context.drawImage(image, place.column * tw, place.row * th, tw, th, x, y, w, h);
+}
+
+const RESIDUAL_GAIN = 3;
+
+// A row of tiles into a canvas. kind: "mean" | "sampled" | "residual" (three times |x - xhat|, black is no error)
+async function strip(canvas, source, kind, indices) {
+  const [w, h] = tileSize();
+  const gap = indices.length > 1 ? Math.max(1, Math.round(w / 24)) : 0;
+  const scratch = el("canvas", { width: indices.length * (w + gap) - gap, height: h });
+  const context = scratch.getContext("2d", { willReadFrequently: kind === "residual" });
+  for (const [k, index] of indices.entries()) {
+    const x = k * (w + gap);
+    const place = locate(source, kind, index);
+    if (!place) continue;
+    await paint(context, place, x, 0, w, h);
+    if (kind === "residual") {
+      const shown = context.getImageData(x, 0, w, h);
+      await paint(context, locate("original", "", index), x, 0, w, h);
+      const truth = context.getImageData(x, 0, w, h);
+      for (let i = 0; i < shown.data.length; i++) {
+        shown.data[i] = i % 4 === 3 ? 255 : RESIDUAL_GAIN * Math.abs(shown.data[i] - truth.data[i]);
+      }
+      context.putImageData(shown, x, 0);
+    }
+  }
+  canvas.width = scratch.width;
+  canvas.height = scratch.height;
+  canvas.getContext("2d").drawImage(scratch, 0, 0);
+}
+
+// A whole sheet (samples, traversals), tiles separated by a gap.
+async function wholeSheet(canvas, sheet) {
+  const image = await decoded(sheet);
+  const [w, h] = sheet.tile;
+  const gap = Math.max(1, Math.round(w / 24));
+  canvas.width = sheet.columns * (w + gap) - gap;
+  canvas.height = sheet.rows * (h + gap) - gap;
+  const context = canvas.getContext("2d");
+  for (let r = 0; r < sheet.rows; r++) {
+    for (let c = 0; c < sheet.columns; c++) context.drawImage(image, c * w, r * h, w, h, c * (w + gap), r * (h + gap), w, h);
+  }
+}
+
+// --- tooltip ---------------------------------------------------------------------------------------------------------
+
+const tip = byId("tip");
+
+function showTip(anchor, ...content) {
+  tip.replaceChildren(...content);
+  tip.hidden = false;
+  const box = anchor.getBoundingClientRect(), own = tip.getBoundingClientRect();
+  const left = Math.min(Math.max(8, box.right + 12), innerWidth - own.width - 8);
+  const above = box.top - own.height - 10;
+  const beside = box.right + 12 + own.width < innerWidth - 8;
+  tip.style.left = `${left}px`;
+  tip.style.top = `${Math.max(8, beside ? Math.min(box.top - own.height / 2, innerHeight - own.height - 8) : above > 8 ? above : box.bottom + 10)}px`;
+}
+
+const hideTip = () => { tip.hidden = true; };

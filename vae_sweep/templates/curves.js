@@ -1,0 +1,129 @@
+// Training curves: all runs together, then every run on its own axes; and the gradients on the encoder.
+
+const MANY = 24; // above this, runs' own panels wait to be asked for
+
+function drawCurves() {
+  const root = byId("curves");
+  const shown = data.runs.filter((run) => Object.keys(data.curves[run.id] || {}).length);
+  if (!shown.length) return nothing(root, "No run has logged a row yet.");
+  let log = false;
+  const overview = el("div"), panels = el("div", { class: "panels" });
+  root.append(el("div", { class: "tools" }, segments("Axes", [["linear", "linear"], ["log", "log"]], "linear", (value) => { log = value === "log"; draw(); }),
+    el("span", { class: "note", style: "margin:0" }, "solid: training, dotted: held out; hover a line to name its run")), overview);
+  const own = el("details", { open: shown.length <= MANY ? true : null }, el("summary", {}, el("b", {}, "Each run on its own axes")), panels);
+  root.append(own);
+  drawGradients(root);
+
+  function draw() {
+    const tools = ["recon", "kl", "weight"].map((term) => termChart(term, shown, log)).filter(Boolean);
+    overview.replaceChildren(el("div", { class: "columns" }, tools.slice(0, 2)), ...tools.slice(2), weightKey());
+    panels.replaceChildren(...shown.map((run) => {
+      const panel = el("div", { class: "panel", style: `--c:${colourOf(run)}` }, el("h4", {}, run.label));
+      whenSeen(panel, () => panel.append(...["recon", "kl"].map((term) => ownChart(run, term, log)).filter(Boolean)));
+      return panel;
+    }));
+  }
+  draw();
+}
+
+const TERMS = { recon: () => (data.squaredError ? "reconstruction: squared error" : "reconstruction term"), kl: () => "KL, nats", weight: () => "weight in force" };
+
+function linesOf(run, term) {
+  const found = data.curves[run.id][term];
+  if (!found) return [];
+  return term === "weight" ? [["weight", found]] : Object.entries(found);
+}
+
+function termChart(term, shown, log) {
+  const lines = shown.flatMap((run) => linesOf(run, term).map(([split, line]) => ({ run, split, steps: line[0], values: line[1] })));
+  if (!lines.length) return null;
+  const x = extent(lines.flatMap((l) => l.steps), false), y = extent(lines.flatMap((l) => robust(l.values)), log);
+  return chart({
+    label: `${TERMS[term]()} of every run over the steps`, height: term === "weight" ? 150 : 300,
+    x: { title: "optimiser step", range: [0, x[1]], log: false }, y: { title: TERMS[term](), range: y, log },
+  }, (g, sx, sy) => {
+    const paths = lines.map((line) => {
+      const path = el("path", { d: curvePath(line.steps, line.values, sx, sy, log), fill: "none", stroke: colourOf(line.run),
+        "stroke-width": line.split === "val" ? 1.5 : 2, "stroke-dasharray": line.split === "val" ? "1.5 3.5" : null, "stroke-linejoin": "round" });
+      const wide = el("path", { d: path.getAttribute("d"), fill: "none", stroke: "transparent", "stroke-width": 12 });
+      wide.addEventListener("pointerenter", () => { paths.forEach(([p, l]) => p.classList.toggle("faint", l.run !== line.run)); });
+      wide.addEventListener("pointermove", (event) => {
+        const at = { getBoundingClientRect: () => ({ left: event.clientX, right: event.clientX, top: event.clientY, bottom: event.clientY }) };
+        showTip(at, el("b", {}, line.run.label), el("div", {}, line.run.verdict));
+      });
+      wide.addEventListener("pointerleave", () => { paths.forEach(([p]) => p.classList.remove("faint")); hideTip(); });
+      g.append(path);
+      return [path, line, wide];
+    });
+    g.append(...paths.map(([, , wide]) => wide));
+  });
+}
+
+// The first tenth of a curve may tower over the rest: the axis ignores what only that reaches.
+function robust(values) {
+  return values.length > 20 ? values.slice(Math.ceil(values.length * 0.05)) : values;
+}
+
+function ownChart(run, term, log) {
+  const lines = linesOf(run, term);
+  if (!lines.length) return null;
+  const weight = data.curves[run.id].weight;
+  const x = extent(lines.flatMap(([, l]) => l[0]), false), y = extent(lines.flatMap(([, l]) => robust(l[1])), log);
+  const top = weight ? Math.max(...weight[1]) : 0;
+  return chart({
+    label: `${run.label}: ${TERMS[term]()}`, height: 130, margin: { bottom: 24, left: 46, right: weight ? 40 : 10 },
+    x: { title: "", range: [0, x[1]], log: false }, y: { title: TERMS[term](), range: y, log },
+  }, (g, sx, sy, size) => {
+    if (weight && top) {
+      const sw = scale(0, top * 1.05, size.height - size.margin.bottom, size.margin.top, false);
+      g.append(el("path", { d: linePath(weight[0].map((s, i) => [sx(s), sw(weight[1][i])])), fill: "none", stroke: "var(--soft)", "stroke-width": 1 }));
+      g.append(el("title", {}, `grey: the weight in force, up to ${figure(top)}`));
+      g.parentNode.append(el("text", { x: size.width - size.margin.right + 4, y: sw(top) + 4 }, figure(top)));
+    }
+    for (const [split, [steps, values]] of lines) {
+      g.append(el("path", { d: curvePath(steps, values, sx, sy, log), fill: "none", stroke: colourOf(run), "stroke-width": split === "val" ? 1.5 : 2, "stroke-dasharray": split === "val" ? "1.5 3.5" : null }));
+    }
+  });
+}
+
+function weightKey() {
+  const named = spread(data.weights.map((w, i) => i), 12);
+  const items = named.map((i) => el("span", {}, el("i", { style: `--c:var(--w${i})` }), figure(data.weights[i], 4)));
+  if (data.runs.some((r) => r.autoencoder)) items.push(el("span", {}, el("i", { style: "--c:var(--soft)" }), "autoencoder"));
+  return el("div", { class: "key", "aria-label": "Colours of the weights" }, "weight", items);
+}
+
+// --- gradients ---------------------------------------------------------------------------------------------------------
+
+function drawGradients(root) {
+  const known = data.runs.filter((run) => run.train.grad_norm_recon !== null && run.train.grad_norm_kl !== null && run.beta);
+  if (!known.length) return;
+  root.append(el("h3", {}, "The two gradients on the encoder, at the end"),
+    el("p", { class: "note" }, "At rest they cancel: equal lengths, cosine −1, and β̂ = β, the diagonal. A run off the diagonal is still moving."));
+  const columns = el("div", { class: "columns" });
+  const betas = extent(known.map((r) => r.beta), true);
+  const dots = (key) => (g, sx, sy) => known.forEach((run) => {
+    const value = key(run);
+    if (!(value > 0)) return;
+    const node = el("path", { class: "mark", d: shape(data.matrix.columns.indexOf(run.family), 6), transform: `translate(${sx(run.beta)},${sy(value)})`, fill: colourOf(run) });
+    node.append(el("title", {}, `${run.label}: ${figure(value)}`));
+    g.append(node);
+  });
+  const hats = known.map((r) => r.train.beta_hat).filter((v) => v > 0);
+  const both = extent([...known.map((r) => r.beta), ...hats], true);
+  if (hats.length) {
+    columns.append(chart({ label: "beta hat against beta", height: 280, x: { title: "β, the weight", range: both, log: true }, y: { title: "β̂, where the gradients cancel", range: both, log: true } },
+      (g, sx, sy) => {
+        g.append(el("line", { x1: sx(both[0]), y1: sy(both[0]), x2: sx(both[1]), y2: sy(both[1]), stroke: "var(--ink)", "stroke-dasharray": "6 4" }));
+        dots((run) => run.train.beta_hat)(g, sx, sy);
+      }));
+  }
+  const ratio = (run) => run.train.grad_norm_recon / (run.beta * run.train.grad_norm_kl);
+  const range = extent([...known.map(ratio), 1], true);
+  columns.append(chart({ label: "ratio of the gradient norms against beta", height: 280, x: { title: "β, the weight", range: betas, log: true }, y: { title: "‖∇ error‖ / ‖β ∇ KL‖, 1 at rest", range, log: true } },
+    (g, sx, sy) => {
+      g.append(el("line", { x1: sx(betas[0]), x2: sx(betas[1]), y1: sy(1), y2: sy(1), stroke: "var(--ink)", "stroke-dasharray": "6 4" }));
+      dots(ratio)(g, sx, sy);
+    }));
+  root.append(columns);
+}

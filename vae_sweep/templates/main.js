@@ -1,0 +1,21 @@
+// Draw the page from the top down; what lies below the first screen waits until it comes near.
+
+drawHero();
+drawMorph();
+drawMatrix();
+whenSeen(byId("plane-chart"), drawPlane);
+whenSeen(byId("curves"), drawCurves);
+whenSeen(byId("latent-panels"), drawLatents);
+whenSeen(byId("gaps"), drawGaps);
+enliven();
+
+// While the sweep runs the page loads itself again, keeping its place; not while somebody compares pictures.
+if (document.body.dataset.refresh) {
+  const place = sessionStorage.getItem("place");
+  if (place) requestAnimationFrame(() => scrollTo(0, Number(place)));
+  setInterval(() => {
+    if (byId("viewer").open) return;
+    sessionStorage.setItem("place", scrollY);
+    location.reload();
+  }, 1000 * Number(document.body.dataset.refresh));
+}
