@@ -1,5 +1,7 @@
 """When to write a checkpoint, and when to stop."""
 
+import signal
+import threading
 import time
 from collections.abc import Callable, Collection
 from typing import Any
@@ -32,16 +34,24 @@ class Checkpoints(pl.Callback):
         self.every_s = every_s
         self.should_stop = should_stop
         self._due = time.monotonic() + every_s
+        self._on_sigterm = signal.getsignal(signal.SIGTERM)
+
+    def on_train_start(self, *_: Any) -> None:
+        # The Trainer has put its own handler in front, which would end the process with exit code 0.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._on_sigterm)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         if self.step() not in self.validation_steps:
-            self._between_steps()
+            self._between_steps(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        self._between_steps()
+        self._between_steps(trainer)
 
-    def _between_steps(self) -> None:
+    def _between_steps(self, trainer: pl.Trainer) -> None:
         ended, stop = self.step() == self.last, self.should_stop()
+        if trainer.world_size > 1:  # one process is asked, all must know
+            stop = trainer.strategy.reduce_boolean_decision(stop, all=False)
         if ended or stop or time.monotonic() >= self._due:
             self.save()
             self._due = time.monotonic() + self.every_s

@@ -93,10 +93,11 @@ class LitVAE(pl.LightningModule):
         loss, terms = self.objective(x, self.noise(x), *self.controls())
         self.manual_backward(loss)
         self.update()
+        loss, terms = self._of_all_processes(loss.detach(), {name: term.detach() for name, term in terms.items()})
         self.control(terms)
-        self.objective.observe({name: term.detach() for name, term in terms.items()})
+        self.objective.observe(terms)
         self.means.add(loss, terms, x[0].numel())
-        self.count(x.shape[0] * self.world[1])
+        self.count(len(terms["sse"]))
 
     def draw(self, x: Tensor) -> Tensor:
         """x (B, C, H, W), or x' ~ Bernoulli(x) where the data are binarised dynamically."""
@@ -141,12 +142,16 @@ class LitVAE(pl.LightningModule):
         self.adam.zero_grad(set_to_none=True)
 
     def control(self, terms: Terms) -> None:
-        """Let a controller see the step's terms, of all images of all processes."""
+        """Let a controller see the terms of the step."""
         if isinstance(self.kl_schedule, nn.Module):
-            recon, kl = terms["recon"].detach().mean(), terms["kl"].detach().mean()
-            if self.world[1] > 1:
-                recon, kl = self.all_gather(torch.stack([recon, kl])).mean(0)  # type: ignore[union-attr]
-            self.kl_schedule.update(recon, kl)  # type: ignore[operator]
+            self.kl_schedule.update(terms["recon"].detach().mean(), terms["kl"].detach().mean())  # type: ignore[operator]
+
+    def _of_all_processes(self, loss: Tensor, terms: Terms) -> tuple[Tensor, Terms]:
+        """Mean loss (), and terms of the images of all processes."""
+        if self.world[1] == 1:
+            return loss, terms
+        gathered = self.all_gather(terms)
+        return self.all_gather(loss).mean(), {name: term.flatten() for name, term in gathered.items()}  # type: ignore[union-attr]
 
     def count(self, images: int) -> None:
         """One step is done; write a row where one is due. Raises Diverged if its loss is not finite."""

@@ -20,11 +20,14 @@ class RunFiles:
     all sittings of a run.
     """
 
-    def __init__(self, sweep: Path, entry: Mapping[str, Any], fixed: Mapping[str, Any], report: Report):
+    def __init__(
+        self, sweep: Path, entry: Mapping[str, Any], fixed: Mapping[str, Any], report: Report, writes: bool = True
+    ):
         self.folder = sweep / entry["folder"]
         self.entry = entry
         self.fixed = fixed  # versions, data_fingerprint, device
         self.report = report
+        self.writes = writes  # of several processes that train one member, one does
         self.total_steps = 0
         self.mirror: Callable[[dict[str, Any]], None] = lambda row: None  # W&B
         self._began = time.monotonic()
@@ -48,6 +51,8 @@ class RunFiles:
         """Status running, from `step` on: rows after it are dropped, since they will be written again."""
         self.total_steps = total_steps
         self._wall_before = wall_s
+        if not self.writes:
+            return
         self.folder.mkdir(parents=True, exist_ok=True)
         truncate_rows(self.rows, step)
         self._write("running", step, {}, None)
@@ -55,6 +60,8 @@ class RunFiles:
 
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         """A row of metrics.jsonl, its mirror and an event for whoever watches."""
+        if not self.writes:
+            return
         row = {"step": step, "time_s": round(self.wall_s, 3), **metrics}
         append_row(self.rows, row)
         self.mirror(row)
@@ -94,7 +101,8 @@ class RunFiles:
             **self.fixed,
             "config": self.entry["config"],
         }
-        write_json(self._result, result)
+        if self.writes:
+            write_json(self._result, result)
         return result
 
 

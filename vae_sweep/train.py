@@ -10,8 +10,9 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
+from pytorch_lightning.plugins.environments import LightningEnvironment
 
-from vae_sweep import hardware
+from vae_sweep import hardware, ranks
 from vae_sweep.batches import Images, Order, TrainBatches, ValBatches
 from vae_sweep.callbacks import Checkpoints, Interrupted
 from vae_sweep.checkpoints import checkpoint_of, common_checkpoints, restore, save_checkpoints
@@ -79,12 +80,13 @@ def train_pack(
     data = load_data(configs[0]["data"])
     device = hardware.accelerator(configs[0]["trainer"]["accelerator"])
     fixed = {"versions": manifest["versions"], "data_fingerprint": data.fingerprint, "device": device}
-    files = [RunFiles(sweep, entries[member_id], fixed, report) for member_id in member_ids]
+    files = [RunFiles(sweep, entries[member_id], fixed, report, writes=ranks.rank() == 0) for member_id in member_ids]
     members = []
     try:
         members = [build(config, image_shape(data), len(data.train)) for config in configs]
         pack = _Pack(configs, members, files, data, device, should_stop)
-        failed = pack.train()
+        with ranks.started(sweep, member_ids[0], configs[0]["trainer"]["devices"]):
+            failed = pack.train()
     except Interrupted:
         return [
             file.end("interrupted", member.step, member.last_val) for file, member in zip(files, members, strict=True)
@@ -145,10 +147,12 @@ class _Pack:
         stops = [stop for stop in self._validation_steps() if stop > step]
         if stops:
             dtype = torch.float64 if self.precision == "64-true" else torch.float32
-            train = Images(self.data, self.data.train, dtype, torch.device(self.device))
-            val = Images(self.data, self.data.val, dtype, torch.device(self.device))
-            batch_size = config["data"]["batch_size"]
+            place = torch.device(self.device, ranks.rank()) if self.device == "cuda" else torch.device(self.device)
+            train = Images(self.data, self.data.train, dtype, place)
+            val = Images(self.data, self.data.val, dtype, place)
+            batch_size, processes = config["data"]["batch_size"], config["trainer"]["devices"]
             orders = [Order(len(train), batch_size, member.seed) for member in members]
+            batches = TrainBatches(train, orders, stops, step, ranks.rank(), processes)
             checkpoints = Checkpoints(
                 save=lambda: self._save(module),
                 step=lambda: self.step,
@@ -159,7 +163,9 @@ class _Pack:
             trainer = pl.Trainer(
                 max_epochs=len(stops),  # to Lightning, an epoch lasts from one validation to the next
                 accelerator=self.device,
-                devices=1,
+                devices=processes,
+                strategy="ddp" if processes > 1 else "auto",
+                plugins=LightningEnvironment(),  # ranks.py starts processes, whatever cluster this is
                 precision=self.precision,  # type: ignore[arg-type]
                 callbacks=[checkpoints],
                 logger=False,
@@ -169,7 +175,7 @@ class _Pack:
                 num_sanity_val_steps=0,
                 use_distributed_sampler=False,
             )
-            trainer.fit(module, TrainBatches(train, orders, stops, step), ValBatches(val, batch_size))
+            trainer.fit(module, batches, ValBatches(val, batch_size))
         return module.failed if isinstance(module, LitPack) else {}
 
     @property
@@ -182,6 +188,8 @@ class _Pack:
         if isinstance(module, LitPack):
             module.share_means()
             failed = {index: str(error) for index, error in module.failed.items()}
+        if ranks.rank() > 0:
+            return
         written = []
         for index, (member, file) in enumerate(zip(self.members, self.files, strict=True)):
             known = {

@@ -1,0 +1,77 @@
+"""Networks: shapes, independence of the images of a batch, the linear model's algebra."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from vae_sweep.models import as_vae, conv, linear, mlp, resnet
+from vae_sweep.posteriors import POSTERIORS, Diagonal
+
+SMALL = {
+    "conv": lambda shape, **options: conv(shape, channels=4, **options),
+    "resnet": lambda shape, **options: resnet(shape, channels=4, **options),
+    "mlp": lambda shape, **options: mlp(shape, hidden=[16, 8], **options),
+    "linear": linear,
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 28, 28), (3, 64, 64), (2, 33, 50)], ids=str)
+@pytest.mark.parametrize("posterior", POSTERIORS)
+def test_shapes(name: str, shape: tuple[int, int, int], posterior: str) -> None:
+    vae = SMALL[name](shape, latent_dim=5, posterior=posterior)
+    out, q, z = vae(torch.rand(2, *shape), torch.randn(2, 5))
+    assert out.shape == (2, *shape)
+    assert z.shape == q.mean.shape == (2, 5)
+    assert torch.equal(vae(torch.zeros(2, *shape), None)[2], vae.encode(torch.zeros(2, *shape)).mean)
+
+
+@pytest.mark.parametrize("size", [32, 64, 128, 256])
+def test_conv_halves_down_to_four_cells(size: int) -> None:
+    vae = conv((3, size, size), latent_dim=2, channels=2)
+    strided = [layer for layer in vae.encoder if isinstance(layer, nn.Conv2d)]
+    assert 2 ** len(strided) == size // 4
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_an_image_does_not_see_the_others_of_its_batch(name: str) -> None:
+    torch.manual_seed(0)
+    vae = SMALL[name]((3, 16, 16), latent_dim=4).double()
+    x, noise = torch.rand(6, 3, 16, 16, dtype=torch.float64), torch.randn(6, 4, dtype=torch.float64)
+    together = vae(x, noise)[0]
+    alone = torch.cat([vae(x[i : i + 1], noise[i : i + 1])[0] for i in range(6)])
+    torch.testing.assert_close(together, alone, rtol=1e-12, atol=1e-12)
+
+
+@settings(max_examples=20, deadline=None)
+@given(height=st.integers(4, 70), width=st.integers(4, 70), channels=st.integers(1, 4))
+def test_conv_takes_any_size(height: int, width: int, channels: int) -> None:
+    shape = (channels, height, width)
+    assert conv(shape, latent_dim=2, channels=2)(torch.rand(1, *shape), None)[0].shape == (1, *shape)
+
+
+def test_linear_model_is_affine_with_one_scale_for_all_images() -> None:
+    torch.manual_seed(0)
+    vae = linear((1, 4, 4), latent_dim=3).double()
+    x, y = torch.rand(2, 5, 1, 4, 4, dtype=torch.float64)
+    halfway = vae.encode((x + y) / 2).mean
+    torch.testing.assert_close(halfway, (vae.encode(x).mean + vae.encode(y).mean) / 2)
+    assert torch.equal(vae.encode(x).variance, vae.encode(y).variance)
+
+
+def test_own_network_needs_encode_and_decode() -> None:
+    class Own(nn.Module):
+        def encode(self, x):
+            return x.flatten(1)[:, :2], torch.zeros(len(x), 2)
+
+        def decode(self, z):
+            return z.sum(1)[:, None, None, None].expand(-1, 1, 4, 4)
+
+    vae = as_vae(Own(), latent_dim=2)
+    out, q, _ = vae(torch.rand(3, 1, 4, 4), torch.randn(3, 2))
+    assert out.shape == (3, 1, 4, 4)
+    assert isinstance(q, Diagonal)
+    with pytest.raises(TypeError, match="Linear needs the methods encode"):
+        as_vae(nn.Linear(2, 2), latent_dim=2)

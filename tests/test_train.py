@@ -1,0 +1,137 @@
+"""One member and packs of them: the numbers of separate runs, continued runs, diverging members."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from vae_sweep.checkpoints import LAST, PREVIOUS, load_checkpoint
+from vae_sweep.records import load_sweep, read_rows
+from vae_sweep.train import train_pack
+
+EIGHT = [  # weights, schedules, rates and seeds
+    ["loss.kl_weight=1"],
+    ["loss.kl_weight=0.5"],
+    ["loss.kl_weight=0.1", "kl_schedule=linear"],
+    ["loss.kl_weight=3", "kl_schedule=cyclical"],
+    ["loss.kl_weight=1", "optimizer.lr=3e-3"],
+    ["loss.kl_weight=1", "seed=1"],
+    ["loss.kl_weight=0.3", "seed=2", "kl_schedule=linear", "kl_schedule.warmup=0.5"],
+    ["loss.kl_weight=10", "optimizer.lr=2e-4", "seed=3"],
+]
+SmallSweep = Callable[..., tuple[Path, list[str]]]
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_checkpoint(run / LAST)["state_dict"]
+
+
+def rows(run: Path) -> list[dict[str, Any]]:
+    return [{key: value for key, value in row.items() if key != "time_s"} for row in read_rows(run / "metrics.jsonl")]
+
+
+def trained_apart_and_together(small_sweep: SmallSweep, common: list[str]) -> list[tuple[Path, Path]]:
+    """Run folders of every member: trained alone, trained in a pack of eight."""
+    members = [[*common, *overrides] for overrides in EIGHT]
+    apart, ids = small_sweep(*members, name="apart")
+    together, _ = small_sweep(*members, name="together")
+    for member in ids:
+        train_pack(apart, [member])
+    train_pack(together, ids)
+    return [
+        (one.folder, other.folder) for one, other in zip(load_sweep(apart).runs, load_sweep(together).runs, strict=True)
+    ]
+
+
+def test_pack_equals_separate_runs_in_float64(small_sweep: SmallSweep) -> None:
+    common = ["trainer.max_steps=300", "trainer.precision=64", "model.channels=2", "data.batch_size=8"]
+    for alone, packed in trained_apart_and_together(small_sweep, [*common, "trainer.val_every_n_epochs=100"]):
+        other = weights(packed)
+        for name, tensor in weights(alone).items():
+            torch.testing.assert_close(other[name], tensor, rtol=1e-9, atol=1e-9)
+        assert len(rows(alone)) == len(rows(packed)) == 31  # every tenth step, and the validation
+        for mine, theirs in zip(rows(alone), rows(packed), strict=True):
+            assert theirs == pytest.approx(mine, rel=1e-9)
+
+
+def test_pack_equals_separate_runs_in_float32(small_sweep: SmallSweep) -> None:
+    for alone, packed in trained_apart_and_together(small_sweep, ["trainer.max_steps=50"]):
+        other = weights(packed)
+        for name, tensor in weights(alone).items():
+            torch.testing.assert_close(other[name], tensor, rtol=1e-5, atol=1e-5)
+        assert rows(packed)[-1] == pytest.approx(rows(alone)[-1], rel=5e-3)
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["alone", "pack"])
+@pytest.mark.parametrize("stop_at", [1, 9, 10, 20, 29], ids=lambda step: f"step{step}")
+def test_continued_run_is_the_uninterrupted_one_bit_for_bit(
+    small_sweep: SmallSweep, packed: bool, stop_at: int
+) -> None:
+    members = [["kl_schedule=linear"], ["kl_schedule=linear", "seed=1"]] if packed else [["kl_schedule=linear"]]
+    whole, ids = small_sweep(*members, name="whole")
+    train_pack(whole, ids)
+    parts, _ = small_sweep(*members, name="parts")
+    polled = iter(range(1, 1000))
+    stopped = train_pack(parts, ids, should_stop=lambda: next(polled) >= stop_at)
+    assert {result["status"] for result in stopped} == {"interrupted"}
+    finished = train_pack(parts, ids)
+    assert {result["status"] for result in finished} == {"done"}
+    for one, other in zip(load_sweep(whole).runs, load_sweep(parts).runs, strict=True):
+        assert rows(one.folder) == rows(other.folder)
+        assert all(torch.equal(tensor, weights(other.folder)[name]) for name, tensor in weights(one.folder).items())
+
+
+def test_pack_continues_from_the_step_that_all_members_have(small_sweep: SmallSweep) -> None:
+    """A kill between the checkpoints of two members: one stands a checkpoint further than the other."""
+    members = [["seed=0"], ["seed=1"]]
+    whole, ids = small_sweep(*members, name="whole")
+    train_pack(whole, ids)
+    parts, _ = small_sweep(*members, name="parts")
+    for stops_after in (5, 6):
+        polled = iter(range(1, 1000))
+        train_pack(parts, ids, should_stop=lambda polled=polled, last=stops_after: next(polled) >= last)
+    torn = load_sweep(parts).runs[1].folder
+    (torn / PREVIOUS).rename(torn / LAST)
+    train_pack(parts, ids)
+    for one, other in zip(load_sweep(whole).runs, load_sweep(parts).runs, strict=True):
+        assert rows(one.folder) == rows(other.folder)
+        assert all(torch.equal(tensor, weights(other.folder)[name]) for name, tensor in weights(one.folder).items())
+
+
+def test_diverging_member_fails_and_the_others_go_on_untouched(small_sweep: SmallSweep) -> None:
+    members = [["seed=0"], ["optimizer.lr=1e30"], ["seed=2"]]
+    apart, ids = small_sweep(*members, name="apart")
+    for member in (ids[0], ids[2]):
+        train_pack(apart, [member])
+    together, _ = small_sweep(*members, name="together")
+    results = train_pack(together, ids)
+    assert [result["status"] for result in results] == ["done", "failed", "done"]
+    assert results[1]["error"]["type"] == "Diverged"
+    assert "train/loss" in results[1]["error"]["message"]
+    for number in (0, 2):
+        mine, theirs = (load_sweep(folder).runs[number].folder for folder in (apart, together))
+        assert rows(theirs)[-1] == pytest.approx(rows(mine)[-1], rel=5e-3)
+    assert json.loads((load_sweep(together).runs[1].folder / "result.json").read_text())["status"] == "failed"
+
+
+def test_terms_are_logged_apart_and_unweighted(small_sweep: SmallSweep) -> None:
+    folder, ids = small_sweep(["loss.kl_weight=0.25", "kl_schedule=linear", "kl_schedule.warmup=0.5"])
+    (result,) = train_pack(folder, ids)
+    logged = rows(load_sweep(folder).runs[0].folder)
+    for row in logged:
+        if "val/loss" in row:  # at the target weight, whatever the schedule says
+            assert row["val/loss"] == pytest.approx(row["val/recon"] + 0.25 * row["val/kl"], rel=1e-6)
+            assert row["val/mse"] == pytest.approx(row["val/sse"] / (16 * 16 * 3))
+    assert [row["kl_weight"] for row in logged if "train/kl" in row][-1] == 0.25
+    assert result["metrics"]["val/kl"] > 0
+
+
+def test_autoencoder_has_no_kl(small_sweep: SmallSweep) -> None:
+    folder, ids = small_sweep(["objective=autoencoder"])
+    (result,) = train_pack(folder, ids)
+    assert result["status"] == "done"
+    assert not any("kl" in key for row in rows(load_sweep(folder).runs[0].folder) for key in row)
+    assert result["metrics"]["val/loss"] == result["metrics"]["val/sse"]

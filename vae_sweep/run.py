@@ -1,0 +1,41 @@
+"""`python -m vae_sweep.run`: one run, or with -m a sweep. Hydra's door; torch waits until something is trained."""
+
+import sys
+from pathlib import Path
+
+import hydra
+from omegaconf import DictConfig
+
+from vae_sweep.jobs import job_of
+from vae_sweep.refusal import refused_in_one_line
+from vae_sweep.settings import check_overrides
+
+_PACKED = Path(__file__).parent / "conf"  # in a wheel
+CONF = _PACKED if _PACKED.is_dir() else Path(__file__).parents[1] / "conf"
+
+_name: str | None = None  # of the sweep, for a launcher that runs several members in this process
+
+
+def single(config: DictConfig) -> dict[str, float]:
+    """Train one member in this process. Returns its metrics. Exits with 1 if it failed, 130 or 143 if stopped."""
+    from vae_sweep.sweep import run_sweep
+    from vae_sweep.this_process import ThisProcess
+
+    global _name
+    with refused_in_one_line():
+        job = job_of(config)
+        outcome = run_sweep([job], ThisProcess(), command=sys.argv, name=_name)
+    _name = outcome.folder.name
+    if outcome.exit_code:
+        raise SystemExit(outcome.exit_code)
+    return outcome.results[0]["metrics"]
+
+
+def main() -> None:
+    with refused_in_one_line():
+        check_overrides(sys.argv[1:], CONF)
+    hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(single)()
+
+
+if __name__ == "__main__":
+    main()
