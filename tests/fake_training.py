@@ -96,3 +96,39 @@ KINDS = {
     function.__name__: function
     for function in (fine, raises, segfault, sigkill, leaves, nan, memory, party, stoppable, deaf)
 }
+
+
+def train_members(sweep, members, report, should_stop):
+    """Writes a run's files as training does; what a member does is its model.kind. Ten steps, continued from where
+    `checkpoint` stands; `stops` waits for a stop in the middle, `kills` dies there, the first time only."""
+    from vae_sweep.records import read_json, write_json
+    from vae_sweep.run_files import RunFiles
+
+    manifest = read_json(sweep / "sweep.json")
+    entries = {entry["id"]: entry for entry in manifest["members"]}
+    results = []
+    for member in members:
+        entry = entries[member]
+        kind = entry["config"]["model"]["kind"]
+        files = RunFiles(sweep, entry, {"versions": {}, "data_fingerprint": "f", "device": "cpu"}, report)
+        checkpoint = files.folder / "checkpoint"
+        first = read_json(checkpoint) if checkpoint.exists() else 0
+        files.begin(first, 10)
+        sitting = sum(1 for _ in files.folder.glob("sitting-*"))
+        (files.folder / f"sitting-{sitting}").touch()
+        for step in range(first + 1, 11):
+            files.log_metrics({"train/loss": 1.0, "train/recon": 1.0 / step, "kl_weight": 1.0}, step)
+            write_json(checkpoint, step)
+            if step == 5 and sitting == 0 and kind == "kills":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if step == 5 and sitting == 0 and kind == "stops":
+                wait_until(should_stop, "a request to stop")
+                results.append(files.end("interrupted", step, {}))
+                break
+            if step == 5 and sitting == 0 and kind == "raises":
+                error = ValueError("no good")
+                files.end("failed", step, {}, error)
+                raise error
+        else:
+            results.append(files.end("done", 10, {"val/recon": 0.1}))
+    return results

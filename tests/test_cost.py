@@ -5,7 +5,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from vae_sweep import models
-from vae_sweep.cost import cost, expected_steps
+from vae_sweep.cost import cost
 
 
 @pytest.mark.parametrize("posterior", ["diagonal", "shared_scale", "full"])
@@ -28,11 +28,3 @@ def test_flop_and_parameters_are_those_of_the_network(name, settings, image_shap
 
 def test_nobody_can_count_a_network_of_ones_own():
     assert cost({"_target_": "somebody.Net"}, (3, 8, 8), 4) is None
-
-
-@pytest.mark.parametrize(
-    ("trainer", "steps"),
-    [({"max_steps": 7, "max_epochs": 9}, 7), ({"max_steps": None, "max_epochs": 2}, 8), ({"max_epochs": 0.5}, 2)],
-)
-def test_expected_steps(trainer, steps):
-    assert expected_steps({"trainer": trainer, "data": {"batch_size": 3}}, n_train=10) == steps

@@ -41,18 +41,6 @@ def cost(model: Mapping[str, Any], image_shape: ImageShape, batch_size: int) -> 
     return Cost(6.0 * batch_size * macs, params, float(batch_size) * outputs)
 
 
-def steps_per_epoch(n_train: int, batch_size: int) -> int:
-    return max(1, math.ceil(n_train / batch_size))
-
-
-def expected_steps(config: Mapping[str, Any], n_train: int) -> int:
-    """Optimiser steps of a member, as far as a plan needs them."""
-    trainer = config["trainer"]
-    if trainer.get("max_steps"):
-        return int(trainer["max_steps"])
-    return math.ceil(trainer["max_epochs"] * steps_per_epoch(n_train, config["data"]["batch_size"]))
-
-
 def n_posterior_params(posterior: str, latent_dim: int) -> int:
     scale = {"diagonal": latent_dim, "shared_scale": 1, "full": latent_dim * (latent_dim + 1) // 2}
     return latent_dim + scale.get(posterior, latent_dim)

@@ -1,6 +1,7 @@
 """How a member ended, where training itself could not write it down: its process was killed, or never began."""
 
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,30 +22,27 @@ def read_result(run: Path) -> dict[str, Any]:
     return read_json(path) if path.exists() else {}
 
 
-def record_failure(folder: Path, member_id: str, error: dict[str, Any]) -> dict[str, Any]:
-    """Mark a member failed in its result.json, keeping what training wrote. Returns the result."""
-    return _record(folder, member_id, "failed", error)
+def settle(folder: Path, event: Mapping[str, Any]) -> dict[str, Any]:
+    """What result.json holds after the `result` event of a member, written here if training no longer could.
+
+    A member that never began and was only interrupted has no file: the event itself is returned.
+    """
+    member = entry(folder, event["id"])
+    path = folder / member["folder"] / "result.json"
+    written = read_result(path.parent)
+    status = written.get("status", "queued")
+    if status in ("done", event["status"]):  # done: killed after its last word
+        return written
+    if status == "queued" and event["status"] != "failed":
+        return dict(event)
+    known = {"schema": SCHEMA, **member, "metrics": {}, "hostname": socket.gethostname()}
+    result = {**known, **written, "status": event["status"], "error": event.get("error")}
+    write_json(path, result)
+    return result
 
 
-def record_interruption(folder: Path, member_id: str) -> dict[str, Any]:
-    """Mark a member as stopped before its end; its checkpoint continues it."""
-    return _record(folder, member_id, "interrupted", None)
-
-
-def continues_by_itself(result: dict[str, Any]) -> bool:
+def continues_by_itself(result: Mapping[str, Any]) -> bool:
     """Whether the same command takes this member up again without retry=failed."""
     status = result.get("status", "queued")
     killed = (result.get("error") or {}).get("type") in _FROM_OUTSIDE
     return status in ("queued", "running", "interrupted") or (status == "failed" and killed)
-
-
-def _record(folder: Path, member_id: str, status: str, error: dict[str, Any] | None) -> dict[str, Any]:
-    member = entry(folder, member_id)
-    run = folder / member["folder"]
-    begun = read_result(run)
-    if begun.get("status") == "done":  # killed after its last word
-        return begun
-    known = {"schema": SCHEMA, **member, "metrics": {}, "hostname": socket.gethostname()}
-    result = {**known, **begun, "status": status, "error": error}
-    write_json(run / "result.json", result)
-    return result

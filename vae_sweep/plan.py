@@ -51,20 +51,6 @@ class Pack:
     seconds: float | None = None  # estimate, None if the network cannot be counted
 
 
-@dataclass(frozen=True)
-class Plan:
-    slots: tuple[Slot, ...]
-    packs: tuple[Pack, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """What is frozen: with these packs and threads a resumed sweep repeats the same arithmetic."""
-        return {
-            "slots": [slot.name for slot in self.slots],
-            "packs": [list(pack.members) for pack in self.packs],
-            "threads": [pack.threads for pack in self.packs],
-        }
-
-
 def pack_key(config: Mapping[str, Any]) -> str:
     """Members with equal keys may train together."""
     flat = flatten(config_that_matters(config))
@@ -137,7 +123,7 @@ def makespan(packs: Sequence[Pack], slots: int) -> float | None:
     return START_S + max(free) if packs else 0.0
 
 
-def describe(plan: Plan, todo: Sequence[Pack]) -> list[str]:
+def describe(slots: Sequence[Slot], todo: Sequence[Pack]) -> list[str]:
     """The plan as a person reads it before the start. todo: the packs that are to be trained now."""
     if not todo:
         return []
@@ -145,13 +131,13 @@ def describe(plan: Plan, todo: Sequence[Pack]) -> list[str]:
     each = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
     threads = sorted({pack.threads for pack in todo})
     lines = [
-        f"slots   {len(plan.slots)}: {', '.join(slot.name for slot in plan.slots)}"
+        f"slots   {len(slots)}: {', '.join(slot.name for slot in slots)}"
         f" ({'-'.join(map(str, threads))} {'thread' if threads == [1] else 'threads'} each)"
     ]
     if sizes != [1]:
         members = sum(len(pack.members) for pack in todo)
         lines.append(f"packs   {len(todo)} with {each} of the {members} members each, trained together in one process")
-    estimate = makespan(todo, len(plan.slots))
+    estimate = makespan(todo, len(slots))
     cost = "unknown for a network of your own" if estimate is None else f"roughly {duration(estimate)}"
     lines.append(f"time    {cost}; measured as soon as it runs")
     return lines

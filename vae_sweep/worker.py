@@ -100,7 +100,7 @@ def serve(folder: Path, target: str, report: Report) -> int:
 
 def train_one(folder: Path, number: int, target: str, report: Report) -> int:
     """Train one pack of the plan in sweep.json. Returns the exit code: 0, 1 (a member failed), 143 (stopped)."""
-    from vae_sweep.outcomes import record_failure
+    from vae_sweep.outcomes import settle
     from vae_sweep.records import read_json
 
     stop = threading.Event()
@@ -110,9 +110,9 @@ def train_one(folder: Path, number: int, target: str, report: Report) -> int:
     failed = []
 
     def note(event: Event) -> None:
-        if event["event"] == "result" and event["status"] == "failed":
-            failed.append(event["id"])
-            record_failure(folder, event["id"], event["error"])
+        if event["event"] == "result":
+            settle(folder, event)
+            failed.extend([event["id"]] * (event["status"] == "failed"))
         report(event)
 
     report({"event": "began", "pack": number})

@@ -1,0 +1,267 @@
+"""Sweeps begun, continued, extended and refused; the training is a fake one that writes a run's files."""
+
+import copy
+import json
+import os
+import signal
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+from rich.console import Console
+
+from vae_sweep.machine import Machine
+from vae_sweep.manifest import SweepError, split_pack
+from vae_sweep.records import load_sweep, read_json, read_rows
+from vae_sweep.settings import SettingsError
+from vae_sweep.sweep import Job, continue_command, run_sweep
+
+HERE = Path(__file__).parent
+COMMAND = ["/x/vae_sweep/run.py", "-m", "loss.kl_weight=1,0.5"]
+CONFIG = {
+    "objective": "vae",
+    "data": {"_target_": "somewhere.images", "root": "a", "batch_size": 5, "val_fraction": 0.1},
+    "model": {"_target_": "vae_sweep.models.linear", "latent_dim": 2, "posterior": "diagonal", "kind": "fine"},
+    "loss": {"recon": "sse", "kl_weight": 1.0},
+    "kl_schedule": {"_target_": "vae_sweep.schedules.constant"},
+    "optimizer": {"lr": 1e-3},
+    "trainer": {"max_epochs": 1, "max_steps": None, "devices": 1, "accelerator": "cpu"},
+    "launcher": {"jobs": 2, "jobs_per_gpu": 1, "pack": "off"},
+    "logger": {},
+    "seed": 0,
+    "sweep": "s",
+    "retry": None,
+    "output_dir": "set by the fixture",
+}
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(HERE))
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    """sweep([weights], kind={weight: kind}, **changed keys) -> (outcome, what was printed)"""
+
+    def sweep(weights, kind=None, fingerprint="f", **changes):
+        jobs = []
+        for weight in weights:
+            config = copy.deepcopy(CONFIG)
+            config["loss"]["kl_weight"] = weight
+            config["model"]["kind"] = (kind or {}).get(weight, "fine")
+            config["output_dir"] = str(tmp_path / "outputs")
+            for key, value in changes.items():
+                section, _, name = key.partition("__")
+                (config[section] if name else config)[name or section] = value
+            jobs.append(Job(config, (f"loss.kl_weight={weight}",), {"overrides.yaml": f"- {weight}"}))
+        text = StringIO()
+        place = Machine("cpu", jobs[0].config["launcher"], target="fake_training:train_members")
+        description = {
+            "name": "images", "fingerprint": fingerprint, "images": 60, "train": 50, "val": 10, "shape": [3, 8, 8]
+        }  # fmt: skip
+        outcome = run_sweep(
+            jobs, place, COMMAND, console=Console(file=text, width=200), describe=lambda section: description
+        )
+        return outcome, text.getvalue()
+
+    return sweep
+
+
+def statuses(outcome):
+    return [result["status"] for result in outcome.results]
+
+
+def sittings(run):
+    return len(list(run.folder.glob("sitting-*")))
+
+
+def test_a_sweep_leaves_a_manifest_and_a_folder_per_member(sweep):
+    outcome, text = sweep([1, 0.5, 1])
+    assert (statuses(outcome), outcome.exit_code) == (["done"] * 3, 0)
+    found = load_sweep(outcome.folder)
+    assert [run.folder.name for run in found.runs] == [
+        f"00{n}-kl_weight={w}-{found.runs[n].id}" for n, w in ((0, 1), (1, 0.5))
+    ]
+    assert [run.status for run in found.runs] == ["done", "done"]
+    assert found.manifest["swept"] == ["loss.kl_weight"]
+    assert found.manifest["command"] == COMMAND
+    assert found.manifest["data"]["images"] == 60
+    assert [sorted(pack) for pack in found.manifest["plan"]["packs"]] == [[run.id] for run in found.runs]
+    assert (found.runs[0].folder / ".hydra" / "overrides.yaml").read_text() == "- 1"
+    assert "2 members, 2 to train" in text
+    assert "2 of 2 done" in text
+
+
+def test_the_same_command_skips_what_is_done(sweep):
+    first, _ = sweep([1, 0.5])
+    before = (first.folder / "sweep.json").read_text()
+    second, text = sweep([1, 0.5])
+    assert statuses(second) == ["done", "done"]
+    assert (first.folder / "sweep.json").read_text() == before
+    assert all(sittings(run) == 1 for run in load_sweep(first.folder).runs)
+    assert "0 to train" in text
+
+
+def test_more_weights_extend_a_sweep_and_leave_the_old_plan_alone(sweep):
+    first, _ = sweep([1, 0.5], launcher={"jobs": 1, "jobs_per_gpu": 1, "pack": 8})
+    old = read_json(first.folder / "sweep.json")
+    second, _ = sweep([0.5, 0.1])
+    new = read_json(first.folder / "sweep.json")
+    assert len(old["plan"]["packs"][0]) == 2
+    assert new["plan"]["packs"][:1] == old["plan"]["packs"]
+    assert new["members"][:2] == old["members"]
+    assert [entry["number"] for entry in new["members"]] == [0, 1, 2]
+    assert statuses(second) == ["done", "done"]
+
+
+def test_a_failure_is_kept_until_somebody_asks_to_retry_it(sweep):
+    kind = {0.5: "raises"}
+    first, text = sweep([1, 0.5], kind)
+    assert (statuses(first), first.exit_code) == (["done", "failed"], 1)
+    assert first.results[1]["error"]["type"] == "ValueError"
+    assert "no good" in text
+    assert "python -m vae_sweep.run -m loss.kl_weight=1,0.5 sweep=s retry=failed" in text
+    again, _ = sweep([1, 0.5], kind)
+    assert (statuses(again), again.exit_code) == (["done", "failed"], 1)
+    retried, _ = sweep([1, 0.5], kind, retry="failed")
+    assert (statuses(retried), retried.exit_code) == (["done", "done"], 0)
+
+
+def test_a_retried_member_leaves_its_pack(sweep):
+    kind = {1: "raises", 0.5: "raises"}
+    packed = {"jobs": 1, "jobs_per_gpu": 1, "pack": 8}
+    first, _ = sweep([1, 0.5], kind, launcher=packed)
+    retried, _ = sweep([1, 0.5], kind, launcher=packed, retry="failed")
+    assert statuses(first) == ["failed", "failed"]
+    assert statuses(retried)[0] == "done"
+    assert sorted(map(len, read_json(first.folder / "sweep.json")["plan"]["packs"])) == [1, 1]
+
+
+def test_a_killed_worker_is_told_and_the_same_command_continues_it(sweep):
+    kind = {0.5: "kills"}
+    first, text = sweep([1, 0.5], kind)
+    assert (statuses(first), first.exit_code) == (["done", "failed"], 1)
+    assert first.results[1]["error"]["type"] == "SIGKILL"
+    assert "killed by SIGKILL" in text
+    second, _ = sweep([1, 0.5], kind)
+    assert statuses(second) == ["done", "done"]
+    run = load_sweep(first.folder).runs[1]
+    assert [row["step"] for row in read_rows(run.folder / "metrics.jsonl")] == list(range(1, 11))
+
+
+def test_an_interrupted_sweep_says_how_to_go_on_and_goes_on(sweep, monkeypatch):
+    from vae_sweep import live
+
+    show = live.LiveView.__call__
+
+    def show_and_stop(self, event):
+        show(self, event)
+        if event["event"] == "step" and event["step"] == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    kind = {1: "stops", 0.5: "stops"}
+    with monkeypatch.context() as patched:
+        patched.setattr(live.LiveView, "__call__", show_and_stop)
+        first, text = sweep([1, 0.5, 0.1], kind)
+    assert first.exit_code == 143
+    assert statuses(first)[0] == "interrupted"
+    assert "continue  python -m vae_sweep.run -m loss.kl_weight=1,0.5 sweep=s\n" in text
+    second, _ = sweep([1, 0.5, 0.1], kind)
+    assert (statuses(second), second.exit_code) == (["done"] * 3, 0)
+
+
+def test_a_member_that_cannot_start_has_a_result_with_its_error(sweep, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", "/nowhere")
+    outcome, _ = sweep([1])
+    assert outcome.results[0]["status"] == "failed"
+    assert "fake_training" in outcome.results[0]["error"]["traceback"]
+    assert outcome.results[0]["config"]["loss"]["kl_weight"] == 1
+
+
+def test_two_sweeps_on_one_folder(sweep, tmp_path):
+    sweep([1])
+    with FileLock(tmp_path / "outputs" / "s" / ".lock"), pytest.raises(SweepError, match="run by another process"):
+        sweep([1, 0.5])
+
+
+def test_sweeps_without_a_name_get_folders_of_their_own(sweep, tmp_path):
+    folders = {sweep([1], sweep=None)[0].folder for _ in range(3)}
+    assert len(folders) == 3
+    assert {folder.parent for folder in folders} == {tmp_path / "outputs"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"fingerprint": "g"}, "somewhere.images|images in a has changed since"),
+        ({"fingerprint": "g", "data__root": "b"}, "compares runs on images in a, not on images in b"),
+    ],
+)
+def test_other_images_are_refused(sweep, changes, reason):
+    first, _ = sweep([1])
+    before = (first.folder / "sweep.json").read_text()
+    with pytest.raises(SweepError, match=reason):
+        sweep([1, 0.5], **changes)
+    assert (first.folder / "sweep.json").read_text() == before
+
+
+def test_the_same_images_at_another_place_or_size_are_welcome(sweep):
+    sweep([1])
+    assert statuses(sweep([0.5], data__root="b")[0]) == ["done"]
+    assert statuses(sweep([0.5], data__image_size=16, fingerprint="g")[0]) == ["done"]
+
+
+def test_another_schema_is_refused(sweep):
+    first, _ = sweep([1])
+    manifest = read_json(first.folder / "sweep.json")
+    (first.folder / "sweep.json").write_text(json.dumps(manifest | {"schema": 99}))
+    with pytest.raises(SweepError, match="schema 99"):
+        sweep([1])
+
+
+def test_a_folder_of_something_else_is_refused(sweep, tmp_path):
+    (tmp_path / "outputs" / "s").mkdir(parents=True)
+    (tmp_path / "outputs" / "s" / "thesis.tex").touch()
+    with pytest.raises(SweepError, match="is no sweep and is not empty"):
+        sweep([1])
+
+
+def test_a_refused_setting_leaves_nothing_behind(sweep, tmp_path):
+    with pytest.raises(SettingsError, match=r"loss\.kl_weight=-1"):
+        sweep([1, -1])
+    with pytest.raises(SweepError, match=r"trainer\.devices|cannot be swept"):
+        run_mixed_names(tmp_path)
+    assert not (tmp_path / "outputs").exists()
+
+
+def run_mixed_names(tmp_path):
+    jobs = [Job(CONFIG | {"sweep": name, "output_dir": str(tmp_path / "outputs")}) for name in "ab"]
+    run_sweep(jobs, Machine("cpu", CONFIG["launcher"]), describe=lambda section: {})
+
+
+def test_an_output_folder_that_cannot_be_written_is_named(sweep, tmp_path):
+    (tmp_path / "outputs").touch()
+    with pytest.raises(SweepError, match="cannot be written"):
+        sweep([1])
+
+
+def test_a_split_pack_is_frozen_as_its_parts():
+    manifest = {"plan": {"slots": [], "packs": [["a"], ["b", "c", "d", "e"]], "threads": [1, 2]}}
+    assert split_pack(manifest, [["c"], ["d", "e"]])["plan"] == {
+        "slots": [],
+        "packs": [["a"], ["b"], ["c"], ["d", "e"]],
+        "threads": [1, 2, 2, 2],
+    }
+
+
+@pytest.mark.parametrize(
+    ("argv", "line"),
+    [
+        (COMMAND, "python -m vae_sweep.run -m loss.kl_weight=1,0.5 sweep=n"),
+        (["/bin/vae-sweep", "a=b c", "sweep=x", "retry=failed"], "vae-sweep 'a=b c' sweep=n"),
+    ],
+)
+def test_continue_command(argv, line):
+    assert continue_command(argv, "n") == line

@@ -1,0 +1,189 @@
+"""What a person sees while a sweep runs: a table that moves in a terminal, plain lines everywhere else."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from vae_sweep.plan import duration
+
+Event = Mapping[str, Any]
+Clock = Callable[[], float]
+
+PLAIN_EVERY_S = 30.0  # between two lines of a run where nothing can be redrawn
+_REDRAW_S = 0.5
+_ROWS = 24  # running members that are shown at once
+
+_MARK = {"done": ("+", "green"), "failed": ("x", "red"), "interrupted": ("-", "yellow")}
+
+
+@dataclass
+class Progress:
+    """One member's. first_step and began: where and when this sitting started, for its speed."""
+
+    name: str
+    total_steps: int
+    step: int = 0
+    first_step: int | None = None
+    began: float = 0.0
+    last: dict[str, Any] = field(default_factory=dict)
+    status: str = "queued"
+
+    def take(self, event: Event, now: float) -> None:
+        self.step = event["step"] or 0
+        self.total_steps = event.get("total_steps") or self.total_steps
+        self.last |= {key: event[key] for key in ("recon", "kl", "kl_weight", "loss") if event.get(key) is not None}
+        if self.first_step is None:
+            self.first_step, self.began = self.step, now
+        self.status = "running"
+
+    def seconds_left(self, now: float) -> float | None:
+        """At the speed of this sitting; None before there is one."""
+        if self.first_step is None or self.step <= self.first_step:
+            return None
+        return (self.total_steps - self.step) * (now - self.began) / (self.step - self.first_step)
+
+
+class LiveView:
+    """Shows events. names and steps: of every member that is to be trained now, by id; shared: slots at work.
+
+    `with LiveView(...) as view: view(event); view.line("...")`
+    """
+
+    def __init__(
+        self, names: Mapping[str, str], steps: Mapping[str, int], console: Console, clock: Clock = time.monotonic
+    ):
+        self.members = {member: Progress(name, steps[member]) for member, name in names.items()}
+        self.console = console
+        self.clock = clock
+        self.began = clock()
+        self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+        self._drawn = 0.0
+        self._next_line: dict[str, float] = {}
+
+    def __enter__(self) -> "LiveView":
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def __call__(self, event: Event) -> None:
+        kind, now = event["event"], self.clock()
+        if kind in ("running", "step"):
+            self.members[event["id"]].take(event, now)
+            if kind == "step" and self._live is None:
+                self._plain_progress(event["id"], now)
+        elif kind == "result":
+            self._result(event)
+        elif kind == "started" and self._live is None:
+            for member in event["ids"]:
+                self.line(f"> {self.members[member].name}  starts on {', '.join(event['slots'])}")
+        elif kind == "split":
+            sizes = " and ".join(str(len(part)) for part in event["into"])
+            self.line(f"! out of memory: the pack goes on as packs of {sizes}", "yellow")
+        elif kind == "stopping":
+            self.line(
+                f"{event['signal']}: writing checkpoints, at most {duration(event['grace_s'])} (again: kill at once)",
+                "yellow",
+            )
+        if self._live and now - self._drawn > _REDRAW_S:
+            self._drawn = now
+            self._live.update(self.table(now), refresh=True)
+
+    def line(self, text: str, style: str = "") -> None:
+        """A line that stays, above the table. Never read as markup."""
+        self.console.print(Text(text, style), soft_wrap=True, highlight=False)
+
+    def table(self, now: float) -> Group:
+        running = [member for member in self.members.values() if member.status == "running"]
+        table = Table(box=None, pad_edge=False)
+        table.add_column("run", no_wrap=True, overflow="ellipsis")
+        for title in ("step", "recon", "KL", "weight", "left"):
+            table.add_column(title, justify="right", no_wrap=True)
+        for member in running[:_ROWS]:
+            left = member.seconds_left(now)
+            table.add_row(
+                Text(member.name),
+                f"{member.step}/{member.total_steps}",
+                *(_number(member.last.get(key)) for key in ("recon", "kl", "kl_weight")),
+                "" if left is None else duration(left),
+            )
+        more = [Text(f"and {len(running) - _ROWS} more")] if len(running) > _ROWS else []
+        return Group(table, *more, Text(self.summary(now), "dim"))
+
+    def summary(self, now: float) -> str:
+        """3 of 18 done, 1 failed, 2 running; 12:30 min, about 50:00 min left"""
+        counts = {status: self._count(status) for status in ("failed", "interrupted", "running")}
+        told = [f"{self._count('done')} of {len(self.members)} done"]
+        told += [f"{count} {status}" for status, count in counts.items() if count]
+        left = self.seconds_left(now)
+        return (
+            ", ".join(told)
+            + f"; {duration(now - self.began)}"
+            + ("" if left is None else f", about {duration(left)} left")
+        )
+
+    def seconds_left(self, now: float) -> float | None:
+        """Of the whole sweep: steps to go at the rate so far of all slots together. None before the first steps."""
+        started = [member for member in self.members.values() if member.first_step is not None]
+        made = sum(member.step - (member.first_step or 0) for member in started)
+        if not made:
+            return None
+        waiting = [member for member in self.members.values() if member.status in ("queued", "running")]
+        to_go = sum(member.total_steps - member.step for member in waiting)
+        return to_go * (now - min(member.began for member in started)) / made
+
+    def _count(self, status: str) -> int:
+        return sum(member.status == status for member in self.members.values())
+
+    def _plain_progress(self, member_id: str, now: float) -> None:
+        if now < self._next_line.setdefault(member_id, now):
+            return
+        self._next_line[member_id] = now + PLAIN_EVERY_S
+        member = self.members[member_id]
+        left = member.seconds_left(now)
+        numbers = [f"{key} {_number(member.last[key])}" for key in ("recon", "kl", "kl_weight") if key in member.last]
+        eta = [] if left is None else [f"{duration(left)} left"]
+        self.line("  ".join([f". {member.name}", f"step {member.step}/{member.total_steps}", *numbers, *eta]))
+
+    def _result(self, event: Event) -> None:
+        member = self.members[event["id"]]
+        begun, member.status = member.first_step is not None, event["status"]
+        if event["status"] == "interrupted" and not begun:
+            return
+        mark, style = _MARK[event["status"]]
+        metrics = event.get("metrics") or {}
+        told = [f"{mark} {member.name}", event["status"]]
+        told += [f"{key} {_number(metrics[key])}" for key in ("val/recon", "val/kl") if metrics.get(key) is not None]
+        error = event.get("error")
+        if error:
+            told.append(f"{error['type']}: {error['message']}")
+        self.line("  ".join(told), style)
+        if error and error.get("traceback"):
+            self.line(_indented(error["traceback"]), "dim")
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"    {line}" for line in text.rstrip().splitlines())
+
+
+def _number(value: Any) -> str:
+    """Four significant digits; empty for what there is not (the KL of an autoencoder)."""
+    return "" if value is None else f"{value:.4g}"
+
+
+def console() -> Console:
+    return Console(highlight=False)
+
+
+def print_lines(lines: Sequence[str], to: Console) -> None:
+    for line in lines:
+        to.print(Text(line), soft_wrap=True, highlight=False)

@@ -1,0 +1,54 @@
+"""This machine as a place where a sweep runs: its slots, their memory, and the engine."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vae_sweep import engine
+from vae_sweep.plan import Pack
+from vae_sweep.slots import Slot, cores, find_devices, gpu_memory, lay_out
+from vae_sweep.stop import StopRequest
+from vae_sweep.worker import TARGET
+
+
+class Machine:
+    """accelerator: trainer.accelerator; launcher: cfg.launcher. Raises ValueError for a device that is not there."""
+
+    def __init__(self, accelerator: str, launcher: Mapping[str, Any], target: str = TARGET):
+        self.devices = find_devices(accelerator)
+        self.jobs: int | None = launcher["jobs"]
+        self.jobs_per_gpu: int = launcher["jobs_per_gpu"]
+        self.target = target
+
+    @property
+    def gpu(self) -> bool:
+        return bool(self.devices)
+
+    @property
+    def memory(self) -> float | None:
+        """Bytes of device memory of a slot; None on a CPU."""
+        if not self.devices:
+            return None
+        known = gpu_memory()
+        return min(known.get(device, 8 * 2**30) for device in self.devices) / self.jobs_per_gpu
+
+    def slots(self, wanted: int) -> tuple[list[Slot], int]:
+        """(slots, threads of each) for as many jobs as are `wanted` at once."""
+        return lay_out(self.devices, wanted, cores(), self.jobs, self.jobs_per_gpu)
+
+    def width(self, devices: int, threads: int, slots: Sequence[Slot]) -> int:
+        """Slots that a pack takes. On a CPU one that was planned with more threads takes the place of several."""
+        if self.devices:
+            if devices > len({slot.device for slot in slots}):
+                raise ValueError(
+                    f"trainer.devices={devices}: there are {len({slot.device for slot in slots})} to use here"
+                )
+            return devices
+        own = max(1, cores() // len(slots))
+        return min(len(slots), max(devices, math.ceil(threads / own)))
+
+    def run(
+        self, packs: Sequence[Pack], slots: Sequence[Slot], folder: Path, watch: Callable[..., None]
+    ) -> StopRequest:
+        return engine.run(packs, slots, folder, watch, self.target)

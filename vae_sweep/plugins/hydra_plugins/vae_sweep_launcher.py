@@ -1,0 +1,125 @@
+"""Hydra's door to the engine: `hydra/launcher=local` (the default), `slurm`, and a `basic` that checks first.
+
+Hydra finds launchers in the namespace `hydra_plugins` only, and imports them all at every start: nothing heavy here.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher as HydrasBasicLauncher
+from hydra.core.utils import JobReturn, run_job, setup_globals
+from hydra.errors import CompactHydraException
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, open_dict
+
+
+class MemberFailed(CompactHydraException):
+    """A member that did not get done; the message says why. Hydra prints it without a traceback of its own."""
+
+
+class SweepLauncher(Launcher):
+    """Composes the members, has sweep.py train them at the launcher's place, and gives Hydra its job returns.
+
+    target: module:function that trains a pack (for tests); other parameters are the place's.
+    """
+
+    def __init__(self, **parameters: Any):
+        self.parameters = parameters
+        self.config: DictConfig | None = None
+        self.hydra_context: HydraContext | None = None
+        self.name: str | None = None  # of the sweep, for a sweeper that launches several batches
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.config, self.hydra_context = config, hydra_context
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        from vae_sweep.jobs import job_of
+        from vae_sweep.refusal import refused_in_one_line
+        from vae_sweep.sweep import run_sweep
+
+        assert self.config is not None
+        assert self.hydra_context is not None
+        setup_globals()
+        configs = compose(self.config, self.hydra_context, job_overrides, initial_job_idx)
+        with refused_in_one_line():
+            jobs = [job_of(config) for config in configs]
+            place = self.place(jobs[0].config)
+            outcome = run_sweep(jobs, place, command=sys.argv, name=self.name)
+        self.name = outcome.folder.name
+        if outcome.exit_code >= 128:  # Ctrl-C or SIGTERM: not a failure of a job, and no more batches
+            raise SystemExit(outcome.exit_code)
+        return [self.job_return(config, result) for config, result in zip(configs, outcome.results, strict=True)]
+
+    def place(self, config: dict[str, Any]) -> Any:
+        raise NotImplementedError
+
+    def job_return(self, config: DictConfig, result: dict[str, Any]) -> JobReturn:
+        """Let Hydra keep its books (callbacks, job return) around the result that is there already."""
+
+        def task(_: DictConfig) -> dict[str, Any]:
+            if result["status"] != "done":
+                error = result.get("error") or {}
+                why = f": {error['type']}: {error['message']}" if error else ""
+                raise MemberFailed(f"member {result['id']} {result['status']}{why}")
+            return result["metrics"]
+
+        assert self.hydra_context is not None
+        return run_job(
+            hydra_context=self.hydra_context,
+            task_function=task,
+            config=config,
+            job_dir_key="hydra.sweep.dir",
+            job_subdir_key="hydra.sweep.subdir",
+            configure_logging=False,
+        )
+
+
+class LocalLauncher(SweepLauncher):
+    """One process per slot of this machine."""
+
+    def place(self, config: dict[str, Any]) -> Any:
+        from vae_sweep.machine import Machine
+
+        return Machine(config["trainer"]["accelerator"], config["launcher"], **self.parameters)
+
+
+class SlurmLauncher(SweepLauncher):
+    """One SLURM job per pack, through submitit."""
+
+    def place(self, config: dict[str, Any]) -> Any:
+        from vae_sweep.slurm import Cluster
+
+        return Cluster(config["launcher"], **self.parameters)
+
+
+class BasicLauncher(HydrasBasicLauncher):
+    """Hydra's own launcher, one member after another in this process, behind the same check of all members."""
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        from vae_sweep.jobs import job_of
+        from vae_sweep.refusal import refused_in_one_line
+        from vae_sweep.settings import check_members
+
+        assert self.config is not None
+        assert self.hydra_context is not None
+        setup_globals()
+        with refused_in_one_line():
+            configs = compose(self.config, self.hydra_context, job_overrides, initial_job_idx)
+            check_members([job_of(config).config for config in configs])
+        return super().launch(job_overrides, initial_job_idx)
+
+
+def compose(
+    config: DictConfig, context: HydraContext, job_overrides: Sequence[Sequence[str]], first: int
+) -> list[DictConfig]:
+    """The config of every job, as Hydra's launchers make it."""
+    configs = []
+    for number, overrides in enumerate(job_overrides, start=first):
+        composed = context.config_loader.load_sweep_config(config, list(overrides))
+        with open_dict(composed):
+            composed.hydra.job.id = str(number)
+            composed.hydra.job.num = number
+        configs.append(composed)
+    return configs
