@@ -16,10 +16,10 @@ def figure(value: float | None, digits: int = 3) -> str:
 
 
 def percent(share: float | None) -> str:
-    """0.934 -> '93 %'; below one per cent with one digit."""
+    """0.934 -> '93%'; below one per cent with one digit."""
     if share is None:
         return "–"
-    return f"{100 * share:.1f} %" if 0 < abs(share) < 0.0095 else f"{100 * share:.0f} %"
+    return f"{100 * share:.1f}%" if 0 < abs(share) < 0.0095 else f"{100 * share:.0f}%"
 
 
 def listed(words: Sequence[Any], last: str = "and") -> str:
