@@ -51,10 +51,7 @@ class BayesianVAE(nn.Module):
         self.sizes = [mean.numel() for mean in means]
         scales = [prior_scale / math.sqrt(fan_ins[name]) for name in self.names]
         prior_std = torch.cat(
-            [
-                mean.detach().new_full((mean.numel(),), scale)
-                for mean, scale in zip(means, scales, strict=True)
-            ]
+            [mean.detach().new_full((mean.numel(),), scale) for mean, scale in zip(means, scales, strict=True)]
         )
         self.register_buffer("prior_std", prior_std, persistent=False)  # (noise_dim,)
         self.rho = nn.Parameter(torch.log(torch.expm1(start * prior_std)))  # std = softplus(rho)
@@ -108,9 +105,7 @@ class BayesianVAE(nn.Module):
         if weights is None:
             return getattr(self.vae, method)(argument)
         call = _MethodCall(self.vae, method)
-        return functional_call(
-            call, {f"module.{name}": weight for name, weight in weights.items()}, (argument,)
-        )
+        return functional_call(call, {f"module.{name}": weight for name, weight in weights.items()}, (argument,))
 
 
 class _MethodCall(nn.Module):

@@ -67,9 +67,7 @@ class Objective(nn.Module):
         if free_bits is not None and divergence != "kl":
             raise ValueError(f"loss.free_bits={free_bits}: needs loss.divergence=kl, got {divergence}")
         if free_bits_groups is not None and (free_bits_groups < 1 or vae.latent_dim % free_bits_groups):
-            raise ValueError(
-                f"loss.free_bits_groups={free_bits_groups}: must divide model.latent_dim={vae.latent_dim}"
-            )
+            raise ValueError(f"loss.free_bits_groups={free_bits_groups}: must divide model.latent_dim={vae.latent_dim}")
         if weight_kl_weight is not None and not hasattr(vae, "sample_weights"):
             raise ValueError(f"loss.weight_kl_weight={weight_kl_weight}: the model has no Bayesian weights")
         if n_train is None and (divergence == "tc" or weight_kl_weight is not None):
@@ -160,9 +158,7 @@ class Objective(nn.Module):
         """
         prefix = "likelihood."
         if buffers is not None:
-            buffers = {
-                name.removeprefix(prefix): value for name, value in buffers.items() if name.startswith(prefix)
-            }
+            buffers = {name.removeprefix(prefix): value for name, value in buffers.items() if name.startswith(prefix)}
         self.likelihood.observe(terms["mse"].mean(-1), buffers)
 
 

@@ -181,9 +181,7 @@ class FullCovariance:
     def log_prob(self, z: Tensor) -> Tensor:
         """ln q(z|x): z (..., B, d) -> (..., B). `z[:, None]` gives all pairs (N, B)."""
         centred = at_least_float32(z) - self.mean  # (..., B, d)
-        columns = (
-            centred.flatten(0, -3).permute(1, 2, 0) if centred.ndim > 2 else centred[..., None]
-        )  # (B, d, M)
+        columns = centred.flatten(0, -3).permute(1, 2, 0) if centred.ndim > 2 else centred[..., None]  # (B, d, M)
         with full_precision(self.mean):
             white = torch.linalg.solve_triangular(self.cholesky, columns, upper=False)
         squares = (white**2).sum(-2).T.reshape(centred.shape[:-1])  # (..., B)

@@ -69,9 +69,7 @@ def cyclical(total_steps: int, cycles: int = 4, ramp: float = 0.5, shape: str = 
     """
     _positive("total_steps", total_steps)
     if not (isinstance(cycles, int) and 1 <= cycles <= total_steps):
-        raise ValueError(
-            f"kl_schedule.cycles={cycles}: expected a whole number from 1 to the {total_steps} steps"
-        )
+        raise ValueError(f"kl_schedule.cycles={cycles}: expected a whole number from 1 to the {total_steps} steps")
     if not 0 < ramp <= 1:
         raise ValueError(f"kl_schedule.ramp={ramp}: expected a fraction of a cycle, above 0 and at most 1")
     if shape not in SHAPES:
@@ -81,9 +79,7 @@ def cyclical(total_steps: int, cycles: int = 4, ramp: float = 0.5, shape: str = 
     def schedule(step: int) -> float:
         if step >= total_steps:
             return 1.0
-        tau = (
-            step * cycles % total_steps / total_steps
-        )  # whole numbers until the division: no drift over cycles
+        tau = step * cycles % total_steps / total_steps  # whole numbers until the division: no drift over cycles
         return rise(tau / ramp)
 
     return schedule
@@ -146,7 +142,5 @@ def _length(key: str, total_steps: int, fraction: float, steps: int | None) -> f
     if not 0 <= length < math.inf:
         raise ValueError(f"{given}: expected a length, 0 or more")
     if length > total_steps:
-        raise ValueError(
-            f"{given}: longer than the run of {total_steps} steps, which would end at a smaller weight"
-        )
+        raise ValueError(f"{given}: longer than the run of {total_steps} steps, which would end at a smaller weight")
     return length
