@@ -1,0 +1,245 @@
+"""The covariance of a set of images and its largest eigenvalues: all that a linear model knows of the data.
+
+Pixels are in [0, 1], channels counted as pixels, and the covariance is divided by N. Small sets are solved exactly;
+large ones by a randomised block Krylov method that reads the images a few times, a block at a time, so that neither
+the images nor their covariance need to fit in memory.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+BLOCK_BYTES = 2**26  # of one block of images in float32
+EXACT_UP_TO = 4096  # a symmetric eigenproblem of that size takes seconds
+MAX_IMAGES = 30_000  # beyond that, sampling error of the eigenvalues (about sqrt(2 / N)) is below 1 %
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Eigenvalues of the data covariance, largest first, and what is left when they run out.
+
+    eigenvalues: (r,) float64, r <= n. total_variance: the trace, exact, of all n eigenvalues. images: how many
+    there are; images_used: how many the eigenvalues come from. exact: False if randomised; the estimates then err on
+    the low side, least so for the largest.
+    """
+
+    eigenvalues: Array
+    total_variance: float
+    pixels: int
+    images: int
+    images_used: int
+    exact: bool
+
+    def top(self, d: int) -> Array:
+        """The d largest eigenvalues; zeros beyond the rank. Raises ValueError if they were not computed."""
+        if d > len(self.eigenvalues) and not self._complete:
+            raise ValueError(f"{d} eigenvalues wanted, {len(self.eigenvalues)} of {self.pixels} known")
+        return np.pad(self.eigenvalues[:d], (0, max(0, d - len(self.eigenvalues))))
+
+    def tail(self, d: int) -> float:
+        """Sum of all eigenvalues but the d largest: the squared error left by d principal components."""
+        return max(0.0, self.total_variance - float(self.top(d).sum()))
+
+    @property
+    def _complete(self) -> bool:
+        left_out = self.total_variance - float(self.eigenvalues.sum())
+        return len(self.eigenvalues) >= self.pixels or left_out <= 1e-6 * self.total_variance
+
+
+class Pixels:
+    """Images as the rows of a matrix (N, n), in [0, 1], centred on their mean, read a block at a time.
+
+    images: (N, H, W, C) uint8, or floating point in [0, 1]; a memory map will do. rows: which of them.
+    binarized: each image is a Bernoulli draw of itself at every use (dynamic binarisation), so that every pixel
+    carries variance E[x (1 - x)] of its own on top of the covariance of the grey values.
+    """
+
+    def __init__(self, images: Array, rows: Array | None = None, binarized: bool = False):
+        self.images = images
+        self.rows = np.arange(len(images)) if rows is None else np.asarray(rows)
+        self.binarized = binarized
+        if len(self.rows) == 0:
+            raise ValueError("no images to take the covariance of")
+
+    @property
+    def pixels(self) -> int:
+        return int(np.prod(self.images.shape[1:]))
+
+    @cached_property
+    def moments(self) -> tuple[Array, Array]:
+        """(mean, variance) of every pixel: (n,) float64 twice. Exact: of uint8 images, sums of integers."""
+        is_bytes = self.images.dtype == np.uint8
+        total = np.zeros(self.pixels, np.int64 if is_bytes else np.float64)
+        squares = np.zeros_like(total)
+        for block in self._raw_blocks():
+            total += block.sum(0, dtype=total.dtype)
+            squares += np.square(block, dtype=np.uint16 if is_bytes else np.float64).sum(0, dtype=total.dtype)
+        n, scale = len(self.rows), 255.0 if is_bytes else 1.0
+        mean = total / (n * scale)
+        if self.binarized:  # x' is 0 or 1, so its second moment is its mean
+            return mean, mean * (1 - mean)
+        # The difference of integers is exact, so that a constant pixel has no variance.
+        return mean, np.maximum((n * squares - total**2) / (n * scale) ** 2, 0.0)
+
+    @property
+    def own_variance(self) -> Array | float:
+        """E[x (1 - x)] of every pixel (n,) where binarised: variance that no two pixels share."""
+        if not self.binarized:
+            return 0.0
+        return self.moments[1] - self._grey.moments[1]
+
+    @cached_property
+    def _grey(self) -> "Pixels":
+        return Pixels(self.images, self.rows)
+
+    def covariance_times(self, vectors: Array, scale: Array | float = 1.0) -> Array:
+        """D Sigma D @ vectors, D = diag(scale): (n, k) float32 -> (n, k) float32. One pass over the images."""
+        scale = np.asarray(scale, np.float32)
+        scaled = _rowwise(scale, vectors)
+        product = np.zeros_like(vectors)
+        for block in self.centred_blocks():
+            product += block.T @ (block @ scaled)
+        product /= len(self.rows)
+        if self.binarized:
+            product += _rowwise(np.asarray(self.own_variance, np.float32), scaled)
+        return _rowwise(scale, product)
+
+    def centred_blocks(self) -> Iterator[Array]:
+        """Blocks (b, n) float32 of x - mean, without the noise of binarisation."""
+        mean = self.moments[0].astype(np.float32)
+        scale = np.float32(1 / 255 if self.images.dtype == np.uint8 else 1)
+        for block in self._raw_blocks():
+            centred = block.astype(np.float32)
+            centred *= scale
+            centred -= mean
+            yield centred
+
+    def _raw_blocks(self) -> Iterator[Array]:
+        size = max(1, BLOCK_BYTES // (4 * self.pixels))
+        for first in range(0, len(self.rows), size):
+            rows = self.rows[first : first + size]
+            yield self.images[rows].reshape(len(rows), self.pixels)
+
+    def some(self, count: int, seed: int) -> "Pixels":
+        """At most `count` of the images, drawn without replacement, with the mean of these."""
+        if len(self.rows) <= count:
+            return self
+        chosen = np.random.default_rng(seed).choice(len(self.rows), count, replace=False)
+        return Pixels(self.images, self.rows[np.sort(chosen)], self.binarized)
+
+
+def spectrum(
+    pixels: Pixels,
+    rank: int = 512,
+    exact_up_to: int = EXACT_UP_TO,
+    max_images: int = MAX_IMAGES,
+    seed: int = 0,
+) -> Spectrum:
+    """Eigenvalues of the covariance of the images, largest first.
+
+    All of them, exactly, if the covariance or the Gram matrix has at most `exact_up_to` rows. Otherwise the `rank`
+    largest, randomised, from at most `max_images` images: on photographs and paintings the upper half of them to
+    1e-3, the rest to a few per cent.
+    """
+    n, images = pixels.pixels, len(pixels.rows)
+    total = float(pixels.moments[1].sum())
+    used = pixels
+    if n <= exact_up_to:
+        values, exact = np.linalg.eigvalsh(_covariance(pixels)), True
+    elif images <= exact_up_to and not pixels.binarized:
+        values, exact = np.linalg.eigvalsh(_gram(pixels)), True
+    else:
+        used = pixels.some(max_images, seed)
+        values, exact = _randomised(used, rank, seed), False
+    values = np.sort(values)[::-1][: None if exact else rank]
+    values = np.where(values > n * np.finfo(np.float32).eps ** 2, values, 0.0)  # below it, rounding of the pixels
+    return Spectrum(values, total, n, images, len(used.rows), exact)
+
+
+def largest_standardised(pixels: Pixels, max_images: int = MAX_IMAGES, tolerance: float = 1e-5, seed: int = 0) -> float:
+    """lambda_max(P^-1/2 Sigma P^-1/2), P = diag p (1 - p), p the mean image; constant pixels are left out.
+
+    For binary images that is the largest eigenvalue of their correlation matrix. 0 if every pixel is constant.
+    """
+    pixels = pixels.some(max_images, seed)
+    mean, variance = pixels.moments
+    varies = variance > (0 if pixels.images.dtype == np.uint8 else 1e-12)
+    scale = np.zeros_like(mean)
+    scale[varies] = 1 / np.sqrt((mean * (1 - mean))[varies])
+    if not varies.any():
+        return 0.0
+    start = np.random.default_rng(seed).standard_normal((len(mean), min(8, len(mean)))).astype(np.float32)
+    largest = 0.0
+    for values in block_krylov(lambda vectors: pixels.covariance_times(vectors, scale), start, passes=20):
+        before, largest = largest, float(values[-1])
+        if largest - before <= tolerance * largest:
+            break
+    return largest
+
+
+def block_krylov(times: Callable[[Array], Array], start: Array, passes: int) -> Iterator[Array]:
+    """Eigenvalues, in ascending order, of a large symmetric positive semidefinite A, better after every pass.
+
+    times(Q) = A Q; start: (n, b). Nystrom approximations A Q (Q^T A Q)^-1 (A Q)^T on the growing Krylov basis Q of
+    start, A start, A^2 start, ...: never too large but for rounding, and tighter than Rayleigh-Ritz on the same
+    basis. Musco & Musco 2015; Tropp et al. 2017, algorithm 3 (its shift keeps the Cholesky factor real).
+    """
+    basis = block = np.linalg.qr(start)[0]
+    product = np.zeros((len(start), 0), start.dtype)
+    for last in range(passes):
+        image = times(block)
+        product = np.concatenate([product, image], axis=1)
+        yield _nystrom(basis, product)
+        if last == passes - 1 or basis.shape[1] + block.shape[1] > len(start):
+            return
+        for _ in range(2):  # twice is enough to be orthogonal to rounding
+            image = np.linalg.qr(image - basis @ (basis.T @ image))[0]
+        block = image
+        basis = np.concatenate([basis, block], axis=1)
+
+
+def _nystrom(basis: Array, product: Array) -> Array:
+    shift = np.sqrt(len(basis)) * np.finfo(product.dtype).eps * np.linalg.norm(product)
+    shifted = product.astype(np.float64) + shift * basis
+    inner = basis.T.astype(np.float64) @ shifted
+    factor = np.linalg.cholesky((inner + inner.T) / 2)
+    half = np.linalg.solve(factor, shifted.T @ shifted)  # L^-1 Y^T Y L^-T has the eigenvalues of Y (L L^T)^-1 Y^T
+    return np.maximum(np.linalg.eigvalsh(np.linalg.solve(factor, half.T)) - shift, 0.0)
+
+
+def _randomised(pixels: Pixels, rank: int, seed: int, subset: int = 2048, passes: int = 2) -> Array:
+    """Starts from the principal components of a few images, which is worth a pass, at a tenth of its cost."""
+    columns = min(rank + rank // 2, pixels.pixels // passes)
+    few = pixels.some(max(subset, 2 * columns), seed)
+    centred = np.concatenate(list(few.centred_blocks()))
+    _, vectors = np.linalg.eigh(centred @ centred.T)
+    start = centred.T @ vectors[:, -columns:]
+    if start.shape[1] < columns:  # binarised: the rank may be larger than the number of images
+        noise = np.random.default_rng(seed).standard_normal((pixels.pixels, columns - start.shape[1]))
+        start = np.concatenate([start, noise.astype(np.float32)], axis=1)
+    *_, values = block_krylov(pixels.covariance_times, start, passes)
+    return values
+
+
+def _covariance(pixels: Pixels) -> Array:
+    covariance = np.zeros((pixels.pixels, pixels.pixels))
+    for block in pixels.centred_blocks():
+        covariance += block.T @ block
+    covariance /= len(pixels.rows)
+    covariance[np.diag_indices_from(covariance)] += pixels.own_variance
+    return covariance
+
+
+def _gram(pixels: Pixels) -> Array:
+    """(N, N): has the covariance's eigenvalues, and zeros."""
+    blocks = list(pixels.centred_blocks())
+    return np.block([[np.asarray(a @ b.T, np.float64) for b in blocks] for a in blocks]) / len(pixels.rows)
+
+
+def _rowwise(scale: Array, matrix: Array) -> Array:
+    return scale[:, None] * matrix if scale.ndim else scale * matrix

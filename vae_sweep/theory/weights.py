@@ -1,0 +1,53 @@
+"""What a KL weight says: the pixel noise it assumes. Numbers in the tool's convention, SSE + beta KL."""
+
+import math
+
+from vae_sweep.conventions import Sizes, to_sum
+
+GREY_LEVELS = 255
+
+
+def noise_variance(kl_weight: float) -> float:
+    """s^2 = beta / 2: SSE + beta KL is 2 s^2 times the -ELBO of pixels with Gaussian noise N(0, s^2), plus a constant.
+
+    Raises ValueError for a weight that is not positive and finite.
+    """
+    if not 0 < kl_weight < math.inf:
+        raise ValueError(f"kl_weight must be positive and finite, got {kl_weight}")
+    return kl_weight / 2
+
+
+def implied_sigma(kl_weight: float) -> float:
+    """Std of that noise, for pixels in [0, 1]; times 255 in grey levels. The same at every resolution."""
+    return math.sqrt(noise_variance(kl_weight))
+
+
+def weight_of_sigma(sigma: float) -> float:
+    """The KL weight that stands for Gaussian pixel noise of this std: 2 sigma^2."""
+    return 2 * sigma**2
+
+
+def likelihood_optimal_weight(mse: float) -> float:
+    """2 MSE per pixel: the weight whose implied noise is the error that is left. Rybkin et al. 2021, eq. 7.
+
+    It maximises the likelihood, not the PSNR, and is often far below any weight tried.
+    """
+    return 2 * mse
+
+
+def squared_error_weight(
+    recon: str, kl_weight: float, reduction: str, sizes: Sizes, sigma: float = 1.0
+) -> float | None:
+    """beta of the SSE + beta KL that has the same optimum; None for a likelihood that is not Gaussian.
+
+    sigma: the pixel std of `gaussian` and `optimal_sigma`, whose nats are SSE / (2 sigma^2) + const.
+    """
+    in_sums = to_sum(kl_weight, reduction, sizes)
+    if recon == "sse":
+        return in_sums
+    return 2 * sigma**2 * in_sums if recon in ("gaussian", "optimal_sigma") else None
+
+
+def psnr(mse: float) -> float:
+    """dB, for pixels in [0, 1]."""
+    return -10 * math.log10(mse) if mse > 0 else math.inf
