@@ -162,9 +162,9 @@ def _likelihood(found: Recommendation) -> Fact | None:
         return None
     tried = found.curve[-1].weight if where == "below" else found.curve[0].weight
     words = {
-        "within": "where the weight equals 2 x the squared error per pixel",
-        "below": f"2 x the squared error per pixel: below {tried:g}, the smallest you tried",
-        "above": f"2 x the squared error per pixel: above {tried:g}, the largest you tried",
+        "within": "where the weight equals 2 × the squared error per pixel",
+        "below": f"2 × the squared error per pixel: below {tried:g}, the smallest you tried",
+        "above": f"2 × the squared error per pixel: above {tried:g}, the largest you tried",
     }[where]
     return Fact("Most likely pixels at", f"{'≈ ' if where == 'within' else '≲ ' if where == 'below' else '≳ '}{figure(weight, 2)}", words)
 
@@ -290,7 +290,7 @@ def _gradients(study: Study, found: Recommendation) -> Question | None:
 
 
 def _bought(study: Study, found: Recommendation) -> Question | None:
-    asked = "Do we merely care more for the reconstruction?"
+    asked = "Do we just value reconstruction more?"
     known = [s for s in found.curve if s.beta is not None]
     if len(known) < 2:
         return Question(asked, "One point shows no price.", ["The price of a nat needs two weights or more."])

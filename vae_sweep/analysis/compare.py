@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from vae_sweep.analysis.spots import Spot, spots
-from vae_sweep.analysis.study import LATENT, SCHEDULE, Setting, Study, name_of, short
-from vae_sweep.analysis.words import figure, listed, percent
+from vae_sweep.analysis.study import LATENT, SCHEDULE, Setting, Study, short
+from vae_sweep.analysis.words import listed, percent
 
 NEGLIGIBLE = 0.01  # difference of the objective below which nothing has been gained
 
@@ -24,24 +24,38 @@ class Level:
 
 
 @dataclass(frozen=True)
+class Row:
+    """The levels at one weight, and the verdict in words."""
+
+    weight: float
+    levels: list[Level]
+    words: str
+
+
+@dataclass(frozen=True)
 class Comparison:
-    """`levels` per weight, largest weight first; `words`: the verdict, one sentence per finding."""
+    """`values`: of the compared setting, smallest first; `rows`: largest weight first."""
 
     key: str
-    levels: dict[float, list[Level]]
-    words: list[str]
+    values: list[Any]
+    rows: list[Row]
 
 
 def latent_sizes(study: Study) -> Comparison | None:
     """Held-out objective against latent size; None if only one size finished."""
-    levels = _levels(study, LATENT, "val")
-    return Comparison(LATENT, levels, [_latent_words(study, w, found) for w, found in levels.items()]) if levels else None
+    rows = [Row(w, found, _latent_words(study, found)) for w, found in _levels(study, LATENT, "val").items()]
+    return _comparison(LATENT, rows)
 
 
 def schedules(study: Study) -> Comparison | None:
     """Training objective at the target weight against schedule: warm-ups of an optimum end at the same point."""
-    levels = _levels(study, SCHEDULE, "train")
-    return Comparison(SCHEDULE, levels, [_schedule_words(w, found) for w, found in levels.items()]) if levels else None
+    rows = [Row(w, found, _schedule_words(found)) for w, found in _levels(study, SCHEDULE, "train").items()]
+    return _comparison(SCHEDULE, rows)
+
+
+def _comparison(key: str, rows: list[Row]) -> Comparison | None:
+    values = sorted({level.value for row in rows for level in row.levels}, key=_sortable)
+    return Comparison(key, values, rows) if rows else None
 
 
 def _levels(study: Study, key: str, split: str) -> dict[float, list[Level]]:
@@ -76,18 +90,18 @@ def _noise(levels: Iterable[Level]) -> float:
     return max(2 * max(x.spread for x in levels), NEGLIGIBLE * abs(min(x.loss for x in levels)))
 
 
-def _latent_words(study: Study, weight: float, levels: list[Level]) -> str:
+def _latent_words(study: Study, levels: list[Level]) -> str:
     best = min(x.loss for x in levels)
     enough = next(x for x in levels if x.loss <= best + _noise(levels))
     smallest = levels[0]
     if enough is smallest:
-        text = f"At {weight:g}, {smallest.value} latents do: more do not lower the held-out objective"
+        text = f"{smallest.value} do: more do not lower it"
     else:
         saved = percent(1 - enough.loss / smallest.loss)
-        text = f"At {weight:g}, {enough.value} latents are worth it: the held-out objective is {saved} lower than with {smallest.value}"
+        text = f"{enough.value} are worth it: {saved} lower than {smallest.value}"
     units = [(x.value, a) for x in levels if (a := x.spot.mean("val", "active_units")) is not None]
     if units:
-        text += f" (units in use: {listed([f'{a:.0f}/{d}' for d, a in units])})"
+        text += f"; in use {listed([f'{a:.0f}/{d}' for d, a in units])}"
     values = study.preflight.get("eigenvalues") or []
     if values and enough.spot.beta:
         payable = sum(2 * v > enough.spot.beta for v in values)
@@ -95,20 +109,15 @@ def _latent_words(study: Study, weight: float, levels: list[Level]) -> str:
     return text + "."
 
 
-def _schedule_words(weight: float, levels: list[Level]) -> str:
+def _schedule_words(levels: list[Level]) -> str:
     best = min(levels, key=lambda x: x.loss)
     noise = _noise(levels)
     worse = [x for x in levels if x.loss > best.loss + noise]
     names = [short(x.value) for x in levels]
     if not worse:
         spread = percent(max(x.loss for x in levels) / best.loss - 1)
-        return f"At a final weight of {weight:g}, {listed(names)} end within {spread} of one another: the schedule makes no difference."
+        return f"{listed(names)} end within {spread} of one another: no difference."
     behind = listed([f"{short(x.value)} {percent(x.loss / best.loss - 1)} higher" for x in worse])
     return (
-        f"At a final weight of {weight:g}, {short(best.value)} ends lowest ({figure(best.loss)}); {behind}. Optima do not "
-        "depend on the path, so those have not converged, or are stuck."
+        f"{short(best.value)} ends lowest, {behind}. An optimum does not depend on the path: those have not converged, or are stuck."
     )
-
-
-def title(comparison: Comparison) -> str:
-    return name_of(comparison.key)

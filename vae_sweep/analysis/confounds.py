@@ -2,7 +2,7 @@
 
 from vae_sweep.analysis.study import SEED, Point, Study, name_of
 from vae_sweep.analysis.verdicts import Finding
-from vae_sweep.analysis.words import count, listed
+from vae_sweep.analysis.words import count, listed, percent
 
 _UNEVEN = 0.01  # fraction by which the steps may differ
 
@@ -42,7 +42,7 @@ def _overfitting(study: Study, verdicts: dict[str, list[Finding]]) -> str | None
     worst = max(hit, key=_generalisation)
     return (
         f"{count(len(hit), 'run overfits', 'runs overfit')}: held-out error up to "
-        f"{100 * _generalisation(worst):.0f} % above training ({worst.label}). A smaller weight, or an autoencoder, "
+        f"{percent(_generalisation(worst))} above training ({worst.label}). A smaller weight, or an autoencoder, "
         "looks better on training images than it is."
     )
 

@@ -98,6 +98,11 @@ class Point:
                 return float(value)
         return None
 
+    def metric_names(self, split: str) -> list[str]:
+        """Every final metric that was evaluated or logged, without prefix."""
+        logged = {key.removeprefix(f"{split}/") for key in self.run.metrics if key.startswith(f"{split}/")}
+        return sorted(logged | set(self.evaluation.get(split) or {}))
+
     def rate(self, split: str) -> float | None:
         """KL in nats per image; None for an autoencoder."""
         return None if self.autoencoder else self.get(split, "kl")

@@ -55,13 +55,7 @@ def value(point: Point, key: str) -> Any:
 
 def summary_csv(study: Study, verdicts: dict[str, list[Finding]]) -> str:
     """One row per run: identity, differing settings, status, verdict, then every final metric of both splits."""
-    names = {
-        split: sorted(
-            {k for p in study.points for k in (p.evaluation.get(split) or {})}
-            | {k.removeprefix(f"{split}/") for p in study.points for k in p.run.metrics if k.startswith(f"{split}/")}
-        )
-        for split in SPLITS
-    }  # fmt: skip
+    names = {split: sorted({name for p in study.points for name in p.metric_names(split)}) for split in SPLITS}
     metrics = [f"{split}/{name}" for split in SPLITS for name in names[split]]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")

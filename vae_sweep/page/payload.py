@@ -52,7 +52,7 @@ def build(study: Study, verdicts: dict[str, list[Finding]], context: Context, fo
         "planes": {split: _plane(study, split, context, colours) for split in SPLITS},
         "curves": {p.id: _curves(p) for p in study.points},
         "latents": {p.id: _latents(p, arrays[p.id]) for p in study.points if "latent_mean" in arrays[p.id]},
-        "grid": GRID.tolist(), "gaps": _gaps(study, colours), "gapParts": list(PARTS),
+        "grid": GRID.tolist(), "gaps": _gaps(study), "gapParts": list(PARTS),
         "recommended": {"weight": found.weight, "runs": [p.id for p in found.spot.points] if found.spot else []},
         "squaredError": study.squared_error, "split": study.split,
         "threshold": study.preflight.get("collapse_threshold"),
@@ -240,12 +240,24 @@ def _latents(point: Point, arrays: dict[str, np.ndarray]) -> Json:
     return found
 
 
-def _gaps(study: Study, colours: dict[float, int]) -> list[Json]:
+def _gaps(study: Study) -> list[Json]:
+    """One entry per family: its weights, largest first, then its autoencoder; each the mean over the seeds."""
     found = []
-    for point in study.done:
-        if gap := split_gap(study, point):
-            found.append({"run": point.id, "reference": gap.reference, **{part: getattr(gap, part) for part in PARTS}})
+    for family, points in study.families().items():
+        rows = [(w, [p for p in points if p.weight == w]) for w in sorted({p.weight for p in points if p.weight}, reverse=True)]
+        rows.append((None, study.autoencoders(family)))
+        bars = [bar for weight, same in rows if (bar := _bar(study, weight, same))]
+        if bars:
+            found.append({"name": family_name(family), "bars": bars})
     return found
+
+
+def _bar(study: Study, weight: float | None, points: list[Point]) -> Json | None:
+    gaps = [gap for p in points if (gap := split_gap(study, p))]
+    if not gaps:
+        return None
+    parts = {part: float(np.mean([getattr(gap, part) for gap in gaps])) for part in PARTS}
+    return {"weight": weight, "reference": gaps[0].reference, "runs": len(gaps), **parts}
 
 
 def _rounded(value: Any) -> Any:

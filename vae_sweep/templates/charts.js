@@ -40,7 +40,7 @@ function chart(options, draw) {
   const node = el("div", { class: "chart" });
   let last = 0;
   const render = () => {
-    const width = Math.round(node.clientWidth);
+    const width = Math.min(Math.round(node.clientWidth), options.square || Infinity);
     if (!width || width === last) return;
     last = width;
     node.replaceChildren(svgChart(options, width, draw));
@@ -51,11 +51,12 @@ function chart(options, draw) {
 }
 
 function svgChart(options, width, draw) {
-  const { x, y } = options, height = options.height || 260;
+  const { x, y } = options;
   const margin = { top: 26, right: 14, bottom: x.hidden ? 10 : 40, left: 52, ...options.margin };
+  const height = options.square ? width - margin.left - margin.right + margin.top + margin.bottom : options.height || 260;
   const sx = scale(...x.range, margin.left, width - margin.right, x.log);
   const sy = scale(...y.range, height - margin.bottom, margin.top, y.log);
-  const svg = el("svg", { viewBox: `0 0 ${width} ${height}`, height, role: options.interactive ? "group" : "img", "aria-label": options.label });
+  const svg = el("svg", { viewBox: `0 0 ${width} ${height}`, height, style: options.square ? `width:${width}px` : null, role: options.interactive ? "group" : "img", "aria-label": options.label });
   const grid = el("g", { class: "grid" }), axis = el("g", { class: "axis" });
   for (const v of ticks(...y.range, y.log, Math.max(2, height / 55))) {
     grid.append(el("line", { x1: margin.left, x2: width - margin.right, y1: sy(v), y2: sy(v) }));

@@ -136,7 +136,7 @@ async function wholeSheet(canvas, sheet) {
 const tip = byId("tip");
 
 function showTip(anchor, ...content) {
-  tip.replaceChildren(...content);
+  tip.replaceChildren(...content.flat());
   tip.hidden = false;
   const box = anchor.getBoundingClientRect(), own = tip.getBoundingClientRect();
   const left = Math.min(Math.max(8, box.right + 12), innerWidth - own.width - 8);

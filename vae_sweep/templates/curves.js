@@ -1,6 +1,6 @@
 // Training curves: all runs together, then every run on its own axes; and the gradients on the encoder.
 
-const MANY = 24; // above this, runs' own panels wait to be asked for
+const MANY = 8; // above this, runs' own panels wait to be asked for
 
 function drawCurves() {
   const root = byId("curves");
@@ -10,7 +10,7 @@ function drawCurves() {
   const overview = el("div"), panels = el("div", { class: "panels" });
   root.append(el("div", { class: "tools" }, segments("Axes", [["linear", "linear"], ["log", "log"]], "linear", (value) => { log = value === "log"; draw(); }),
     el("span", { class: "note", style: "margin:0" }, "solid: training, dotted: held out; hover a line to name its run")), overview);
-  const own = el("details", { open: shown.length <= MANY ? true : null }, el("summary", {}, el("b", {}, "Each run on its own axes")), panels);
+  const own = el("details", { open: shown.length <= MANY ? true : null }, el("summary", {}, el("b", {}, `Each of the ${shown.length} runs on its own axes`)), panels);
   root.append(own);
   drawGradients(root);
 
@@ -119,7 +119,7 @@ function drawGradients(root) {
       }));
   }
   const ratio = (run) => run.train.grad_norm_recon / (run.beta * run.train.grad_norm_kl);
-  const range = extent([...known.map(ratio), 1], true);
+  const range = extent([...known.map(ratio), 0.5, 2], true);
   columns.append(chart({ label: "ratio of the gradient norms against beta", height: 280, x: { title: "β, the weight", range: betas, log: true }, y: { title: "‖∇ error‖ / ‖β ∇ KL‖, 1 at rest", range, log: true } },
     (g, sx, sy) => {
       g.append(el("line", { x1: sx(betas[0]), x2: sx(betas[1]), y1: sy(1), y2: sy(1), stroke: "var(--ink)", "stroke-dasharray": "6 4" }));

@@ -42,7 +42,7 @@ function latentPanel(run) {
 function klBars(run, found) {
   const active = found.active ? found.active.filter(Boolean).length : null;
   const total = found.kl.reduce((a, b) => a + b, 0);
-  return chart({ label: `KL per unit of ${run.label}`, height: 190, margin: { bottom: 30 },
+  return chart({ label: `KL per unit of ${run.label}`, height: 200,
     x: { title: `unit, by KL${active === null ? "" : `; ${active} of ${found.kl.length} active`}`, range: [0, found.kl.length], log: false },
     y: { title: `KL per unit, ${figure(total)} nats in all`, range: [0, Math.max(...found.kl, 0.1) * 1.05], log: false } },
   (g, sx, sy) => {
@@ -55,7 +55,7 @@ function klBars(run, found) {
 function marginalChart(run, { density }) {
   const prior = data.grid.map((z) => Math.exp(-z * z / 2) / Math.sqrt(2 * Math.PI));
   const top = Math.min(1.6, Math.max(...density.flat(), ...prior)) * 1.05;
-  return chart({ label: `Marginals of the aggregate posterior of ${run.label} against the prior`, height: 190, margin: { bottom: 30 },
+  return chart({ label: `Marginals of the aggregate posterior of ${run.label} against the prior`, height: 200,
     x: { title: `z, the ${density.length} units of largest KL; dashed: the prior`, range: [-4, 4], log: false }, y: { title: "density over all images", range: [0, top], log: false } },
   (g, sx, sy) => {
     density.forEach((d) => g.append(el("path", { d: linePath(d.map((v, i) => [sx(data.grid[i]), sy(v)])), fill: "none", stroke: colourOf(run), "stroke-width": 1.5, opacity: 0.75 })));
@@ -67,7 +67,7 @@ const LABEL_COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#
 
 function cloudChart(run, found) {
   const reach = Math.max(3.2, ...found.cloud.flat().map(Math.abs)) * 1.05;
-  const node = chart({ label: `Codes of images of ${run.label} in the plane of largest variance, against the prior`, height: 300, margin: { bottom: 30 },
+  const node = chart({ label: `Codes of images of ${run.label} in the plane of largest variance, against the prior`, square: 380,
     x: { title: run.autoencoder ? "codes, first two principal directions" : "one code per image; circles: 68, 95, 99.7 % of the prior", range: [-reach, reach], log: false },
     y: { title: `variance ${found.variance.map((v) => figure(v, 2)).join(" and ")} (prior 1)`, range: [-reach, reach], log: false } },
   (g, sx, sy) => {

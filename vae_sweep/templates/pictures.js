@@ -24,7 +24,7 @@ function drawHero() {
       return el("button", { "aria-label": `Enlarge image ${index + 1}: ${title}`, onclick: () => openViewer(source, index) }, canvas);
     });
     root.append(el("figure", { class: `${options.chosen ? "chosen" : ""} ${options.extra ? "extra" : ""}`, style: options.colour ? `--c:${options.colour}` : null },
-      figures, el("figcaption", {}, el("b", {}, title), words)));
+      el("figcaption", {}, el("b", {}, title), words), el("div", {}, figures)));
   };
   root.className = "hero";
   add("original", "original", "held out");
@@ -181,7 +181,7 @@ function drawMatrix() {
     const cells = [];
     if (columns.length > 1 || columns[0]) cells.push(el("div", { class: "head" }, matrix.columnTitle), ...columns.map((c) => el("div", { class: "head" }, el("b", {}, c))));
     const line = (title, words, sources, colour) => {
-      cells.push(el("div", { class: "row", style: colour ? `--c:${colour}` : null }, el("b", {}, title), words));
+      cells.push(el("div", { class: "row", style: colour ? `--c:${colour}` : null }, el("b", {}, title), el("span", {}, words)));
       sources.forEach((source) => cells.push(source ? cell(source, indices, kind) : el("div", { class: "empty" }, "no run")));
     };
     line("original", "held out", columns.map(() => "original"));

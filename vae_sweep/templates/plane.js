@@ -103,7 +103,8 @@ function drawPlane() {
     const labelled = plane.families.find((f) => f.spots.some((s) => s.runs.some((id) => data.recommended.runs.includes(id)))) || plane.families[0];
     const named = new Set(spread(labelled.spots, 9));
     for (const spot of labelled.spots) {
-      if (named.has(spot)) g.append(el("text", { x: sx(spot.rate) + 10, y: sy(spot.distortion) - 9, style: "fill:var(--ink);font-weight:600" }, figure(spot.weight, 4)));
+      const last = sx(spot.rate) + 50 > size.width;
+      if (named.has(spot)) g.append(el("text", { x: sx(spot.rate) + (last ? -8 : 10), y: sy(spot.distortion) - 9, "text-anchor": last ? "end" : "start", style: "fill:var(--ink);font-weight:600" }, figure(spot.weight, 4)));
     }
   }
 
