@@ -62,6 +62,7 @@ def test_every_schedule_can_be_drawn(name, tmp_path, capsys):
         (["linear", "kl_schedule.warmpu=1"], "kl_schedule.warmpu: linear takes warmup, warmup_steps"),
         (["linear", "warmup"], "warmup: expected key=value"),
         (["geco"], "kl_schedule.goal: geco needs a value for it"),
+        (["linear", "--out", "a.png"], "--out a.png: expected a name that ends in .svg"),
         (["linear", "--out", "/nowhere/at/all.svg"], "/nowhere/at/all.svg"),
     ],
 )

@@ -24,6 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="write the picture to this SVG file")
     options = parser.parse_args(arguments)
     try:
+        if options.out and options.out.suffix != ".svg":
+            raise ValueError(f"--out {options.out}: expected a name that ends in .svg")
         settings = dict(_setting(given) for given in options.settings)
         drawn = curve(options.name, options.steps, options.kl_weight, **settings)
         if options.out:

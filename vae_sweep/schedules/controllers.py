@@ -4,7 +4,8 @@ Each offers `kl_weight`, the weight in force (0-dim tensor), and `update(recon, 
 every training step, never in validation, with the means over the batch of the two plain terms (0-dim
 tensors). Nothing in here waits for the device.
 
-They have no target weight. Both begin at `kl_weight` (loss.kl_weight) and count in multiples of it.
+They have no target weight. Both begin at `kl_weight` (loss.kl_weight) and count in multiples of it. total_steps
+is taken because every schedule is, and does not matter to them.
 """
 
 import math
@@ -83,9 +84,10 @@ class ControlVAE(Controller):
 
     e = target - KL;  P = kp / (1 + exp(e));  I <- I - ki e;  weight = kl_weight * clip(P + I, low, high).
 
-    target: nats. Gains as published (their K_i is our -ki); kp, ki, low and high are multiples of kl_weight,
-    so for a weight far from kl_weight take ki larger. Anti-windup: the integral stands still while the weight
-    is at a bound and the error pushes it further out.
+    target: nats. kp and ki as published (their K_i is our -ki), I beginning at 1. The weight takes about
+    weight / (ki * active units) steps to settle, and oscillates if the network needs longer than that to follow:
+    1e-4 suits a hundred units near a weight of 1, few units want a larger ki. Anti-windup: the integral stands
+    still while the weight is at a bound and the error pushes it further out.
     """
 
     integral: Tensor
