@@ -1,0 +1,82 @@
+"""Of the aggregate posterior q(z) = mean over images of q(z|x): which units carry information, and of what kind."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from vae_sweep.posteriors import LOG_2PI, Posterior
+
+ACTIVE = 0.01
+CHUNK = 2**24  # numbers (images x images x latents) held at a time
+
+
+def activity(mean: Tensor) -> Tensor:
+    """Var_x(E_q z_j): posterior means (N, d) -> (d,). Burda et al. 2016, section 5.2."""
+    return mean.var(0, correction=0)
+
+
+def active_units(mean: Tensor, threshold: float = ACTIVE) -> int:
+    """How many units have an activity above `threshold`."""
+    return int((activity(mean) > threshold).sum())
+
+
+class AggregateKL(NamedTuple):
+    """mean KL(q(z|x) || p(z)) = mutual information + total correlation + dimension-wise KL. Nats."""
+
+    mutual_information: float  # E [ln q(z|x) - ln q(z)]
+    total_correlation: float  # E [ln q(z) - sum_j ln q(z_j)]
+    dimension_wise: float  # E sum_j [ln q(z_j) - ln p(z_j)]
+
+
+class Bracket(NamedTuple):
+    """Two estimates. In expectation the mutual information lies between them (Poole et al. 2019, section 2.4).
+
+    leave_in: q(z) is the mean over all N images. Exact for the set of these images, hence at most ln N; too small for
+    the population they come from. leave_one_out: the image a z came from is left out, which makes q(z) too small and
+    the mutual information too large, without limit where posteriors do not overlap.
+    """
+
+    leave_in: AggregateKL
+    leave_one_out: AggregateKL
+    log_n: float
+
+
+def aggregate_kl(posterior: Posterior, z: Tensor, rows: Tensor | None = None) -> Bracket:
+    """Chen et al. 2018, eq. 2, with q(z) and q(z_j) from all images at once.
+
+    posterior: of N > 1 images. z (M, d): samples of it, z_i from image rows[i] (default: one of each image). Sums in
+    the densities run over dimensions before the mean over images, and each z leaves out its own image, not another.
+    """
+    images, d = posterior.mean.shape
+    if images < 2:
+        raise ValueError(f"the aggregate posterior needs at least 2 images, got {images}")
+    rows = torch.arange(images, device=z.device) if rows is None else rows
+    parts: list[Tensor] = []
+    for i in torch.arange(len(z), device=z.device).split(max(1, CHUNK // (images * d))):
+        joint = posterior.log_prob(z[i, None])  # (m, N)
+        per_unit = posterior.log_prob_per_unit(z[i, None])  # (m, N, d)
+        own = rows[i, None]
+        log_q_given_x = joint.gather(1, own).squeeze(1)
+        log_p = -0.5 * (z[i] ** 2 + LOG_2PI).sum(-1)
+        everywhere = torch.logsumexp(joint, 1) - math.log(images), _log_mean_product(per_unit, images)
+        others = joint.scatter(1, own, -torch.inf)
+        others_per_unit = per_unit.scatter(1, own[..., None].expand(-1, 1, d), -torch.inf)
+        elsewhere = torch.logsumexp(others, 1) - math.log(images - 1), _log_mean_product(others_per_unit, images - 1)
+        parts.append(
+            torch.stack(
+                [
+                    part
+                    for log_q, log_product in (everywhere, elsewhere)
+                    for part in (log_q_given_x - log_q, log_q - log_product, log_product - log_p)
+                ]
+            )
+        )
+    means = torch.cat(parts, 1).double().mean(1).tolist()
+    return Bracket(AggregateKL(*means[:3]), AggregateKL(*means[3:]), math.log(images))
+
+
+def _log_mean_product(per_unit: Tensor, images: int) -> Tensor:
+    """sum_j ln q(z_j): (m, N, d) -> (m,)"""
+    return (torch.logsumexp(per_unit, 1) - math.log(images)).sum(-1)
