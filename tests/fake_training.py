@@ -99,36 +99,68 @@ KINDS = {
 
 
 def train_members(sweep, members, report, should_stop):
-    """Writes a run's files as training does; what a member does is its model.kind. Ten steps, continued from where
-    `checkpoint` stands; `stops` waits for a stop in the middle, `kills` dies there, the first time only."""
+    """Writes a run's files as training does: ten steps, continued from where `checkpoint` stands. What happens after
+    the fifth, the first time, is said by model.kind."""
     from vae_sweep.records import read_json, write_json
     from vae_sweep.run_files import RunFiles
 
-    manifest = read_json(sweep / "sweep.json")
-    entries = {entry["id"]: entry for entry in manifest["members"]}
+    entries = {entry["id"]: entry for entry in read_json(sweep / "sweep.json")["members"]}
     results = []
     for member in members:
         entry = entries[member]
-        kind = entry["config"]["model"]["kind"]
         files = RunFiles(sweep, entry, {"versions": {}, "data_fingerprint": "f", "device": "cpu"}, report)
         checkpoint = files.folder / "checkpoint"
         first = read_json(checkpoint) if checkpoint.exists() else 0
         files.begin(first, 10)
         sitting = sum(1 for _ in files.folder.glob("sitting-*"))
         (files.folder / f"sitting-{sitting}").touch()
+        (files.folder / "device").write_text(os.environ.get("CUDA_VISIBLE_DEVICES", ""))
+        status = "done"
         for step in range(first + 1, 11):
             files.log_metrics({"train/loss": 1.0, "train/recon": 1.0 / step, "kl_weight": 1.0}, step)
             write_json(checkpoint, step)
-            if step == 5 and sitting == 0 and kind == "kills":
-                os.kill(os.getpid(), signal.SIGKILL)
-            if step == 5 and sitting == 0 and kind == "stops":
-                wait_until(should_stop, "a request to stop")
-                results.append(files.end("interrupted", step, {}))
+            if step == 5 and sitting == 0:
+                try:
+                    status = MIDDLES[entry["config"]["model"]["kind"]](files.folder, should_stop) or "done"
+                except ValueError as error:
+                    files.end("failed", step, {}, error)
+                    raise
+            if status != "done":
                 break
-            if step == 5 and sitting == 0 and kind == "raises":
-                error = ValueError("no good")
-                files.end("failed", step, {}, error)
-                raise error
-        else:
-            results.append(files.end("done", 10, {"val/recon": 0.1}))
+        results.append(files.end(status, step, {"val/recon": 0.1}))
     return results
+
+
+def kills(folder, should_stop):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def stops(folder, should_stop):
+    (folder / "waiting").touch()
+    wait_until(should_stop, "a request to stop")
+    return "interrupted"
+
+
+def fails(folder, should_stop):
+    raise ValueError("no good")
+
+
+def meets(folder, should_stop):
+    """Until four members are there at once."""
+    (folder / "here").touch()
+    wait_until(lambda: len(list(folder.parent.glob("*/here"))) == 4, "four members at once")
+
+
+def patient(folder, should_stop):
+    (folder / "waiting").touch()
+    wait_until((folder / "go").exists, "a sign")
+
+
+MIDDLES = {
+    "fine": lambda folder, should_stop: None,
+    "kills": kills,
+    "stops": stops,
+    "raises": fails,
+    "meets": meets,
+    "patient": patient,
+}

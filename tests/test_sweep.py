@@ -1,39 +1,18 @@
 """Sweeps begun, continued, extended and refused; the training is a fake one that writes a run's files."""
 
-import copy
 import json
 import os
 import signal
-from io import StringIO
-from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from rich.console import Console
+from sweeping import COMMAND, CONFIG, HERE, TARGET, jobs, run, sittings, statuses
 
 from vae_sweep.machine import Machine
 from vae_sweep.manifest import SweepError, split_pack
 from vae_sweep.records import load_sweep, read_json, read_rows
 from vae_sweep.settings import SettingsError
 from vae_sweep.sweep import Job, continue_command, run_sweep
-
-HERE = Path(__file__).parent
-COMMAND = ["/x/vae_sweep/run.py", "-m", "loss.kl_weight=1,0.5"]
-CONFIG = {
-    "objective": "vae",
-    "data": {"_target_": "somewhere.images", "root": "a", "batch_size": 5, "val_fraction": 0.1},
-    "model": {"_target_": "vae_sweep.models.linear", "latent_dim": 2, "posterior": "diagonal", "kind": "fine"},
-    "loss": {"recon": "sse", "kl_weight": 1.0},
-    "kl_schedule": {"_target_": "vae_sweep.schedules.constant"},
-    "optimizer": {"lr": 1e-3},
-    "trainer": {"max_epochs": 1, "max_steps": None, "devices": 1, "accelerator": "cpu"},
-    "launcher": {"jobs": 2, "jobs_per_gpu": 1, "pack": "off"},
-    "logger": {},
-    "seed": 0,
-    "sweep": "s",
-    "retry": None,
-    "output_dir": "set by the fixture",
-}
 
 
 @pytest.fixture(autouse=True)
@@ -46,35 +25,11 @@ def sweep(tmp_path):
     """sweep([weights], kind={weight: kind}, **changed keys) -> (outcome, what was printed)"""
 
     def sweep(weights, kind=None, fingerprint="f", **changes):
-        jobs = []
-        for weight in weights:
-            config = copy.deepcopy(CONFIG)
-            config["loss"]["kl_weight"] = weight
-            config["model"]["kind"] = (kind or {}).get(weight, "fine")
-            config["output_dir"] = str(tmp_path / "outputs")
-            for key, value in changes.items():
-                section, _, name = key.partition("__")
-                (config[section] if name else config)[name or section] = value
-            jobs.append(Job(config, (f"loss.kl_weight={weight}",), {"overrides.yaml": f"- {weight}"}))
-        text = StringIO()
-        place = Machine("cpu", jobs[0].config["launcher"], target="fake_training:train_members")
-        description = {
-            "name": "images", "fingerprint": fingerprint, "images": 60, "train": 50, "val": 10, "shape": [3, 8, 8]
-        }  # fmt: skip
-        outcome = run_sweep(
-            jobs, place, COMMAND, console=Console(file=text, width=200), describe=lambda section: description
-        )
-        return outcome, text.getvalue()
+        asked = jobs(tmp_path / "outputs", weights, kind, **changes)
+        place = Machine("cpu", asked[0].config["launcher"], target=TARGET)
+        return run(asked, place, fingerprint)
 
     return sweep
-
-
-def statuses(outcome):
-    return [result["status"] for result in outcome.results]
-
-
-def sittings(run):
-    return len(list(run.folder.glob("sitting-*")))
 
 
 def test_a_sweep_leaves_a_manifest_and_a_folder_per_member(sweep):
@@ -237,8 +192,8 @@ def test_a_refused_setting_leaves_nothing_behind(sweep, tmp_path):
 
 
 def run_mixed_names(tmp_path):
-    jobs = [Job(CONFIG | {"sweep": name, "output_dir": str(tmp_path / "outputs")}) for name in "ab"]
-    run_sweep(jobs, Machine("cpu", CONFIG["launcher"]), describe=lambda section: {})
+    asked = [Job(CONFIG | {"sweep": name, "output_dir": str(tmp_path / "outputs")}) for name in "ab"]
+    run_sweep(asked, Machine("cpu", CONFIG["launcher"]), describe=lambda section: {})
 
 
 def test_an_output_folder_that_cannot_be_written_is_named(sweep, tmp_path):

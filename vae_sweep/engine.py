@@ -279,10 +279,10 @@ class _Worker:
             self.kill()
         code = self.process.wait()
         self._log.close()
-        return _death(code, _tail(Path(self._log.name), self._log_start))
+        return death(code, tail(Path(self._log.name), self._log_start))
 
 
-def _death(code: int, output: str) -> dict[str, Any]:
+def death(code: int, output: str) -> dict[str, Any]:
     """Error record of a worker that ended without a word. code: as subprocess has it, negative for a signal."""
     if code >= 0:
         return {"type": "WorkerExit", "message": f"the worker ended with exit code {code}", "traceback": output}
@@ -291,7 +291,8 @@ def _death(code: int, output: str) -> dict[str, Any]:
     return {"type": name, "message": f"the worker was killed by {name}{why}", "traceback": output}
 
 
-def _tail(log: Path, start: int) -> str:
+def tail(log: Path, start: int = 0) -> str:
+    """The last of what a log holds from byte `start` on."""
     with open(log, "rb") as file:
         file.seek(max(start, os.path.getsize(log) - _LOG_TAIL))
         return file.read().decode(errors="replace")

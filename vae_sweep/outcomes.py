@@ -8,7 +8,8 @@ from typing import Any
 from vae_sweep.records import SCHEMA, read_json, write_json
 
 # Killed from outside, so nothing is wrong with the member itself: the same command continues it.
-_FROM_OUTSIDE = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")
+_BY_SIGNAL = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")
+LOST_JOB = "SLURM"  # and the state in which the cluster ended a job that could not say why
 
 
 def entry(folder: Path, member_id: str) -> dict[str, Any]:
@@ -44,5 +45,6 @@ def settle(folder: Path, event: Mapping[str, Any]) -> dict[str, Any]:
 def continues_by_itself(result: Mapping[str, Any]) -> bool:
     """Whether the same command takes this member up again without retry=failed."""
     status = result.get("status", "queued")
-    killed = (result.get("error") or {}).get("type") in _FROM_OUTSIDE
+    error = str((result.get("error") or {}).get("type"))
+    killed = error in _BY_SIGNAL or error.startswith(LOST_JOB)
     return status in ("queued", "running", "interrupted") or (status == "failed" and killed)

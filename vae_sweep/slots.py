@@ -12,25 +12,32 @@ from pathlib import Path
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
+_NO_GPU = ("cpu", "mps", "slurm")
+
+
 @dataclass(frozen=True)
 class Slot:
-    """device: an entry of CUDA_VISIBLE_DEVICES, "mps", or "cpu"; share: which of the jobs on that device."""
+    """device: an entry of CUDA_VISIBLE_DEVICES, or "mps", "cpu", "slurm"; share: which of the jobs on that device."""
 
     device: str
     share: int = 0
 
     @property
     def name(self) -> str:
-        named = self.device if self.device in ("cpu", "mps") else f"gpu {self.device}"
-        return f"{named}.{self.share}" if self.share or self.device == "cpu" else named
+        named = self.device if self.device in _NO_GPU else f"gpu {self.device}"
+        return f"{named}.{self.share}" if self.share or self.device in ("cpu", "slurm") else named
 
 
 def environment(devices: Sequence[str], threads: int) -> dict[str, str]:
     """Environment of a process that owns `devices` and `threads` threads. It sees those devices and no other."""
-    variables = dict.fromkeys(_THREAD_VARIABLES, str(threads))
-    gpus = [device for device in devices if device not in ("cpu", "mps")]
+    gpus = [device for device in devices if device not in _NO_GPU]
     # The driver's numbers, which nvidia-smi prints, follow the bus; CUDA's own default order does not.
-    return variables | {"CUDA_VISIBLE_DEVICES": ",".join(gpus), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+    own_devices = {"CUDA_VISIBLE_DEVICES": ",".join(gpus), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+    return thread_environment(threads) | own_devices
+
+
+def thread_environment(threads: int) -> dict[str, str]:
+    return dict.fromkeys(_THREAD_VARIABLES, str(threads))
 
 
 def find_devices(accelerator: str, environ: Mapping[str, str] = os.environ) -> list[str]:

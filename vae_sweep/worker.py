@@ -1,7 +1,7 @@
 """The process that trains. It imports torch once and then takes one pack after another.
 
     python -m vae_sweep.worker --serve SWEEP --events-fd N     engine.py starts it: packs come in on stdin
-    python -m vae_sweep.worker --pack SWEEP NUMBER             one pack of the frozen plan (SLURM, or by hand)
+    python -m vae_sweep.worker --pack SWEEP ID,ID,...          one pack of the frozen plan (SLURM, or by hand)
 
 Protocol, JSON lines both ways:
 
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m vae_sweep.worker", description=__doc__.split("\n", 1)[0])
     mode = parser.add_mutually_exclusive_group(required=True)
     mode.add_argument("--serve", metavar="SWEEP", type=Path, help="take packs from standard input")
-    mode.add_argument("--pack", metavar=("SWEEP", "NUMBER"), nargs=2, help="train one pack of the frozen plan")
+    mode.add_argument("--pack", metavar=("SWEEP", "IDS"), nargs=2, help="train one pack, known by its members' ids")
     parser.add_argument("--events-fd", type=int, default=1, help="file descriptor that events are written to")
     parser.add_argument("--life-fd", type=int, help="pipe whose end means that the parent is gone")
     parser.add_argument("--target", default=TARGET, help="module:function that trains a pack")
@@ -64,8 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.set_inheritable(args.events_fd, args.events_fd <= 2)
     report = Reporter(args.events_fd)
     if args.pack:
-        return train_one(Path(args.pack[0]), int(args.pack[1]), args.target, report)
-    with die_with_parent(args.life_fd):
+        return train_one(Path(args.pack[0]), args.pack[1].split(","), args.target, report)
+    with guarded(args.life_fd):
         return serve(args.serve, args.target, report)
 
 
@@ -98,15 +98,17 @@ def serve(folder: Path, target: str, report: Report) -> int:
             return 1
 
 
-def train_one(folder: Path, number: int, target: str, report: Report) -> int:
+def train_one(folder: Path, members: Sequence[str], target: str, report: Report) -> int:
     """Train one pack of the plan in sweep.json. Returns the exit code: 0, 1 (a member failed), 143 (stopped)."""
     from vae_sweep.outcomes import settle
     from vae_sweep.records import read_json
 
     stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    for signum in (signal.SIGTERM, signal.SIGUSR2):  # USR2: a cluster's warning before it preempts or times out
+        signal.signal(signum, lambda *_: stop.set())
     plan = read_json(folder / "sweep.json")["plan"]
-    order = {"pack": number, "members": plan["packs"][number], "threads": plan["threads"][number]}
+    threads = [n for pack, n in zip(plan["packs"], plan["threads"], strict=True) if members[0] in pack]
+    order = {"pack": 0, "members": list(members), "threads": threads[0] if threads else None}
     failed = []
 
     def note(event: Event) -> None:
@@ -115,15 +117,13 @@ def train_one(folder: Path, number: int, target: str, report: Report) -> int:
             failed.extend([event["id"]] * (event["status"] == "failed"))
         report(event)
 
-    report({"event": "began", "pack": number})
     try:
         train_pack = _load(target)
     except Exception as error:
-        for member in order["members"]:
+        for member in members:
             note(_failure(member, error))
         return 1
     run_pack(train_pack, folder, order, note, stop.is_set)
-    report({"event": "ended", "pack": number, "last": True})
     return STOPPED if stop.is_set() else 1 if failed else 0
 
 
@@ -206,16 +206,21 @@ class Reporter:
             die()
 
 
-@contextlib.contextmanager
-def die_with_parent(life_fd: int | None) -> Iterator[None]:
-    """See to it that a killed parent takes this process along, and whatever this process has started.
-
-    life_fd: a pipe that nobody writes to and that only the parent holds open. A shell, in this process group, waits for
-    its end and kills the group, even if this process hangs. On Linux the kernel kills this process by itself.
-    """
+def die_with_parent() -> None:
+    """On Linux: have the kernel kill this process when its parent dies, even if it hangs."""
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def guarded(life_fd: int | None) -> Iterator[None]:
+    """See to it that a killed parent takes this process along, and whatever this process has started.
+
+    life_fd: a pipe that nobody writes to and that only the parent holds open. A shell, in this process group, waits for
+    its end and kills the group.
+    """
+    die_with_parent()
     if life_fd is None:
         yield
         return
