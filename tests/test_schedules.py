@@ -33,8 +33,8 @@ def test_cosine():
     assert values == pytest.approx([0, 0.5 - math.sqrt(0.125), 0.5, 1, 1])
 
 
-def test_logistic_is_bowmans():
-    """k = 0.0025, x0 = 2500 of the source."""
+def test_logistic_with_the_usual_numbers():
+    """k = 0.0025, x0 = 2500."""
     schedule = logistic(10_000, centre_steps=2500, width_steps=400)
     for step in (0, 1000, 2500, 5000):
         assert schedule(step) == pytest.approx(1 / (1 + math.exp(-0.0025 * (step - 2500))))

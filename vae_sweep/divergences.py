@@ -21,22 +21,19 @@ class Split(NamedTuple):
 
 
 def split_kl(posterior: Posterior, z: Tensor, n_train: int, estimator: str = "stratified") -> Split:
-    """One-sample estimates of the three parts of the KL from a batch. Chen et al. 2018, section 4 and
-    appendix C.
+    """One-sample estimates of the three parts of the KL from a batch. Chen et al. 2018, appendix C.
 
     z (B, d) are samples of `posterior`, one per image. The aggregate posterior q(z) = mean over the n_train
     images is estimated from the batch, with weights
 
     - stratified: 1/N for the image a z came from, (N - 1) / (N (B - 1)) for the others: unbiased for q(z) and
-      q(z_j). This is Chen's matrix averaged over the orders of the batch, on which its value should not
-      depend.
+      q(z_j). This is Chen's matrix averaged over the orders of the batch, of which it should know nothing.
     - weighted: 1 / (N B) for all: too small by a factor B where posteriors do not overlap and by N where they
       coincide, so that its gradients serve but its values do not.
 
     The logarithm of an unbiased estimate is biased downwards (Jensen), so the mutual information comes out
-    too large, more so the fewer images of the batch a z could have come from, up to ln N. The sum of the
-    three parts is ln q(z|x) - ln p(z), whose mean is the KL without bias. A penalty; for a measurement see
-    metrics.py.
+    too large, more so the fewer images of the batch a z could have come from, up to ln N. The sum of the three
+    parts is ln q(z|x) - ln p(z), whose mean is the KL without bias. A penalty; metrics.py measures.
     """
     log_weight = _log_weights(len(z), n_train, estimator, z)
     # [i, j]: density of z_i under the posterior of image j
@@ -59,11 +56,11 @@ def _log_weights(batch_size: int, n_train: int, estimator: str, like: Tensor) ->
         return like.new_full((batch_size, batch_size), -math.log(n_train * batch_size))
     others = (n_train - 1) / (n_train * (batch_size - 1)) if batch_size > 1 else 1.0
     own = torch.eye(batch_size, dtype=torch.bool, device=like.device)
-    return torch.where(own, -math.log(n_train), math.log(others))
+    return torch.where(own, like.new_full((), -math.log(n_train)), like.new_full((), math.log(others)))
 
 
 def free_bits(kl_per_unit: Tensor, least: float | Tensor, groups: int) -> Tensor:
-    """Sum over groups of max(least, mean over the batch of the group's KL). Kingma et al. 2016, eq. 15.
+    """Sum over groups of max(least, mean over the batch of the group's KL). Kingma et al. 2016.
 
     kl_per_unit: (B, d); groups: how many, of d / groups consecutive units each; least: nats per group. The
     mean is inside the maximum: a group below `least` on average has no KL gradient at all. -> 0-dim.

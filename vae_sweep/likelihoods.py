@@ -17,7 +17,7 @@ from vae_sweep.precision import at_least_float32
 Buffers = Mapping[str, Tensor]
 
 LOG_2PI = math.log(2 * math.pi)
-LOG_SCALE_FLOOR = -6.0  # soft: a scale s becomes s + e^-6. Rybkin et al. 2021, section 4
+LOG_SCALE_FLOOR = -6.0  # soft: a scale s becomes s + e^-6, as in Rybkin's code
 
 
 def squared_error(image: Tensor, x: Tensor) -> Tensor:
@@ -102,7 +102,7 @@ class Laplace(Scaled):
 
 
 class OptimalSigma(Likelihood):
-    """-ln N(x; xhat, sigma^2 I) with the sigma that maximises it in closed form. Rybkin et al. 2021, eq. 6.
+    """-ln N(x; xhat, sigma^2 I) with the sigma that maximises it in closed form. Rybkin et al. 2021.
 
     In training mode sigma is the root mean squared error of the batch, and gradients flow through it. In
     evaluation mode it is a running average over training batches, kept in the checkpoint, so that no image is

@@ -1,8 +1,7 @@
 """What is minimised:  a * mean(recon) + kl_weight * b * regulariser,  and the plain terms that are logged.
 
-The terms are per image, summed over pixels or latents, unweighted, and mean the same under every option: `kl`
-is KL(q||p) in nats also where the regulariser is another one. (a, b) are those of conventions.py, 1 by
-default.
+The terms are per image, summed over pixels or latents, unweighted, and mean the same under every option: `kl` is
+KL(q||p) in nats also where the regulariser is another one. (a, b) are those of conventions.py, 1 by default.
 """
 
 from typing import Any

@@ -42,8 +42,8 @@ def logistic(
 ) -> Schedule:
     """1 / (1 + exp(-(t - t_0) / width)). Bowman et al. 2016.
 
-    Their k = 0.0025 and t_0 = 2500 are centre_steps=2500, width_steps=400; the defaults keep their t_0 /
-    width = 6.25 at a quarter of any run. Raises ValueError if the weight is below 99 % of its target at the
+    The k = 0.0025 and t_0 = 2500 that many codes run it with are centre_steps=2500, width_steps=400. The defaults keep
+    their t_0 / width = 6.25 at a quarter of any run. Raises ValueError if the weight is below 99 % of its target at the
     end of the run.
     """
     middle = _length("centre", total_steps, centre, centre_steps)
