@@ -15,7 +15,7 @@ CONF = Path(__file__).parents[1] / "conf"
     [
         ("loss.kl_weight=-1", "loss.kl_weight=-1: expected a number >= 0"),
         ("loss.kl_weight=abc", "loss.kl_weight=abc: expected a number"),
-        ("loss.kl_weight=.inf", "loss.kl_weight=inf: expected a number"),
+        ("loss.kl_weight=inf", "loss.kl_weight=inf: expected a number"),
         ("loss.kl_weight=0", "objective=autoencoder is that run"),
         ("loss.recon=mse", "loss.recon=mse: expected one of sse"),
         ("objective=autoencoders", "did you mean 'autoencoder'"),

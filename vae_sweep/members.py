@@ -17,7 +17,6 @@ _IMMATERIAL = (
 )  # fmt: skip
 # What an autoencoder, which has no KL, does not depend on either.
 _ONLY_VARIATIONAL = ("loss.kl_weight", "loss.divergence", "loss.free_bits", "kl_schedule", "model.posterior")
-# Keys whose change moves numbers, not the question: they are named in a slug by their last word alone.
 _SLUG_LENGTH = 60
 
 
@@ -85,18 +84,10 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def swept_keys(configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Dotted keys that matter and whose value differs between the members, in config order."""
+    """Dotted keys that matter and whose value differs between the members that have them, in config order."""
     flats = [flatten(config_that_matters(config)) for config in configs]
-    keys = dict.fromkeys(key for flat in flats for key in flat)
-    absent = object()
-
-    def differs(key: str) -> bool:
-        first = flats[0].get(key, absent)
-        return any(flat.get(key, absent) != first for flat in flats)
-
-    # A key that only some members have (an autoencoder has no KL weight) counts if it differs among those.
-    def differs_where_present(key: str) -> bool:
-        present = [flat[key] for flat in flats if key in flat]
-        return any(value != present[0] for value in present)
-
-    return [key for key in keys if differs_where_present(key) or (differs(key) and key.endswith("_target_"))]
+    values: dict[str, list[Any]] = {}
+    for flat in flats:
+        for key, value in flat.items():
+            values.setdefault(key, []).append(value)
+    return [key for key, found in values.items() if any(value != found[0] for value in found)]
