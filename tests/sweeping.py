@@ -4,8 +4,10 @@ import copy
 from io import StringIO
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 
+from vae_sweep.image_data import ImageData
 from vae_sweep.sweep import Job, Outcome, run_sweep
 
 HERE = Path(__file__).parent
@@ -15,7 +17,7 @@ CONFIG = {
     "objective": "vae",
     "data": {"_target_": "somewhere.images", "root": "a", "batch_size": 5, "val_fraction": 0.1},
     "model": {"_target_": "vae_sweep.models.linear", "latent_dim": 2, "posterior": "diagonal", "kind": "fine"},
-    "loss": {"recon": "sse", "kl_weight": 1.0},
+    "loss": {"recon": "sse", "kl_weight": 1.0, "reduction": "sum"},
     "kl_schedule": {"_target_": "vae_sweep.schedules.constant"},
     "optimizer": {"lr": 1e-3},
     "trainer": {"max_epochs": 1, "max_steps": None, "devices": 1, "accelerator": "cpu"},
@@ -46,10 +48,10 @@ def jobs(output_dir, weights, kind=None, **changes):
 def run(jobs, place, fingerprint="f") -> tuple[Outcome, str]:
     """(outcome, what was printed)"""
     text = StringIO()
-    images = {"name": "images", "images": 60, "train": 50, "val": 10, "shape": [3, 8, 8]}
-    console = Console(file=text, width=200)
-    described = images | {"fingerprint": fingerprint}
-    return run_sweep(jobs, place, COMMAND, console=console, describe=lambda section: described), text.getvalue()
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 3), dtype=np.uint8)
+    images = ImageData(pixels, np.arange(50), np.arange(50, 60), fingerprint, "images")
+    outcome = run_sweep(jobs, place, COMMAND, console=Console(file=text, width=200), load=lambda section: images)
+    return outcome, text.getvalue()
 
 
 def statuses(outcome):

@@ -45,6 +45,8 @@ def test_a_sweep_leaves_a_manifest_and_a_folder_per_member(sweep):
     assert found.manifest["data"]["images"] == 60
     assert [sorted(pack) for pack in found.manifest["plan"]["packs"]] == [[run.id] for run in found.runs]
     assert (found.runs[0].folder / ".hydra" / "overrides.yaml").read_text() == "- 1"
+    assert found.manifest["preflight"]["n"] == 3 * 8 * 8
+    assert [curve["latent_dim"] for curve in found.manifest["preflight"]["linear"]] == [2]
     assert "2 members, 2 to train" in text
     assert "2 of 2 done" in text
 
@@ -193,7 +195,14 @@ def test_a_refused_setting_leaves_nothing_behind(sweep, tmp_path):
 
 def run_mixed_names(tmp_path):
     asked = [Job(CONFIG | {"sweep": name, "output_dir": str(tmp_path / "outputs")}) for name in "ab"]
-    run_sweep(asked, Machine("cpu", CONFIG["launcher"]), describe=lambda section: {})
+    run_sweep(asked, Machine("cpu", CONFIG["launcher"]), load=lambda section: None)
+
+
+def test_a_warm_up_longer_than_the_run_is_refused_for_all(sweep, tmp_path):
+    schedule = {"_target_": "vae_sweep.schedules.linear", "warmup_steps": 100}
+    with pytest.raises(SettingsError, match="warmup_steps"):
+        sweep([1], kl_schedule=schedule)
+    assert not (tmp_path / "outputs").exists()
 
 
 def test_an_output_folder_that_cannot_be_written_is_named(sweep, tmp_path):

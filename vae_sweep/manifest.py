@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from vae_sweep.members import Member, swept_keys
+from vae_sweep.members import Member, slug, swept_keys
 from vae_sweep.records import SCHEMA
 
 Manifest = dict[str, Any]
@@ -41,6 +41,10 @@ def with_members(manifest: Manifest, members: Iterable[Member], data: Mapping[st
     data: description of the data of every member by its id (name, fingerprint, images, train, val, shape).
     """
     entries = list(manifest["members"])
+    members = list(members)
+    common = set.intersection(
+        *(set(found) for found in [e["overrides"] for e in entries] + [m.overrides for m in members])
+    )
     known = {entry["id"] for entry in entries}
     for member in members:
         if member.id not in known:
@@ -50,7 +54,7 @@ def with_members(manifest: Manifest, members: Iterable[Member], data: Mapping[st
                 {
                     "id": member.id,
                     "number": number,
-                    "folder": f"{number:03d}-{member.slug}-{member.id}",
+                    "folder": f"{number:03d}-{slug(_own(member, common), member.config)}-{member.id}",
                     "overrides": list(member.overrides),
                     "data_fingerprint": data[member.id]["fingerprint"],
                     "config": member.config,
@@ -114,6 +118,11 @@ def take_out(manifest: Manifest, alone: Collection[str]) -> Manifest:
         if len(pack) > 1:
             manifest = split_pack(manifest, [[member]])
     return manifest
+
+
+def _own(member: Member, common: Collection[str]) -> list[str]:
+    """What a member's folder is named after: the overrides that not all have; all of them if it is alone."""
+    return [override for override in member.overrides if override not in common] or list(member.overrides)
 
 
 def _source(data: Mapping[str, Any]) -> tuple[Any, ...]:

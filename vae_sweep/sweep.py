@@ -21,7 +21,9 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 
 from vae_sweep import live, outcomes, provenance
+from vae_sweep import plan as planning
 from vae_sweep.cost import Cost, cost
+from vae_sweep.image_data import ImageData
 from vae_sweep.manifest import (
     Manifest,
     SweepError,
@@ -33,14 +35,15 @@ from vae_sweep.manifest import (
     with_members,
 )
 from vae_sweep.members import Member, member_id, total_steps
-from vae_sweep.plan import Pack, describe, largest_pack, make_packs, pack_seconds
+from vae_sweep.plan import Pack, largest_pack, make_packs, pack_seconds
+from vae_sweep.preflight import banners, check_schedule, describe, with_forecast
 from vae_sweep.records import read_json, write_bytes, write_json
 from vae_sweep.settings import check_members
 from vae_sweep.slots import Slot
 from vae_sweep.stop import StopRequest
 
 MANIFEST = "sweep.json"
-Describe = Callable[[Mapping[str, Any]], dict[str, Any]]
+Load = Callable[[Mapping[str, Any]], ImageData]
 
 
 @dataclass(frozen=True)
@@ -74,13 +77,20 @@ class Outcome:
     exit_code: int
 
 
+def load_images(section: Mapping[str, Any]) -> ImageData:
+    """The images of cfg.data. Raises DataError."""
+    from vae_sweep.data import load  # decoders are not needed before
+
+    return load(section)
+
+
 def run_sweep(
     jobs: Sequence[Job],
     place: Place,
     command: Sequence[str] = (),
     name: str | None = None,
     console: Console | None = None,
-    describe: Describe | None = None,
+    load: Load = load_images,
 ) -> Outcome:
     """Train all jobs as one sweep. name: of the folder, instead of the `sweep` of the configs.
 
@@ -92,46 +102,35 @@ def run_sweep(
     for key in ("sweep", "output_dir", "retry", "launcher"):
         if any(job.config[key] != first[key] for job in jobs):
             raise SweepError(f"{key} cannot be swept: it is one for the whole sweep")
-    described = _once_each(describe or describe_data, [job.config["data"] for job in jobs])
+    images = _loaded(load, [job.config["data"] for job in jobs])
+    for job, data in zip(jobs, images, strict=True):
+        check_schedule(job.config, len(data.train))
     members = [
-        Member(member_id(job.config, data["fingerprint"]), job.config, job.overrides)
-        for job, data in zip(jobs, described, strict=True)
+        Member(member_id(job.config, data.fingerprint), job.config, job.overrides)
+        for job, data in zip(jobs, images, strict=True)
     ]
-    data = {member.id: found for member, found in zip(members, described, strict=True)}
+    data_of = {member.id: data for member, data in zip(members, images, strict=True)}
     unique: dict[str, Member] = {}
     for member in members:
         unique.setdefault(member.id, member)
     name = name or first["sweep"]
     with _opened(Path(first["output_dir"]), name) as folder:
-        manifest = _manifest(folder, command, list(unique.values()), data)
+        manifest = _manifest(folder, command, list(unique.values()), data_of)
         manifest, packs, slots = _planned(manifest, folder, list(unique.values()), place, first)
+        if packs:
+            manifest = with_forecast(manifest, {data.fingerprint: data for data in images})
+            live.print_lines(banners(manifest), console)
         _write_books(folder, manifest, {member.id: job.books for member, job in zip(members, jobs, strict=True)})
         write_json(folder / MANIFEST, manifest)
         stop = _train(folder, manifest, packs, slots, place, console)
         return _outcome(folder, manifest, members, stop, command, console)
 
 
-def describe_data(section: Mapping[str, Any]) -> dict[str, Any]:
-    """Name, fingerprint, sizes and shape of the images of cfg.data. Raises DataError."""
-    from vae_sweep.data import load  # decoders are not needed before
-
-    data = load(dict(section))
-    height, width, channels = data.images.shape[1:]
-    return {
-        "name": data.name,
-        "fingerprint": data.fingerprint,
-        "images": len(data.images),
-        "train": len(data.train),
-        "val": len(data.val),
-        "shape": [channels, height, width],
-    }
-
-
-def _once_each(describe: Describe, sections: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """`describe` of every section, called once for equal ones."""
-    known = {json.dumps(section, sort_keys=True): section for section in sections}
-    found = {key: describe(section) for key, section in known.items()}
-    return [found[json.dumps(section, sort_keys=True)] for section in sections]
+def _loaded(load: Load, sections: Sequence[Mapping[str, Any]]) -> list[ImageData]:
+    """The images of every section; equal ones are loaded once."""
+    keys = [json.dumps(section, sort_keys=True) for section in sections]
+    found = {key: load(section) for key, section in dict(zip(keys, sections, strict=True)).items()}
+    return [found[key] for key in keys]
 
 
 @contextmanager
@@ -174,10 +173,11 @@ def _new_folder(output_dir: Path) -> Path:
 
 
 def _manifest(
-    folder: Path, command: Sequence[str], members: Sequence[Member], data: Mapping[str, Mapping[str, Any]]
+    folder: Path, command: Sequence[str], members: Sequence[Member], images: Mapping[str, ImageData]
 ) -> Manifest:
     """The sweep's manifest with these members, old or new; not written yet."""
     path = folder / MANIFEST
+    data = {member: describe(found) for member, found in images.items()}
     if path.exists():
         manifest = read_json(path)
         check_compatible(manifest, members, data)
@@ -276,7 +276,7 @@ def _train(
     names = {entry["id"]: f"{entry['number']:03d} {_label(entry)}" for entry in manifest["members"]}
     steps = {member: pack.steps for pack in packs for member in pack.members}
     plan = [f"sweep   {folder}: {len(manifest['members'])} members, {len(todo)} to train"]
-    live.print_lines([*plan, *describe(slots, packs)], console)
+    live.print_lines([*plan, *planning.describe(slots, packs)], console)
     if not packs:
         return StopRequest()
     with live.LiveView({member: names[member] for member in todo}, steps, console) as view:
