@@ -77,6 +77,13 @@ def common_checkpoints(folders: Sequence[Path]) -> list[dict[str, Any]] | None:
 
 def restore(member: LitVAE, checkpoint: dict[str, Any]) -> None:
     """Continue `member` where the checkpoint stands; its Adam takes over its state when it is made."""
-    member.load_state_dict(checkpoint["state_dict"])
+    load_weights(member, checkpoint)
     member.adam_state = checkpoint["optimizer_states"][0]
     member.set_progress(checkpoint["progress"])
+
+
+def load_weights(member: LitVAE, checkpoint: dict[str, Any]) -> None:
+    """Weights and buffers, in the precision that they were trained in."""
+    if any(tensor.dtype == torch.float64 for tensor in checkpoint["state_dict"].values()):
+        member.double()
+    member.load_state_dict(checkpoint["state_dict"])

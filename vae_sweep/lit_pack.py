@@ -55,8 +55,9 @@ class LitPack(pl.LightningModule):
         x, in_dim = self._inputs(batch)
         of_member = x if in_dim == 0 else [x] * len(members)
         noises = [member.noise(images) for member, images in zip(members, of_member, strict=True)]
+        weight_noises = [member.weight_noise(images) for member, images in zip(members, of_member, strict=True)]
         controls = [member.controls() for member in members]
-        losses, terms = self._objectives(x, in_dim, noises, controls)
+        losses, terms = self._objectives(x, in_dim, noises, controls, weight_noises)
         self.manual_backward(losses.sum())
         for index, member in enumerate(members):
             if index not in self.failed:
@@ -85,21 +86,21 @@ class LitPack(pl.LightningModule):
         in_dim: int | None,
         noises: Sequence[Tensor | None],
         controls: Sequence[tuple[float | Tensor, float | None]],
+        weight_noises: Sequence[Tensor | None],
     ) -> tuple[Tensor, Terms]:
         """Losses (N,) and terms (N, B) of all members."""
         template = self.members[0].objective
 
-        def objective(state, x, noise, weight, capacity):  # type: ignore[no-untyped-def]
-            return functional_call(template, state, (x, noise, weight, capacity))
+        def objective(state, *inputs):  # type: ignore[no-untyped-def]
+            return functional_call(template, state, inputs)
 
-        noise = None if noises[0] is None else torch.stack(noises)  # type: ignore[arg-type]
         weights = torch.stack([torch.as_tensor(weight, dtype=x.dtype, device=x.device) for weight, _ in controls])
         capacities = None
         if controls[0][1] is not None:
             capacities = torch.tensor([capacity for _, capacity in controls], dtype=x.dtype, device=x.device)
-        in_dims = (0, in_dim, None if noise is None else 0, 0, None if capacities is None else 0)
-        state = self._parameters_of_all | self._buffers_of_all
-        return vmap(objective, in_dims=in_dims)(state, x, noise, weights, capacities)
+        inputs = (x, _stacked(noises), weights, capacities, _stacked(weight_noises))
+        in_dims = (0, in_dim, *(None if tensor is None else 0 for tensor in inputs[1:]))
+        return vmap(objective, in_dims=in_dims)(self._parameters_of_all | self._buffers_of_all, *inputs)
 
     def _count(self, images: int) -> None:
         """One step is done; write rows where they are due, and freeze who diverged."""
@@ -126,7 +127,8 @@ class LitPack(pl.LightningModule):
         members = self.members
         drawn, noise = members[0].validation_inputs(x, batch_idx)
         controls = [(member.weight_of_validation, None) for member in members]
-        losses, terms = self._objectives(drawn, None, [noise] * len(members), controls)
+        nothing = [None] * len(members)
+        losses, terms = self._objectives(drawn, None, [noise] * len(members), controls, nothing)
         self.val_means.add(losses, terms, x[0].numel())
 
     def on_validation_epoch_end(self) -> None:
@@ -144,6 +146,10 @@ class LitPack(pl.LightningModule):
     def gather_means(self) -> None:
         """Take the running means of members that were restored from their checkpoints."""
         self.means.restore_all([member.means.state() for member in self.members])
+
+
+def _stacked(tensors: Sequence[Tensor | None]) -> Tensor | None:
+    return None if tensors[0] is None else torch.stack(tensors)  # type: ignore[arg-type]
 
 
 def _stack(of_members: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:

@@ -85,12 +85,13 @@ class LitVAE(pl.LightningModule):
         self.means = RunningMeans()
         self.val_means = RunningMeans()
         self.last_val: dict[str, float] = {}
+        self.train_mse = math.nan  # of the last row
 
     # ---- training
 
     def training_step(self, batch: Tensor, batch_idx: int = 0) -> None:
         x = self.draw(batch)
-        loss, terms = self.objective(x, self.noise(x), *self.controls())
+        loss, terms = self.objective(x, self.noise(x), *self.controls(), self.weight_noise(x))
         self.manual_backward(loss)
         self.update()
         loss, terms = self._of_all_processes(loss.detach(), {name: term.detach() for name, term in terms.items()})
@@ -114,6 +115,13 @@ class LitVAE(pl.LightningModule):
         shape = (x.shape[0] * world, self.objective.vae.latent_dim)
         randomness = generator(x.device, "noise", self.seed, self.step)
         return torch.randn(shape, generator=randomness, device=x.device, dtype=x.dtype)[rank::world]
+
+    def weight_noise(self, x: Tensor) -> Tensor | None:
+        """Standard normal (noise_dim,) for Bayesian weights, one draw for all processes; None for ordinary ones."""
+        if self.objective.weight_kl_weight is None:
+            return None
+        randomness = generator(x.device, "weights", self.seed, self.step)
+        return torch.randn(self.objective.vae.noise_dim, generator=randomness, device=x.device, dtype=x.dtype)
 
     def controls(self) -> tuple[float | Tensor, float | None]:
         """(KL weight, capacity) in force at this step."""
@@ -191,7 +199,7 @@ class LitVAE(pl.LightningModule):
 
     @property
     def weight_of_validation(self) -> float | Tensor:
-        """The target weight; a controller has none, so the one in force."""
+        """The target weight; a controller has none, so the one in force. Bayesian weights stand at their means."""
         if isinstance(self.kl_schedule, nn.Module):
             return self.kl_schedule.kl_weight  # type: ignore[return-value]
         return self.target_kl_weight
@@ -202,12 +210,27 @@ class LitVAE(pl.LightningModule):
 
     # ---- rows
 
+    @property
+    def has_target(self) -> bool:
+        """Whether there is one KL weight that training heads for: not under a controller or a growing capacity."""
+        return not isinstance(self.kl_schedule, nn.Module) and not hasattr(self.kl_schedule, "capacity")
+
+    def _negative_elbo(self, means: dict[str, float]) -> float:
+        """In nats, for runs without a target weight: squared errors at the pixel noise of the training images."""
+        if self.objective.likelihood.is_nll:
+            return means["recon"] + means["kl"]
+        noise = self.train_mse
+        return 0.5 * (means["mse"] / noise + math.log(2 * math.pi * noise)) * means["sse"] / means["mse"] + means["kl"]
+
     def write_train_row(self, means: dict[str, float]) -> None:
+        self.train_mse = means["mse"]
         self._write({f"train/{name}": value for name, value in means.items()})
         if not math.isfinite(means["loss"]):
             raise Diverged(f"train/loss is {means['loss']} at step {self.step}")
 
     def write_val_row(self, means: dict[str, float]) -> None:
+        if not self.has_target:
+            means = means | {"loss": self._negative_elbo(means)}
         self.last_val = {f"val/{name}": value for name, value in means.items()}
         self._write(self.last_val)
 
@@ -224,9 +247,15 @@ class LitVAE(pl.LightningModule):
 
     def progress(self) -> dict[str, Any]:
         """What, beside weights and optimiser, a run that continues must know. Plain numbers."""
-        return {"step": self.step, "seen": self.seen, "means": self.means.state(), "last_val": self.last_val}
+        return {
+            "step": self.step,
+            "seen": self.seen,
+            "means": self.means.state(),
+            "last_val": self.last_val,
+            "train_mse": self.train_mse,
+        }
 
     def set_progress(self, progress: dict[str, Any]) -> None:
         self.step, self.seen = progress["step"], progress["seen"]
-        self.last_val = progress["last_val"]
+        self.last_val, self.train_mse = progress["last_val"], progress["train_mse"]
         self.means.restore(progress["means"])

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from vae_sweep.batches import generator
-from vae_sweep.checkpoints import LAST, load_checkpoint
+from vae_sweep.checkpoints import LAST, load_checkpoint, load_weights
 from vae_sweep.lit_vae import LitVAE
 from vae_sweep.posteriors import Posterior
 from vae_sweep.train import build
@@ -53,7 +53,7 @@ def load_lit(path: str | Path) -> tuple[LitVAE, dict]:
     checkpoint = load_checkpoint(path / LAST if path.is_dir() else path)
     known = checkpoint["hyper_parameters"]
     lit = build(known["config"], tuple(known["image_shape"]), known["images"])
-    lit.load_state_dict(checkpoint["state_dict"])
+    load_weights(lit, checkpoint)
     return lit, checkpoint
 
 

@@ -16,7 +16,10 @@ _IMMATERIAL = (
     "trainer.log_every_n_steps", "trainer.checkpoint_every_s", "trainer.evaluate", "trainer.accelerator",
 )  # fmt: skip
 # What an autoencoder, which has no KL, does not depend on either.
-_ONLY_VARIATIONAL = ("loss.kl_weight", "loss.divergence", "loss.free_bits", "kl_schedule", "model.posterior")
+_ONLY_VARIATIONAL = (
+    "loss.kl_weight", "loss.divergence", "loss.free_bits", "loss.free_bits_groups", "loss.mi_weight", "loss.tc_weight",
+    "loss.dimension_weight", "loss.tc_estimator", "kl_schedule", "model.posterior",
+)  # fmt: skip
 _SLUG_LENGTH = 60
 
 

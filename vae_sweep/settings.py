@@ -103,6 +103,20 @@ CHECKS: dict[str, Check] = {
     "data.val_fraction": number(above=0, high=0.9),
     "loss.recon": choice("sse", "gaussian", "optimal_sigma", "bernoulli", "laplace"),
     "loss.kl_weight": number(low=0),
+    "loss.reduction": choice(
+        "sum", "half_sum", "mean_pixels", "mean_pixels_latents", "mean_pixels_batch", "normalised"
+    ),
+    "loss.scale": number(above=0),
+    "loss.learn_scale": boolean,
+    "loss.divergence": choice("kl", "reverse_kl", "tc"),
+    "loss.mi_weight": number(low=0),
+    "loss.tc_weight": number(low=0),
+    "loss.dimension_weight": number(low=0),
+    "loss.tc_estimator": choice("stratified", "weighted"),
+    "loss.free_bits": optional(number(low=0)),
+    "loss.free_bits_groups": optional(integer(1)),
+    "loss.weight_kl_weight": optional(number(low=0)),
+    "loss.weight_prior_scale": number(above=0),
     "optimizer.lr": number(above=0),
     "optimizer.lr_schedule": choice("cosine", "constant"),
     "optimizer.grad_clip": optional(number(above=0)),
@@ -137,7 +151,17 @@ def check_member(config: Mapping[str, Any]) -> None:
     batch_size, devices = config["data"]["batch_size"], config["trainer"]["devices"]
     if batch_size % devices:
         raise SettingsError(f"data.batch_size={batch_size}: not divisible by trainer.devices={devices}")
-    if config["objective"] == "vae" and config["loss"]["kl_weight"] == 0:
+    loss = config["loss"]
+    if loss["scale"] != 1 and loss["recon"] not in ("gaussian", "laplace"):
+        raise SettingsError(f"loss.scale={loss['scale']}: loss.recon={loss['recon']} has no scale to set")
+    if loss["learn_scale"] and loss["recon"] not in ("gaussian", "laplace"):
+        raise SettingsError(f"loss.learn_scale=true: loss.recon={loss['recon']} has no scale to learn")
+    if loss["free_bits"] is not None and loss["divergence"] != "kl":
+        raise SettingsError(f"loss.free_bits={loss['free_bits']}: needs loss.divergence=kl")
+    groups, latents = loss["free_bits_groups"], config["model"]["latent_dim"]
+    if groups is not None and latents % groups:
+        raise SettingsError(f"loss.free_bits_groups={groups}: does not divide model.latent_dim={latents}")
+    if config["objective"] == "vae" and loss["kl_weight"] == 0:
         raise SettingsError("loss.kl_weight=0: a VAE without KL has no noise scale; objective=autoencoder is that run")
 
 

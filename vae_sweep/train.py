@@ -11,9 +11,11 @@ import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
 from pytorch_lightning.plugins.environments import LightningEnvironment
+from torch import nn
 
 from vae_sweep import hardware, ranks
 from vae_sweep.batches import Images, Order, TrainBatches, ValBatches
+from vae_sweep.bayesian import BayesianVAE
 from vae_sweep.callbacks import Checkpoints, Interrupted
 from vae_sweep.checkpoints import checkpoint_of, common_checkpoints, restore, save_checkpoints
 from vae_sweep.data import ImageData
@@ -26,6 +28,7 @@ from vae_sweep.models import ImageShape, as_vae
 from vae_sweep.objectives import Objective
 from vae_sweep.records import read_json
 from vae_sweep.run_files import Report, RunFiles
+from vae_sweep.schedules import constant
 
 _LIKELIHOOD_KEYS = ("recon", "scale", "learn_scale")
 
@@ -41,18 +44,17 @@ def build(config: Mapping[str, Any], image_shape: ImageShape, images: int) -> Li
         torch.manual_seed(config["seed"])
         network = instantiate(config["model"], image_shape=tuple(image_shape))
         recon = likelihood(**{key: loss.pop(key) for key in _LIKELIHOOD_KEYS if key in loss})
-        kl_weight = loss.pop("kl_weight")
-        objective = Objective(
-            as_vae(network, config["model"]["latent_dim"]),
-            recon,
-            deterministic=config["objective"] == "autoencoder",
-            n_train=images,
-            **loss,
-        )
+        kl_weight, prior_scale = loss.pop("kl_weight"), loss.pop("weight_prior_scale")
+        vae: nn.Module = as_vae(network, config["model"]["latent_dim"])
+        if loss["weight_kl_weight"] is not None:
+            vae = BayesianVAE(vae, prior_scale)
+        deterministic = config["objective"] == "autoencoder"
+        objective = Objective(vae, recon, deterministic=deterministic, n_train=images, **loss)
+    schedule = constant(steps) if deterministic else instantiate(config["kl_schedule"], total_steps=steps)
     return LitVAE(
         objective,
         kl_weight=kl_weight,
-        kl_schedule=instantiate(config["kl_schedule"], total_steps=steps),
+        kl_schedule=schedule,
         optimizer=OptimizerSettings(**config["optimizer"]),
         total_steps=steps,
         seed=config["seed"],
