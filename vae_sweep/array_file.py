@@ -51,11 +51,12 @@ def _load(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise DataError(f"data.path: no such file: {path}")
     try:
-        if path.suffix == ".npy":
-            big = path.stat().st_size > _MAP_ABOVE
-            return {"images": np.load(path, mmap_mode="r" if big else None, allow_pickle=False)}
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+        if path.suffix == ".npy" and path.stat().st_size > _MAP_ABOVE:
+            return {"images": np.load(path, mmap_mode="r", allow_pickle=False)}
+        with open(path, "rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            is_one = isinstance(loaded, np.ndarray)
+            arrays = {"images": loaded} if is_one else {name: loaded[name] for name in loaded.files}
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, MemoryError, NotImplementedError, KeyError) as error:
         raise DataError(f"data.path: {path} is truncated or damaged: {_one_line(error)}") from None
     except (ValueError, TypeError, SyntaxError, UnicodeError, AttributeError) as error:

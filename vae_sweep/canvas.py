@@ -88,8 +88,8 @@ class Canvas:
 
     # laying colour -------------------------------------------------------------------------------------------
 
-    def lay(self, colour: Colour, coverage: Field) -> None:
-        """Cover the picture with one colour, or with a picture (H, W, 3), where `coverage` says so."""
+    def lay(self, colour: Colour | float, coverage: Field) -> None:
+        """Cover the picture with a colour, a grey or another picture (H, W, 3), where `coverage` says so."""
         self.pixels += coverage[..., None] * (colour - self.pixels)
 
     def shade(self, amount: Field) -> None:

@@ -10,6 +10,7 @@ import inspect
 import logging
 import os
 from collections.abc import Mapping
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -85,10 +86,10 @@ def paintings(
 
     def build(folder: Path) -> None:
         images = np.empty((n_images, image_size, image_size, 3), np.uint8)
-        factors = np.empty((n_images, len(painters.Factors._fields)))
+        factors = np.empty((n_images, len(painters.FACTOR_NAMES)))
         with progress("painting", n_images) as advance:
             for row, (image, drawn) in enumerate(painters.paint_all(n_images, image_size, seed)):
-                images[row], factors[row] = image, drawn
+                images[row], factors[row] = image, astuple(drawn)
                 advance()
         np.save(folder / "images.npy", images)
         np.save(folder / "factors.npy", factors)
@@ -96,7 +97,7 @@ def paintings(
     folder = cached_folder(resolve_cache_dir(cache_dir), key, f"{n_images} paintings", build)
     images, factors = np.load(folder / "images.npy", mmap_mode="r"), np.load(folder / "factors.npy")
     return _split_by_content(
-        ArrayFile(images, factors[:, 0].astype(np.int64), painters.FAMILY_NAMES, factors, painters.Factors._fields),
+        ArrayFile(images, factors[:, 0].astype(np.int64), painters.FAMILY_NAMES, factors, painters.FACTOR_NAMES),
         digests(images),
         "paintings",
         val_fraction,

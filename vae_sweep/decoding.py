@@ -114,9 +114,10 @@ def _flat(image: Image.Image, channels: int) -> Image.Image:
         white = Image.new("RGBA", image.size, "white")
         white.alpha_composite(image.convert("RGBA"))
         image = white
-    if image.mode != "L":
-        image = image.convert("RGB")  # CMYK and others have no direct way to grey
-    return image.convert("L" if channels == 1 else "RGB")
+    if image.mode not in ("L", "RGB"):  # CMYK and others have no direct way to grey
+        image = image.convert("RGB")
+    wanted = "L" if channels == 1 else "RGB"
+    return image if image.mode == wanted else image.convert(wanted)
 
 
 def _fitted(image: Image.Image, how: Decoding, turn: Image.Transpose | None) -> Image.Image:

@@ -35,6 +35,7 @@ EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff"
 
 _VERSION = 1  # of the decoding: raised when the same file would give other pixels
 _FILES_AT_ONCE = 8  # what a worker is handed at a time
+_WORTH_A_WORKER = 32  # files; it takes the time of about as many to start one
 _COPY_BYTES = 16 << 20
 
 
@@ -67,7 +68,8 @@ def find_images(root: Path) -> list[ImageFile]:
     found: list[ImageFile] = []
     others = 0
     entered: set[tuple[int, int]] = set()
-    folders, links = [("", root)], []  # links come last: a folder's own name is the one that counts
+    folders: list[tuple[str, Path]] = [("", root)]
+    links: list[tuple[str, Path]] = []  # come last: a folder's own name is the one that counts
     while folders or links:
         prefix, folder = folders.pop() if folders else links.pop()
         try:
@@ -142,6 +144,7 @@ def _build(folder: Path, root: Path, files: Sequence[ImageFile], how: Decoding, 
     log.info("decoding %d images of %s to %d px: %.1f MB", len(files), root, how.image_size, size / 1e6)
     unordered = folder / "unordered"
     unordered.touch()
+    os.truncate(unordered, size)
     answers = _decode_all([str(root / file.name) for file in files], how, unordered, workers)
 
     # Equal files in different folders (labels) are told apart by their folder, so that the order is unique.
@@ -198,7 +201,7 @@ def _decode_all(paths: Sequence[str], how: Decoding, rows: Path, workers: int | 
     waiting = iter(chunks)
     answers: list[dict[str, Any]] = [{}] * len(paths)
     running: list[subprocess.Popen[str]] = []
-    count = min(workers or cores(), len(chunks))
+    count = min(workers or min(cores(), -(-len(paths) // _WORTH_A_WORKER)), len(chunks))
     lock, stop = threading.Lock(), threading.Event()
 
     def next_chunk() -> range | None:

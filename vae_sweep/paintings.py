@@ -9,15 +9,16 @@ Painting i depends on (seed, i) alone, not on how many are painted, and its comp
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 
 from vae_sweep.canvas import Canvas, Colour, oklch
 
 
-class Factors(NamedTuple):
+@dataclass(frozen=True)
+class Factors:
     """What all families share; each reads them in its own way."""
 
     family: int
@@ -30,6 +31,9 @@ class Factors(NamedTuple):
     scale: float  # size of the main form
     angle: float  # radians
     count: int  # of elements
+
+
+FACTOR_NAMES = tuple(field.name for field in fields(Factors))
 
 
 def draw_factors(rng: np.random.Generator) -> Factors:
@@ -299,7 +303,7 @@ def still_life(f: Factors, rng: np.random.Generator, size: int) -> Canvas:
     ]
     body = np.maximum.reduce(parts)
     canvas.lay(glass, body)
-    canvas.lay(np.float32(1), 0.55 * body * canvas.ink(np.abs(u - bottle + 0.04 * f.scale) - 0.012))
+    canvas.lay(1.0, 0.55 * body * canvas.ink(np.abs(u - bottle + 0.04 * f.scale) - 0.012))
     canvas.lay(glass * 0.5, 0.6 * body * np.clip((u - bottle) / 0.08, 0, 1))
     spots = np.sort(rng.uniform(0.1, 0.9, f.count))
     for x in spots:
@@ -311,7 +315,7 @@ def still_life(f: Factors, rng: np.random.Generator, size: int) -> Canvas:
         canvas.lay(colour, fruit)
         away = np.sqrt((u - x + 0.4 * r) ** 2 + (v - y + 0.4 * r) ** 2) / r
         canvas.lay(colour * 0.4, fruit * np.clip(0.75 * (away - 0.6), 0, 0.85))
-        canvas.lay(np.float32(1), 0.7 * fruit * np.clip(1 - away / 0.35, 0, 1))
+        canvas.lay(1.0, 0.7 * fruit * np.clip(1 - away / 0.35, 0, 1))
     return canvas
 
 

@@ -121,7 +121,7 @@ def padded(images: np.ndarray, size: int) -> np.ndarray:
 
 
 def _in_child(task: dict[str, str]) -> str | None:
-    """Runs `main` below in a Python of its own; what went wrong, in one line, or None."""
+    """`perform` below in a Python of its own; what went wrong, in one line, or None."""
     with children.start("vae_sweep.torchvision_sets", json.dumps(task)) as child:
         answer, _ = child.communicate()
     lines = answer.strip().splitlines()
@@ -130,22 +130,27 @@ def _in_child(task: dict[str, str]) -> str | None:
     return lines[-1] if lines else f"exit code {child.returncode}"
 
 
-def main() -> None:
-    """{"do": "download" | "read", "set", "root", "folder"} -> exit code 0, or the reason as the last line of stdout."""
-    task = json.loads(sys.argv[1])
-    try:
-        import torchvision
+def perform(task: dict[str, str]) -> None:
+    """{"do": "download" | "read", "set", "root"}; to read: with the "folder" that receives the arrays."""
+    name = SETS[task["set"]].torchvision
+    import torchvision
 
-        factory = getattr(torchvision.datasets, SETS[task["set"]].torchvision)
-        if task["do"] == "download":
-            factory(task["root"], download=True)
-            return
-        parts = [factory(task["root"], train=train, download=False) for train in (True, False)]
-        images = np.concatenate([np.asarray(part.data) for part in parts])
-        folder = Path(task["folder"])
-        np.save(folder / "images.npy", images if images.ndim == 4 else images[..., None])
-        np.save(folder / "labels.npy", np.concatenate([np.asarray(part.targets) for part in parts]).astype(np.int64))
-        np.save(folder / "n_train.npy", len(parts[0]))
+    factory = getattr(torchvision.datasets, name)
+    if task["do"] == "download":
+        factory(task["root"], download=True)
+        return
+    parts = [factory(task["root"], train=train, download=False) for train in (True, False)]
+    images = np.concatenate([np.asarray(part.data) for part in parts])
+    folder = Path(task["folder"])
+    np.save(folder / "images.npy", images if images.ndim == 4 else images[..., None])
+    np.save(folder / "labels.npy", np.concatenate([np.asarray(part.targets) for part in parts]).astype(np.int64))
+    np.save(folder / "n_train.npy", len(parts[0]))
+
+
+def main() -> None:
+    """Exit code 0, or the reason as the last line of stdout."""
+    try:
+        perform(json.loads(sys.argv[1]))
     except Exception as error:
         print(" ".join(f"{error}".split())[:300] or type(error).__name__)
         sys.exit(1)

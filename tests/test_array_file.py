@@ -1,0 +1,184 @@
+"""Files by somebody else: understood, or refused in one line that names the file and the fault."""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vae_sweep.array_file import read_array_file
+from vae_sweep.image_data import DataError
+
+RNG = np.random.default_rng(0)
+GREY = RNG.integers(0, 256, (6, 8, 9), np.uint8)
+COLOUR = RNG.integers(0, 256, (6, 8, 9, 3), np.uint8)
+
+
+def saved(tmp_path: Path, array: np.ndarray) -> Path:
+    np.save(tmp_path / "x.npy", array)
+    return tmp_path / "x.npy"
+
+
+@pytest.mark.parametrize(
+    ("array", "layout", "expected"),
+    [
+        (GREY, "auto", GREY[..., None]),
+        (COLOUR, "auto", COLOUR),
+        (COLOUR.transpose(0, 3, 1, 2), "auto", COLOUR),
+        (GREY[:, None], "auto", GREY[..., None]),
+        (COLOUR[:, :3, :3], "nhwc", COLOUR[:, :3, :3]),
+        (COLOUR[:, :3, :3], "nchw", COLOUR[:, :3, :3].transpose(0, 2, 3, 1)),
+    ],
+)
+def test_layouts(tmp_path: Path, array: np.ndarray, layout: str, expected: np.ndarray):
+    images = read_array_file(saved(tmp_path, array), layout).images
+    assert np.array_equal(images, expected)
+    assert images.flags.c_contiguous
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_floats_become_float32(tmp_path: Path, dtype: type):
+    images = read_array_file(saved(tmp_path, (COLOUR / 255).astype(dtype))).images
+    assert images.dtype == np.float32
+    assert np.abs(images - COLOUR / 255).max() < 1e-3
+
+
+def test_bits_become_black_and_white(tmp_path: Path):
+    images = read_array_file(saved(tmp_path, GREY > 100)).images
+    assert np.array_equal(images[..., 0], np.where(GREY > 100, 255, 0))
+
+
+def test_big_endian_and_fortran_order(tmp_path: Path):
+    images = read_array_file(saved(tmp_path, np.asfortranarray(COLOUR / 255).astype(">f4"))).images
+    assert np.allclose(images, COLOUR / 255)
+    assert images.dtype == np.float32
+    assert images.dtype.isnative
+
+
+def test_npz_with_everything(tmp_path: Path):
+    np.savez_compressed(
+        tmp_path / "a.npz",
+        x=COLOUR,
+        y=["b", "a", "b", "a", "a", "b"],
+        factors=np.eye(6)[:, :2],
+        factor_names=["u", "v"],
+    )
+    content = read_array_file(tmp_path / "a.npz")
+    assert np.array_equal(content.images, COLOUR)
+    assert content.labels.tolist() == [1, 0, 1, 0, 0, 1]
+    assert content.label_names == ("a", "b")
+    assert content.factors.shape == (6, 2)
+    assert content.factor_names == ("u", "v")
+
+
+def test_npz_whose_first_array_is_the_images(tmp_path: Path):
+    np.savez(tmp_path / "a.npz", pictures=GREY, labels=np.arange(6.0))
+    content = read_array_file(tmp_path / "a.npz")
+    assert content.images.shape == (6, 8, 9, 1)
+    assert content.labels.dtype == np.int64
+
+
+def test_a_big_npy_is_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("vae_sweep.array_file._MAP_ABOVE", 100)
+    for array in (COLOUR, (COLOUR / 255).astype(np.float32), COLOUR.transpose(0, 3, 1, 2)):
+        images = read_array_file(saved(tmp_path, array)).images
+        assert isinstance(images, np.memmap)
+        assert images.shape == COLOUR.shape
+        assert not images.flags.writeable
+
+
+def nan(array: np.ndarray) -> np.ndarray:
+    array = array / 255
+    array[3, 2, 1] = np.nan
+    return array
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (nan(COLOUR), "NaN or infinite pixels, first in image 3"),
+        (COLOUR / 255 - 0.5, r"float pixels in \[-0.5, 0.5\]"),
+        (COLOUR.astype(np.float32), r"in \[0, 255\]; they must be in \[0, 1\], or uint8"),
+        (COLOUR.astype(np.int64), "dtype int64"),
+        (COLOUR.astype(np.uint16), "dtype uint16"),
+        (COLOUR.astype(complex), "dtype complex128"),
+        (np.array([["a"]]), "dtype <U1"),
+        ((GREY > 100).astype(np.uint8), "only 0 and 1"),
+        (COLOUR[..., :2], "no axis is 1 or 3 channels"),
+        (COLOUR[:, :3, :3], "set data.layout=nhwc or nchw"),
+        (COLOUR[0, 0], r"has shape \(9, 3\)"),
+        (COLOUR[:0], "is empty"),
+        (np.float64(1), r"has shape \(\)"),
+    ],
+)
+def test_arrays_that_are_no_images(tmp_path: Path, array: np.ndarray, message: str):
+    refused(saved(tmp_path, array), message)
+
+
+def refused(path: Path, message: str, layout: str = "auto") -> None:
+    with pytest.raises(DataError, match=message) as caught:
+        read_array_file(path, layout)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_layout_that_does_not_fit(tmp_path: Path):
+    refused(saved(tmp_path, GREY), "has not 4 axes", "nhwc")
+    refused(saved(tmp_path, COLOUR), "8 channels as nchw", "nchw")
+
+
+def test_pickles_are_never_loaded(tmp_path: Path):
+    np.save(tmp_path / "objects.npy", np.array([{}, []], dtype=object), allow_pickle=True)
+    np.savez(tmp_path / "objects.npz", x=np.array([None]))
+    (tmp_path / "pickle.npy").write_bytes(pickle.dumps([COLOUR]))
+    for name in ("objects.npy", "objects.npz", "pickle.npy"):
+        refused(tmp_path / name, "pickled Python objects")
+
+
+@pytest.mark.parametrize("keep", [0, 5, 40, 100, 200, 600, -30])
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_truncated_files(tmp_path: Path, suffix: str, keep: int):
+    (np.save if suffix == ".npy" else np.savez_compressed)(tmp_path / f"x{suffix}", COLOUR)
+    content = (tmp_path / f"x{suffix}").read_bytes()
+    (tmp_path / f"x{suffix}").write_bytes(content[:keep])
+    refused(tmp_path / f"x{suffix}", "truncated or damaged|pickled")
+
+
+def test_a_damaged_member_of_a_npz(tmp_path: Path):
+    np.savez(tmp_path / "x.npz", COLOUR)
+    content = bytearray((tmp_path / "x.npz").read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    (tmp_path / "x.npz").write_bytes(content)
+    refused(tmp_path / "x.npz", "truncated or damaged: .*CRC")
+
+
+def test_a_header_that_claims_more_than_memory(tmp_path: Path):
+    with open(tmp_path / "x.npy", "wb") as file:
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "|u1", "fortran_order": False, "shape": (10**9, 64, 64, 3)}
+        )
+        file.write(b"0" * 100)
+    refused(tmp_path / "x.npy", "truncated or damaged")
+
+
+def test_missing_and_other_files(tmp_path: Path):
+    refused(tmp_path / "gone.npy", "no such file")
+    (tmp_path / "a.csv").write_text("1,2")
+    refused(tmp_path / "a.csv", r"neither .npy nor .npz")
+    np.savez(tmp_path / "empty.npz")
+    refused(tmp_path / "empty.npz", "truncated or damaged|no arrays")
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"labels": np.arange(5)}, r"labels of shape \(5,\) for 6 images"),
+        ({"labels": np.linspace(0, 1, 6)}, "whole numbers or text"),
+        ({"factors": np.zeros(6)}, "factors of shape"),
+        ({"factors": np.full((6, 2), np.nan)}, "factors of shape"),
+        ({"factors": np.zeros((6, 2)), "factor_names": ["u"]}, "1 factor_names for 2 factors"),
+    ],
+)
+def test_labels_and_factors_that_do_not_fit(tmp_path: Path, more: dict, message: str):
+    np.savez(tmp_path / "x.npz", images=COLOUR, **more)
+    refused(tmp_path / "x.npz", message)
