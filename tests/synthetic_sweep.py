@@ -42,7 +42,9 @@ class Spectrum:
     mean: np.ndarray = field(init=False)  # (n,)
     basis: np.ndarray = field(init=False)  # (n, r) eigenvectors, largest first
     eigenvalues: np.ndarray = field(init=False)  # (r,) of the covariance, 1/N
-    moments: dict[str, tuple[np.ndarray, float]] = field(init=False)  # split -> E c_j^2 (r,), E ||x outside the basis||^2
+    moments: dict[str, tuple[np.ndarray, float]] = field(
+        init=False
+    )  # split -> E c_j^2 (r,), E ||x outside the basis||^2
 
     def __post_init__(self) -> None:
         self.mean = self.train.mean(0)
@@ -141,7 +143,9 @@ def preflight(spectrum: Spectrum, latent_dims: tuple[int, ...]) -> Json:
     }  # fmt: skip
 
 
-def _rows(final: dict[str, Json], config: Json, start: float, steps: int, stop: int, rng: np.random.Generator) -> list[Json]:
+def _rows(
+    final: dict[str, Json], config: Json, start: float, steps: int, stop: int, rng: np.random.Generator
+) -> list[Json]:
     """Curves that decay from the mean image to `final`; the KL rises from 0."""
     weight, schedule = config["loss"]["kl_weight"], config["kl_schedule"]["_target_"].rsplit(".", 1)[-1]
     autoencoder = config["objective"] == "autoencoder"
@@ -163,7 +167,9 @@ def _rows(final: dict[str, Json], config: Json, start: float, steps: int, stop: 
     return rows
 
 
-def _arrays(model: LinearVae, held_out: np.ndarray, autoencoder: bool, rng: np.random.Generator) -> dict[str, np.ndarray]:
+def _arrays(
+    model: LinearVae, held_out: np.ndarray, autoencoder: bool, rng: np.random.Generator
+) -> dict[str, np.ndarray]:
     spectrum, d, shape = model.spectrum, model.latent_dim, model.spectrum.shape
     mean = model.encode(held_out)
     latents = model.encode(spectrum.train[:200])
@@ -207,8 +213,18 @@ def _evaluation(model: LinearVae, measured: dict[str, Json], config: Json, rng: 
         out["elbo"] = -(sse / weight + n / 2 * np.log(np.pi * weight)) - rate
         out["elbo_calibrated"] = -(n / 2) * (np.log(2 * np.pi * variance) + 1) - rate
         out["elbo_beta1"] = -(sse + n / 2 * np.log(np.pi)) - rate
-        out |= {"nll_1": -out["elbo"], "nll_10": -out["elbo"] - 0.1, "nll_100": -out["elbo"] - 0.2, "nll_se": 0.8, "ess": 40.0}
-        out |= {"active_units": int(model.active.sum()), "log_n": float(np.log(200)), "implied_sigma": float(np.sqrt(weight / 2))}
+        out |= {
+            "nll_1": -out["elbo"],
+            "nll_10": -out["elbo"] - 0.1,
+            "nll_100": -out["elbo"] - 0.2,
+            "nll_se": 0.8,
+            "ess": 40.0,
+        }
+        out |= {
+            "active_units": int(model.active.sum()),
+            "log_n": float(np.log(200)),
+            "implied_sigma": float(np.sqrt(weight / 2)),
+        }
         out |= {"mi_leave_in": min(rate, np.log(200)), "mi_leave_one_out": min(rate, np.log(200) + 1)}
         out |= {"tc_leave_in": 0.1, "tc_leave_one_out": 0.05, "dwkl_leave_in": 0.2, "dwkl_leave_one_out": 0.1}
         out |= {"mmd2_null_low": -2e-3, "mmd2_null_high": 2e-3, "mmd2": 1e-3 + 4e-3 * (weight < 0.05)}
@@ -264,7 +280,9 @@ def write_sweep(
 
     grid = [("vae", w, d, s, seed) for seed in seeds for d in latent_dims for s in schedules for w in weights]
     if autoencoder:
-        grid += [("autoencoder", weights[0] if weights else 1.0, d, "constant", seed) for seed in seeds for d in latent_dims]
+        grid += [
+            ("autoencoder", weights[0] if weights else 1.0, d, "constant", seed) for seed in seeds for d in latent_dims
+        ]
     members = []
     for number, (objective, weight, d, schedule, seed) in enumerate(grid):
         config = _config(weight, d, schedule, seed, objective, steps, image_size)
@@ -285,11 +303,13 @@ def write_sweep(
     _json(folder / "sweep.json", {
         "schema": 1, "sweep": sweep, "created": "2025-01-02T03:04:05+00:00", "cwd": "/home/user/project",
         "command": ["python", "-m", "vae_sweep.run", "-m", "loss.kl_weight=" + ",".join(f"{w:g}" for w in weights)],
-        "versions": {"vae_sweep": "0.1.0", "torch": "2.0"}, "git_commit": "0123456789abcdef", "hardware": {"cpu": "2 cores"},
+        "versions": {"vae_sweep": "0.1.0", "torch": "2.0"}, "git_commit": "0123456789abcdef",
+        "hardware": {"cpu": "2 cores"},
         "data": {"name": "paintings", "fingerprint": "feedc0de", "images": 260, "train": 200, "val": 60,
                  "shape": [channels, image_size, image_size]},
         "members": members, "swept": swept + (["objective"] if autoencoder else []),
-        "plan": {"slots": ["cpu"], "packs": [[m["id"] for m in members]]}, "preflight": preflight(spectrum, latent_dims) | {"n": n},
+        "plan": {"slots": ["cpu"], "packs": [[m["id"] for m in members]]},
+        "preflight": preflight(spectrum, latent_dims) | {"n": n},
     })  # fmt: skip
     return folder
 
@@ -305,7 +325,9 @@ def _write_run(folder: Path, member: Json, spectrum: Spectrum, steps: int, image
     measured = {}
     for split in ("train", "val"):
         exact = model.metrics(split)
-        measured[split] = exact | {k: exact[k] * jitter for k in ("sse", "sse_mean", "recon", "mse", "mse_mean")} | {"n": n}
+        measured[split] = (
+            exact | {k: exact[k] * jitter for k in ("sse", "sse_mean", "recon", "mse", "mse_mean")} | {"n": n}
+        )
     stop = steps // 3 if failed else steps // 2 if running else steps
     rows = _rows(measured, config, spectrum.total_variance, steps, stop, rng)
     folder.mkdir(parents=True, exist_ok=True)
@@ -314,7 +336,7 @@ def _write_run(folder: Path, member: Json, spectrum: Spectrum, steps: int, image
     status = "failed" if failed else "running" if running else "done"
     last = {k: v for row in rows for k, v in row.items() if "/" in k}
     error = {"type": "FloatingPointError", "message": error_message,
-             "traceback": f"Traceback (most recent call last):\n  File \"train.py\", line 10\n{error_message}"}  # fmt: skip
+             "traceback": f"Traceback (most recent call last):\n  train.py, line 10\n{error_message}"}  # fmt: skip
     _json(folder / "result.json", {
         **{k: member[k] for k in ("id", "number", "folder", "overrides", "config")}, "schema": 1, "status": status,
         "metrics": {} if failed else last, "versions": {"torch": "2.0"}, "data_fingerprint": "feedc0de", "wall_s": 12.5,

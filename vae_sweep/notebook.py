@@ -1,9 +1,9 @@
 """A sweep in a notebook: a pandas DataFrame that draws the report's figures.
 
-    import vae_sweep
-    runs = vae_sweep.load("outputs/x")
-    runs[["loss.kl_weight", "val/kl", "val/sse"]]
-    runs[runs["seed"] == 0].plot_rate_distortion()      # of the rows that are left
+import vae_sweep
+runs = vae_sweep.load("outputs/x")
+runs[["loss.kl_weight", "val/kl", "val/sse"]]
+runs[runs["seed"] == 0].plot_rate_distortion()      # of the rows that are left
 """
 
 from dataclasses import replace

@@ -3,8 +3,9 @@
 Every plot_* takes a Study and returns a Figure, or None where the sweep has nothing to show; the caller saves it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -13,22 +14,25 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from vae_sweep.analysis import frontier
-from vae_sweep.analysis.curves import series
+from vae_sweep.analysis.curves import series, thin
 from vae_sweep.analysis.gap import PARTS, split_gap
 from vae_sweep.analysis.latents import project
+from vae_sweep.analysis.questions import spread
 from vae_sweep.analysis.recommend import recommend
 from vae_sweep.analysis.spots import spots
-from vae_sweep.analysis.study import Point, Setting, Study
+from vae_sweep.analysis.study import Point, Study
 from vae_sweep.analysis.verdicts import judge, survey
 from vae_sweep.page.palette import colour, weight_positions
-from vae_sweep.page.payload import family_name, study_weights
+from vae_sweep.page.payload import CURVE_POINTS, family_name, study_weights
 
 INK, SOFT = "#1d1c1a", "#6b6862"
 MARKERS = "os^DvP*X"
 PART_COLOURS = dict(zip(PARTS, ("#6b7280", "#3d4fb0", "#b8457a", "#c0741a"), strict=True))
-_STYLE = {
-    "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "#b5b1aa", "axes.labelcolor": INK,
-    "axes.titlesize": 10, "axes.titleweight": "bold", "axes.titlelocation": "left", "xtick.color": SOFT, "ytick.color": SOFT,
+_STYLE: Any = {
+    "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "#b5b1aa",
+    "axes.labelcolor": INK,
+    "axes.titlesize": 10, "axes.titleweight": "bold", "axes.titlelocation": "left", "xtick.color": SOFT,
+    "ytick.color": SOFT,
     "axes.grid": True, "grid.color": "#ece9e3", "axes.axisbelow": True, "legend.frameon": False, "svg.fonttype": "none",
     "image.interpolation": "nearest",
 }  # fmt: skip
@@ -47,11 +51,12 @@ def save_all(study: Study, folder: Path) -> list[Path]:
             for suffix in ("png", "svg"):
                 written.append(folder / f"{name}.{suffix}")
                 figure.savefig(written[-1], dpi=150)
+                figure.set_layout_engine("none")  # it is laid out now
     return written
 
 
 def plot_rate_distortion(study: Study, split: str | None = None) -> Figure | None:
-    """Runs in the plane of rate and distortion: tangents of slope -beta, hulls, the linear model's curve, the anchors."""
+    """Runs in the plane of rate and distortion: tangents of slope -beta, hulls, the linear model's curve, anchors."""
     split = split or study.split
     families = spots(study, split)
     if not families:
@@ -68,8 +73,8 @@ def plot_rate_distortion(study: Study, split: str | None = None) -> Figure | Non
         axes.plot([curve[i].rate for i in hull], [curve[i].distortion for i in hull], color=INK, lw=0.8, alpha=0.6)
         if (limit := study.autoencoder_distortion(family, split)) is not None:
             axes.axhline(limit, ls="--", lw=0.8, color=INK)
-            axes.annotate(f"autoencoder {family_name(family)}".strip(), (1.01, limit), xycoords=("axes fraction", "data"),
-                          va="center", fontsize=8, color=SOFT, annotation_clip=False)  # fmt: skip
+            axes.text(1.01, limit, f"autoencoder {family_name(family)}".strip(), va="center", fontsize=8, color=SOFT,
+                      transform=axes.get_yaxis_transform())  # fmt: skip
         for s in curve:
             filled = "white" if any(p.id in dominated for p in s.points) else colours[s.weight]
             axes.errorbar(s.rate, s.distortion, s.distortion_sd or None, s.rate_sd or None, color=colours[s.weight],
@@ -82,8 +87,12 @@ def plot_rate_distortion(study: Study, split: str | None = None) -> Figure | Non
         axes.plot(0, zero, "D", color=INK, label="mean image")
     axes.set(xlim=(-0.01 * rate_end, rate_end), ylim=(0 if study.squared_error else None, None))
     for s in (s for curve in families.values() for s in curve if s.beta is not None):
-        _tangent(axes, s.rate, s.distortion, -s.beta, colours[s.weight])
-    axes.set(xlabel="rate: KL, nats per image", ylabel=_error_name(study), title=f"What was bought with what ({_split_name(split)})")
+        _tangent(axes, s.rate, s.distortion, -(s.beta or 0.0), colours[s.weight])
+    axes.set(
+        xlabel="rate: KL, nats per image",
+        ylabel=_error_name(study),
+        title=f"What was bought with what ({_split_name(split)})",
+    )
     axes.legend(loc="upper right")
     return figure
 
@@ -95,12 +104,14 @@ def plot_curves(study: Study) -> Figure | None:
         return None
     figure = Figure(figsize=(9, 5), layout="constrained")
     grid = figure.subplot_mosaic([["recon", "kl"], ["weight", "weight"]], height_ratios=(3, 1))
+    colours = _colours(study)
     for point in drawn:
+        line: Any = {"color": colours[point.weight], "lw": 1.2}
         for term in ("recon", "kl"):
             for split, style in (("train", "-"), ("val", ":")):
-                grid[term].plot(*series(point.rows, f"{split}/{term}"), style, color=_colour(study, point), lw=1.2)
+                grid[term].plot(*thin(*series(point.rows, f"{split}/{term}"), CURVE_POINTS), style, **line)
         if not point.autoencoder:
-            grid["weight"].plot(*series(point.rows, "kl_weight"), color=_colour(study, point), lw=1.2)
+            grid["weight"].plot(*thin(*series(point.rows, "kl_weight"), CURVE_POINTS), **line)
     grid["recon"].set(title=_error_name(study), xlabel="optimiser step")
     grid["kl"].set(title="KL, nats per image", xlabel="optimiser step")
     grid["weight"].set(title="weight in force", xlabel="optimiser step")
@@ -116,18 +127,23 @@ def plot_gradients(study: Study) -> Figure | None:
     figure = Figure(figsize=(9, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     beta, hat = np.array([b for _, b, _ in known]), np.array([h for *_, h in known])
-    colours = [_colour(study, p) for p, *_ in known]
+    by_weight = _colours(study)
+    colours = [by_weight[p.weight] for p, *_ in known]
     ends = [min(beta.min(), hat.min()), max(beta.max(), hat.max())]
     left.plot(ends, ends, "--", color=INK, lw=0.8)
     left.scatter(beta, hat, c=colours)
     left.set(xlabel="beta", ylabel="beta_hat", title="Where the gradients cancel")
     _log_axes(left)
-    norms = [(p, b * k, r) for p, b, _ in known if (k := p.get("train", "grad_norm_kl")) and (r := p.get("train", "grad_norm_recon"))]
+    norms = [
+        (p, b * k, r)
+        for p, b, _ in known
+        if (k := p.get("train", "grad_norm_kl")) and (r := p.get("train", "grad_norm_recon"))
+    ]
     if norms:
         kl, recon = np.array([k for _, k, _ in norms]), np.array([r for *_, r in norms])
         ends = [min(kl.min(), recon.min()), max(kl.max(), recon.max())]
         right.plot(ends, ends, "--", color=INK, lw=0.8)
-        right.scatter(kl, recon, c=[_colour(study, p) for p, *_ in norms])
+        right.scatter(kl, recon, c=[by_weight[p.weight] for p, *_ in norms])
         right.set(xlabel="norm of beta x KL gradient", ylabel="norm of error gradient", title="How strong they are")
         _log_axes(right)
     return figure
@@ -139,28 +155,31 @@ def plot_units(study: Study) -> Figure | None:
     if not drawn:
         return None
     figure, axes = _figure(8, 4)
+    colours = _colours(study)
     for point, kl in drawn:
-        axes.plot(np.arange(1, len(kl) + 1), np.sort(kl)[::-1], color=_colour(study, point), lw=1.5)
+        axes.plot(np.arange(1, len(kl) + 1), np.sort(kl)[::-1], color=colours[point.weight], lw=1.5)
     axes.set(xlabel="unit, by KL", ylabel="KL, nats per image", title="Which units carry information")
     _weight_legend(study, axes)
     return figure
 
 
 def plot_posterior(study: Study) -> Figure | None:
-    """Aggregate posterior of the recommended curve's runs in their planes of largest variance; circles: the prior's quantiles."""
+    """Aggregate posterior of the recommended curve's runs in their planes of largest variance, and the prior."""
     drawn = [
         (p, found)
-        for p in _spread(_one_curve(study), 5)
-        if (a := p.arrays()) and "latent_mean" in a and (found := project(a["latent_mean"], a.get("latent_std"))) is not None
+        for p in spread(_one_curve(study), 5)
+        if (a := p.arrays())
+        and "latent_mean" in a
+        and (found := project(a["latent_mean"], a.get("latent_std"))) is not None
     ]
     if not drawn:
         return None
     figure = Figure(figsize=(2.4 * len(drawn), 2.7), layout="constrained")
-    angle = np.linspace(0, 2 * np.pi, 100)
+    angle, colours = np.linspace(0, 2 * np.pi, 100), _colours(study)
     for axes, (point, found) in zip(np.atleast_1d(figure.subplots(1, len(drawn))), drawn, strict=True):
         for radius in (1.51, 2.45, 3.41):  # 68, 95, 99.7 % of a 2-D standard normal
             axes.plot(radius * np.cos(angle), radius * np.sin(angle), "--", lw=0.6, color=SOFT)
-        axes.scatter(*found.samples.T, s=4, color=_colour(study, point))
+        axes.scatter(*found.samples.T, s=4, color=colours[point.weight])
         axes.set(aspect="equal", xticks=[], yticks=[], title=f"weight {point.weight:g}")
     return figure
 
@@ -183,16 +202,19 @@ def plot_gaps(study: Study) -> Figure | None:
 
 
 def plot_reconstructions(study: Study, images: int = 4, kind: str = "recon_mean") -> Figure | None:
-    """The same held-out images: a row per weight, a group of columns per latent size or schedule. `kind`: recon_mean | recon_sampled."""
-    families = list(study.families())[:3] or [()]
+    """The same held-out images: a row per weight, a group of columns per latent size or schedule.
+
+    `kind`: recon_mean | recon_sampled.
+    """
+    families = list(study.families)[:3] or [()]
     first = next((a for p in study.points if "originals" in (a := p.arrays())), None)
     if first is None:
         return None
     rows: list[tuple[str, list[np.ndarray | None]]] = [("original", [first["originals"][:images]] * len(families))]
     if "mean_image" in first:
         rows.append(("mean image", [np.stack([first["mean_image"]] * len(rows[0][1][0]))] * len(families)))  # type: ignore[arg-type]
-    for weight in _spread(study_weights(study), MOST_COLUMNS):
-        rows.append((f"{weight:g}", [_tiles(study.families().get(f, []), weight, kind, images) for f in families]))
+    for weight in spread(study_weights(study), MOST_COLUMNS):
+        rows.append((f"{weight:g}", [_tiles(study.families.get(f, []), weight, kind, images) for f in families]))
     if any(study.autoencoders(f) for f in families):
         rows.append(("autoencoder", [_tiles(study.autoencoders(f), None, "recon_mean", images) for f in families]))
     figure = Figure(figsize=(1.1 + 0.9 * images * len(families), 0.95 * len(rows) + 0.4), layout="constrained")
@@ -241,19 +263,16 @@ def _log_axes(axes: Axes) -> None:
             axis.set_minor_formatter(NullFormatter())
 
 
-def _colours(study: Study) -> dict[float, str]:
+def _colours(study: Study) -> dict[float | None, str]:
+    """Weight -> its colour on paper; the autoencoder, which has none, is grey."""
     weights = study_weights(study)
-    return {w: colour(p, "light") for w, p in zip(weights, weight_positions(weights), strict=True)}
-
-
-def _colour(study: Study, point: Point) -> str:
-    return SOFT if point.weight is None else _colours(study)[point.weight]
+    return {None: SOFT} | {w: colour(p, "light") for w, p in zip(weights, weight_positions(weights), strict=True)}
 
 
 def _weight_legend(study: Study, axes: Axes) -> None:
-    for weight, c in _spread(list(_colours(study).items()), 8):
+    for weight, c in spread(list(_colours(study).items())[1:], 8):
         axes.plot([], [], color=c, label=f"{weight:g}")
-    axes.legend(title="weight")
+    axes.legend(title="weight", loc="upper left", bbox_to_anchor=(1, 1))
 
 
 def _one_curve(study: Study) -> list[Point]:
@@ -266,14 +285,7 @@ def _tiles(points: list[Point], weight: float | None, kind: str, images: int) ->
     return found[kind][:images] if kind in found else None
 
 
-def _spread(values: list, most: int) -> list:
-    """At most `most` of them, evenly, both ends included."""
-    if len(values) <= most:
-        return values
-    return [values[round(i * (len(values) - 1) / (most - 1))] for i in range(most)]
-
-
-def _cycled(markers: str, families: dict[tuple[Setting, ...], object]) -> str:
+def _cycled(markers: str, families: Sized) -> str:
     return "".join(markers[i % len(markers)] for i in range(len(families)))
 
 

@@ -1,8 +1,8 @@
 """The report: run folders in, one self-contained page out. No torch, no network.
 
-    python -m vae_sweep.report                       the latest sweep below outputs/
-    python -m vae_sweep.report outputs/a outputs/b   two sweeps on the same data, side by side
-    python -m vae_sweep.report --watch --open        refresh while the sweep runs
+python -m vae_sweep.report                       the latest sweep below outputs/
+python -m vae_sweep.report outputs/a outputs/b   two sweeps on the same data, side by side
+python -m vae_sweep.report --watch --open        refresh while the sweep runs
 """
 
 import argparse
@@ -77,7 +77,10 @@ def _state(folders: Sequence[Path]) -> frozenset[tuple[str, int, int]]:
 def parser() -> argparse.ArgumentParser:
     described, _, examples = (__doc__ or "").partition("\n")
     found = argparse.ArgumentParser(
-        prog="vae-sweep-report", description=described, epilog=examples, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="vae-sweep-report",
+        description=described,
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     found.add_argument("sweep", nargs="*", type=Path, help="sweep folders on the same data (default: the latest)")
     found.add_argument("--outputs", type=Path, default=Path("outputs"), help="where sweeps lie (default: outputs)")
@@ -92,7 +95,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     try:
         folders = args.sweep or [latest_sweep(args.outputs)]
-        index = build(folders, args.out, figures=not (args.no_figures or args.watch), refresh=WATCH_SECONDS if args.watch else None)
+        index = build(
+            folders,
+            args.out,
+            figures=not (args.no_figures or args.watch),
+            refresh=WATCH_SECONDS if args.watch else None,
+        )
         print(index)
         if args.open:
             webbrowser.open(index.resolve().as_uri())

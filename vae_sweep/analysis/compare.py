@@ -15,7 +15,7 @@ NEGLIGIBLE = 0.01  # difference of the objective below which nothing has been ga
 
 @dataclass(frozen=True)
 class Level:
-    """One value of the compared setting at one weight. `loss`: D + beta R; `spread`: its standard deviation over seeds."""
+    """One value of the compared setting at one weight. `loss`: D + beta R; `spread`: its sd over the seeds."""
 
     value: Any
     loss: float
@@ -68,7 +68,11 @@ def _levels(study: Study, key: str, split: str) -> dict[float, list[Level]]:
             if own is not None:
                 by_rest.setdefault(rest, {}).setdefault(spot.weight, []).append(_level(own, spot, split))
     for levels in by_rest.values():
-        several = {weight: sorted(found, key=lambda x: _sortable(x.value)) for weight, found in levels.items() if len(found) > 1}
+        several = {
+            weight: sorted(found, key=lambda x: _sortable(x.value))
+            for weight, found in levels.items()
+            if len(found) > 1
+        }
         if several:
             return several
     return {}
@@ -80,7 +84,9 @@ def _sortable(value: Any) -> tuple[float, str]:
 
 def _level(value: Any, spot: Spot, split: str) -> Level:
     beta = spot.beta if spot.beta is not None else spot.weight
-    losses = [d + beta * r for p in spot.points if (d := p.distortion(split)) is not None and (r := p.rate(split)) is not None]
+    losses = [
+        d + beta * r for p in spot.points if (d := p.distortion(split)) is not None and (r := p.rate(split)) is not None
+    ]
     return Level(value, float(np.mean(losses)), float(np.std(losses, ddof=1)) if len(losses) > 1 else 0.0, spot)
 
 
@@ -119,5 +125,6 @@ def _schedule_words(levels: list[Level]) -> str:
         return f"{listed(names)} end within {spread} of one another: no difference."
     behind = listed([f"{short(x.value)} {percent(x.loss / best.loss - 1)} higher" for x in worse])
     return (
-        f"{short(best.value)} ends lowest, {behind}. An optimum does not depend on the path: those have not converged, or are stuck."
+        f"{short(best.value)} ends lowest, {behind}. An optimum does not depend on the path: "
+        "those have not converged, or are stuck."
     )

@@ -9,11 +9,8 @@ _UNEVEN = 0.01  # fraction by which the steps may differ
 
 def confounds(study: Study, verdicts: dict[str, list[Finding]]) -> list[str]:
     """Sentences, the gravest first; none if the comparison is clean."""
-    return [
-        sentence
-        for sentence in (_missing(study), _unequal_training(study), _overfitting(study, verdicts), _one_seed(study), _no_autoencoder(study))
-        if sentence
-    ]  # fmt: skip
+    found = (_missing(study), _unequal_training(study), _overfitting(study, verdicts), _one_seed(study))
+    return [sentence for sentence in (*found, _no_autoencoder(study)) if sentence]
 
 
 def _missing(study: Study) -> str | None:
@@ -61,5 +58,8 @@ def _one_seed(study: Study) -> str | None:
 
 def _no_autoencoder(study: Study) -> str | None:
     if study.vaes and not any(p.autoencoder for p in study.points):
-        return "No autoencoder to compare with: what the network can do without a KL is unknown (add objective=vae,autoencoder)."
+        return (
+            "No autoencoder to compare with: what the network can do without a KL is unknown "
+            "(add objective=vae,autoencoder)."
+        )
     return None

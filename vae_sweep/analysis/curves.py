@@ -1,5 +1,6 @@
 """Training curves from rows: thinned for the eye, and judged for whether they still fall."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ def thin(steps: np.ndarray, values: np.ndarray, points: int) -> tuple[np.ndarray
         return steps, values
     edges = np.linspace(0, len(steps), max(2, points // 2) + 1).astype(int)
     kept = {0, len(steps) - 1}
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in pairwise(edges):
         if high > low:
             kept |= {low + int(values[low:high].argmin()), low + int(values[low:high].argmax())}
     index = sorted(kept)

@@ -3,13 +3,17 @@
 Rate R in nats, distortion D in squared error (or nats), both per image; beta = -dD/dR along the optimal curve.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+
+Values = Sequence[Any] | np.ndarray  # one number per run
 
 
-def lower_hull(rate: ArrayLike, distortion: ArrayLike) -> list[int]:
+def lower_hull(rate: Values, distortion: Values) -> list[int]:
     """Indices of the lower-left convex hull, by rising rate and falling distortion (Andrew's monotone chain).
 
     Any point above it is beaten by a mixture of two runs.
@@ -29,28 +33,28 @@ def _turns_right(r: np.ndarray, d: np.ndarray, a: int, b: int, c: int) -> bool:
     return (r[b] - r[a]) * (d[c] - d[a]) <= (d[b] - d[a]) * (r[c] - r[a])
 
 
-def above_hull(rate: ArrayLike, distortion: ArrayLike) -> np.ndarray:
+def above_hull(rate: Values, distortion: Values) -> np.ndarray:
     """Distortion of each point over the hull at its rate, as a fraction of the hull's value there. (k,) -> (k,)"""
     r, d = np.asarray(rate, float), np.asarray(distortion, float)
     hull = lower_hull(r, d)
     level = np.interp(r, r[hull], d[hull])
-    return d / level - 1
+    return np.asarray(d / level - 1)
 
 
-def dominated(rate: ArrayLike, distortion: ArrayLike, tolerance: float = 0.0) -> np.ndarray:
-    """True where another point has no more rate and no more distortion, and less of one by over `tolerance` (a fraction)."""
+def dominated(rate: Values, distortion: Values, tolerance: float = 0.0) -> np.ndarray:
+    """True where another point has no more rate nor distortion, and less of one by over `tolerance` (a fraction)."""
     r, d = np.asarray(rate, float), np.asarray(distortion, float)
     no_worse = (r[:, None] >= r) & (d[:, None] >= d)
     better = (r[:, None] * (1 - tolerance) > r) | (d[:, None] * (1 - tolerance) > d)
-    return (no_worse & better).any(1)
+    return np.asarray((no_worse & better).any(1))
 
 
 @dataclass(frozen=True)
 class Knee:
     """`index` of the knee; there, `gain` of the whole reduction of the error was bought for `cost` of the whole rate.
 
-    `last_price`: reduction per nat on the last leg of the hull over the average of the whole curve; near 1 the curve has
-    not bent yet, near 0 it is flat.
+    `last_price`: reduction per nat on the last leg of the hull over the average of the whole curve; near 1 the curve
+    has not bent yet, near 0 it is flat.
     """
 
     index: int
@@ -59,14 +63,14 @@ class Knee:
     last_price: float
 
 
-def knee(rate: ArrayLike, distortion: ArrayLike, decibel: bool = True) -> Knee | None:
+def knee(rate: Values, distortion: Values, decibel: bool = True) -> Knee | None:
     """The point that maximises gain - cost, Kneedle's difference curve (Satopaa et al. 2011), with
 
         gain = (E_first - E) / (E_first - E_last)     cost = (R - R_first) / (R_last - R_first)
 
     over the lower hull of (R, E), first to last. E is the error in decibels, 10 log10 D, the axes of every codec's
-    rate-distortion plot: at a high rate a Gaussian source is a straight line there (6 dB per bit and dimension), so that a
-    bend means that the network runs out. A distortion in nats is logarithmic already (`decibel=False`: E = D).
+    rate-distortion plot: at a high rate a Gaussian source is a straight line there (6 dB per bit and dimension), so
+    that a bend means that the network runs out. A distortion in nats is logarithmic already (`decibel=False`: E = D).
     Both are shares, so the units of the axes do not matter; the range of the weights tried does.
     None if the hull has fewer than three points, i.e. no corner.
     """
@@ -83,7 +87,7 @@ def knee(rate: ArrayLike, distortion: ArrayLike, decibel: bool = True) -> Knee |
     return Knee(hull[best], float(gain[best]), float(cost[best]), float(last_price))
 
 
-def beaten(beta: ArrayLike, rate: ArrayLike, distortion: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+def beaten(beta: Values, rate: Values, distortion: Values) -> tuple[np.ndarray, np.ndarray]:
     """For each run, the one that does best at *its* objective D + beta R, and by which fraction it does better.
 
     An optimum is beaten by nobody (fraction 0): whoever is beaten has not converged. (k,) -> indices (k,), (k,)
@@ -113,7 +117,7 @@ class Chord:
         return max(1.0, self.slope / self.high)
 
 
-def chords(beta: ArrayLike, rate: ArrayLike, distortion: ArrayLike) -> list[Chord]:
+def chords(beta: Values, rate: Values, distortion: Values) -> list[Chord]:
     """Chords between runs of neighbouring beta, largest first; equal betas and equal rates give none.
 
     D1 + b1 R1 <= D2 + b1 R2 and the converse at b2 bound the slope: b2 <= (D1 - D2) / (R2 - R1) <= b1.
@@ -121,14 +125,14 @@ def chords(beta: ArrayLike, rate: ArrayLike, distortion: ArrayLike) -> list[Chor
     b, r, d = np.asarray(beta, float), np.asarray(rate, float), np.asarray(distortion, float)
     order = np.argsort(-b, kind="stable")
     found = []
-    for i, j in zip(order[:-1], order[1:], strict=True):
+    for i, j in pairwise(order):
         if b[i] > b[j] and r[j] != r[i]:
             found.append(Chord(int(i), int(j), float((d[i] - d[j]) / (r[j] - r[i])), float(b[j]), float(b[i])))
     return found
 
 
-def crossing(weight: ArrayLike, calibrated: ArrayLike) -> tuple[float | None, str]:
-    """Where the weight equals 2 * MSE per pixel, the likelihood-optimal one (Rybkin et al. 2021): log-log interpolation.
+def crossing(weight: Values, calibrated: Values) -> tuple[float | None, str]:
+    """Where the weight equals 2 * MSE per pixel, the likelihood-optimal one (Rybkin et al. 2021), on log-log axes.
 
     Returns (weight, "within"), or (the calibrated weight at the nearer end, "below" | "above") outside the range tried.
     """

@@ -47,7 +47,7 @@ def _capacity(study: Study, point: Point) -> tuple[float | None, str]:
     autoencoders = [v for p in study.autoencoders(point.family) if (v := p.get("train", "sse")) is not None]
     if autoencoders:
         return float(np.mean(autoencoders)), "autoencoder"
-    family = [p for p in study.families().get(point.family, []) if p.get("train", "sse_mean") is not None]
+    family = [p for p in study.families.get(point.family, []) if p.get("train", "sse_mean") is not None]
     if not family:
         return None, ""
     smallest = min(family, key=lambda p: p.weight or 0.0)

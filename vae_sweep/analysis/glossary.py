@@ -1,6 +1,6 @@
 """The glossary: one file, glossary.toml, read by the report and written out as docs/metrics.md.
 
-    python -m vae_sweep.analysis.glossary > docs/metrics.md
+python -m vae_sweep.analysis.glossary > docs/metrics.md
 """
 
 import tomllib
@@ -34,9 +34,21 @@ def load() -> list[Group]:
 
 def markdown() -> str:
     """docs/metrics.md"""
-    lines = ["# Metrics", "", "Written from `vae_sweep/analysis/glossary.toml` by `python -m vae_sweep.analysis.glossary`.", ""]
+    lines = [
+        "# Metrics",
+        "",
+        "Written from `vae_sweep/analysis/glossary.toml` by `python -m vae_sweep.analysis.glossary`.",
+        "",
+    ]
     for group in load():
-        lines += [f"## {group.title}", "", group.about, "", "| key | what | formula | unit | source |", "|---|---|---|---|---|"]
+        lines += [
+            f"## {group.title}",
+            "",
+            group.about,
+            "",
+            "| key | what | formula | unit | source |",
+            "|---|---|---|---|---|",
+        ]
         for e in group.entries:
             cells = [f"`{e.key}`", e.name, f"`{e.formula.replace('|', chr(92) + '|')}`", e.unit, e.source]
             lines.append(f"| {' | '.join(cells)} |")

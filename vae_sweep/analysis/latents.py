@@ -24,14 +24,14 @@ def marginals(mean: np.ndarray, std: np.ndarray, units: np.ndarray) -> Marginals
 
 @dataclass(frozen=True)
 class Projection:
-    """`samples` (K, 2): one z ~ q per image along the two directions of largest variance of q(z); prior there: N(0, I)."""
+    """`samples` (K, 2): one z ~ q per image, along the two directions of largest variance of q(z)."""
 
     samples: np.ndarray
     variance: np.ndarray  # (2,) of q(z) along them; the prior's is 1
 
 
 def project(mean: np.ndarray, std: np.ndarray | None, seed: int = 0) -> Projection | None:
-    """PCA of the aggregate posterior, whose covariance is Cov(mean) + diag(E std^2). `std` None: an autoencoder's codes.
+    """PCA of the aggregate posterior, whose covariance is Cov(mean) + diag(E std^2). `std` None: an autoencoder.
 
     The directions are orthonormal, so that the prior is a standard normal in their plane. None if d < 2.
     """

@@ -18,9 +18,10 @@ _UNCONVERGED = {"beaten", "slope", "stationary", "falling"}
 
 @dataclass(frozen=True)
 class Recommendation:
-    """`kind`: take | smaller | train_longer | no_corner | one_weight | only_autoencoder | unfinished | all_failed | empty.
+    """`kind`: take | smaller | train_longer | no_corner | one_weight, or without any finished VAE
+    only_autoencoder | unfinished | all_failed | empty.
 
-    `likelihood`: the weight that equals 2 * MSE per pixel, and whether it lies within, below or above the weights tried.
+    `likelihood`: the weight that equals 2 * MSE per pixel, and whether it lies within, below or above those tried.
     `by_seed`, `by_family`: the knee of each on its own. `reach`: share of the error between the mean image and the
     autoencoder that the smallest weight removes.
     """
@@ -46,7 +47,9 @@ def recommend(study: Study, verdicts: Mapping[str, list[Finding]]) -> Recommenda
     decibel = study.squared_error
     knees = {family: _knee(curve, decibel) for family, curve in curves.items()}
     corners = {family: curves[family][knee.index].weight for family, knee in knees.items() if knee}
-    family = _best_family(curves, median(corners.values()) if corners else min(s.weight for c in curves.values() for s in c))
+    family = _best_family(
+        curves, median(corners.values()) if corners else min(s.weight for c in curves.values() for s in c)
+    )
     curve, knee = curves[family], knees[family]
     smallest = curve[-1]
 
@@ -79,7 +82,7 @@ def _knee(curve: list[Spot], decibel: bool) -> Knee | None:
 
 
 def _best_family(curves: dict[tuple[Setting, ...], list[Spot]], weight: float) -> tuple[Setting, ...]:
-    """The family with the lowest held-out objective at `weight`, or the weight nearest to it; near ties: fewest latents."""
+    """The family with the lowest held-out objective at `weight` or the nearest to it; near ties: fewest latents."""
 
     def objective(family: tuple[Setting, ...]) -> float:
         spot = min(curves[family], key=lambda s: abs(s.weight - weight))
@@ -100,7 +103,8 @@ def _by_seed(curve: list[Spot], decibel: bool) -> dict[Any, float]:
         own = [(s, p) for s in curve for p in s.points if p.seed == seed]
         if len(own) == len(curve) and len(curve[0].points) > 1:
             split = "train" if own[0][1].rate("train") is not None else "val"
-            found = frontier.knee([p.rate(split) for _, p in own], [p.distortion(split) for _, p in own], decibel)
+            rate, distortion = [p.rate(split) for _, p in own], [p.distortion(split) for _, p in own]
+            found = frontier.knee(rate, distortion, decibel)
             if found:
                 knees[seed] = own[found.index][0].weight
     return knees

@@ -10,7 +10,7 @@ from vae_sweep.analysis.study import Point, Setting, Study
 
 @dataclass(frozen=True)
 class Spot:
-    """Mean and standard deviation over the seeds of one family's weight. `beta` is None where the objective fixes none."""
+    """Mean and standard deviation over the seeds of one weight. `beta`: None where the objective fixes none."""
 
     family: tuple[Setting, ...]
     weight: float
@@ -30,7 +30,7 @@ def spots(study: Study, split: str | None = None) -> dict[tuple[Setting, ...], l
     """Family -> its spots, largest weight first."""
     split = split or study.split
     found = {}
-    for family, points in study.families().items():
+    for family, points in study.families.items():
         by_weight: dict[float, list[Point]] = {}
         for point in points:
             if point.weight is not None and _known(point, split):
@@ -45,10 +45,10 @@ def _known(point: Point, split: str) -> bool:
 
 def _spot(family: tuple[Setting, ...], weight: float, points: list[Point], split: str) -> Spot:
     rate, distortion = (np.array(values, float) for values in zip(*(_pair(p, split) for p in points), strict=True))
-    sd = {"ddof": 1} if len(points) > 1 else {}
+    ddof = 1 if len(points) > 1 else 0
     return Spot(
         family, weight, points[0].exchange_rate, tuple(points),
-        float(rate.mean()), float(rate.std(**sd)), float(distortion.mean()), float(distortion.std(**sd)),
+        float(rate.mean()), float(rate.std(ddof=ddof)), float(distortion.mean()), float(distortion.std(ddof=ddof)),
     )  # fmt: skip
 
 

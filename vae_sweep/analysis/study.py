@@ -28,7 +28,7 @@ Setting = tuple[str, Any]
 
 @dataclass(frozen=True)
 class Point:
-    """A run as the analysis sees it. `settings`: the swept keys that matter to it; `problems`: what could not be read."""
+    """A run as the analysis sees it. `settings`: the swept keys that matter to it; `problems`: what was unreadable."""
 
     run: Run
     settings: dict[str, Any]
@@ -82,16 +82,18 @@ class Point:
         """What tells this run from the others: 'kl_weight 0.1 · latent_dim 64 · seed 1'."""
         words = [] if not self.autoencoder else ["autoencoder"]
         words += [f"{name_of(k)} {short(v)}" for k, v in self.settings.items() if k != OBJECTIVE]
-        return " · ".join(words) or (f"kl_weight {self.weight:g}" if self.weight is not None else f"run {self.run.number}")
+        return " · ".join(words) or (
+            f"kl_weight {self.weight:g}" if self.weight is not None else f"run {self.run.number}"
+        )
 
-    @property
+    @cached_property
     def family(self) -> tuple[Setting, ...]:
         """Swept settings other than the weight, the seed and the objective: runs of one family lie on one curve."""
         apart = (WEIGHT, SEED, OBJECTIVE) + ((SCHEDULE,) if self.autoencoder else ())
         return tuple((key, str(value)) for key, value in self.settings.items() if key not in apart)
 
     def get(self, split: str, name: str) -> float | None:
-        """A final metric by its name without prefix, as evaluated, else as last logged; None if unknown or not finite."""
+        """A final metric by its name without prefix, as evaluated, else as last logged; None if not a finite number."""
         for source, key in ((self.evaluation.get(split) or {}, name), (self.run.metrics, f"{split}/{name}")):
             value = source.get(key)
             if isinstance(value, (int, float)) and math.isfinite(value):
@@ -172,17 +174,18 @@ class Study:
     def done(self) -> list[Point]:
         return [point for point in self.points if point.done]
 
-    @property
+    @cached_property
     def vaes(self) -> list[Point]:
         """Finished VAEs with a rate and a distortion: what the plane can show."""
         return [p for p in self.done if p.rate(self.split) is not None and p.distortion(self.split) is not None]
 
     @cached_property
     def split(self) -> str:
-        """Frontiers are judged on the training data, where they were optimised; on validation if that is all there is."""
+        """Frontiers are judged on the training data, where they were optimised; on validation if there is no other."""
         finished = [p for p in self.points if p.done and not p.autoencoder]
         return "train" if any(p.get("train", "kl") is not None for p in finished) else "val"
 
+    @cached_property
     def families(self) -> dict[tuple[Setting, ...], list[Point]]:
         """The finished VAEs by family."""
         grouped: dict[tuple[Setting, ...], list[Point]] = {}

@@ -1,4 +1,4 @@
-"""The run table: what differs between the configurations, and what came out. One row per run, in the page and in the CSV."""
+"""The run table: what differs between the configurations, and what came out; a row per run, in the page and the CSV."""
 
 import csv
 import io

@@ -60,10 +60,10 @@ def judge(study: Study) -> dict[str, list[Finding]]:
 
 def findings(point: Point, context: Context) -> list[Finding]:
     found = []
-    for name, grade, because, check in RULES:
-        if result := check(point, context):
-            found.append(Finding(name, grade, *result, because))
-            if grade == "status":  # an unfinished run is not judged further
+    for rule in RULES:
+        if result := rule.check(point, context):
+            found.append(Finding(rule.name, rule.grade, *result, rule.because))
+            if rule.grade == "status":  # an unfinished run is not judged further
                 break
     return found or [_healthy(point)]
 
@@ -127,7 +127,9 @@ def _collapsed(point: Point, context: Context) -> tuple[str, Evidence] | None:
     threshold = context.study.preflight.get("collapse_threshold")
     if threshold and point.exchange_rate:
         side = "above" if point.exchange_rate > threshold else "below"
-        evidence.append(("beta", f"{figure(point.exchange_rate)}, {side} the data's collapse threshold {figure(threshold)}"))
+        evidence.append(
+            ("beta", f"{figure(point.exchange_rate)}, {side} the data's collapse threshold {figure(threshold)}")
+        )
     return words, tuple(evidence)
 
 
@@ -135,7 +137,9 @@ def _beaten(point: Point, context: Context) -> tuple[str, Evidence] | None:
     spot, fraction = context.beaten_by.get(point.id, (None, 0.0))
     if spot is None or fraction < BEATEN:
         return None
-    evidence = (("at this run's own beta", f"kl_weight {spot.weight:g} reaches an objective {percent(fraction)} lower"),)
+    evidence = (
+        ("at this run's own beta", f"kl_weight {spot.weight:g} reaches an objective {percent(fraction)} lower"),
+    )
     return f"not converged: beaten by kl_weight {spot.weight:g} at its own objective", evidence
 
 
@@ -207,8 +211,10 @@ def _full(point: Point, context: Context) -> tuple[str, Evidence] | None:
         return None
     if 2 * values[d] <= point.exchange_rate:
         return None
-    evidence = (("active units", f"{active:.0f} of {d}"),
-                (f"2 x eigenvalue {d + 1} of the data", f"{figure(2 * values[d])} > beta {figure(point.exchange_rate)}"))  # fmt: skip
+    evidence = (
+        ("active units", f"{active:.0f} of {d}"),
+        (f"2 λ of the data's direction {d + 1}", f"{figure(2 * values[d])} > beta {figure(point.exchange_rate)}"),
+    )
     return f"latent full: {active:.0f}/{d} units active", evidence
 
 
@@ -217,20 +223,43 @@ def _active(point: Point) -> float | None:
     return point.get("train", "active_units") if active is None else active
 
 
-RULES: tuple[tuple[str, str, str, Check], ...] = (
-    ("failed", "status", "The run ended with an error.", _failed),
-    ("unfinished", "status", "The run has not ended; its numbers are of the moment.", _unfinished),
-    ("diverged", "bad", "No finite reconstruction term was recorded.", _diverged),
-    ("collapsed", "bad", f"No unit is active (variance of its mean over images above 0.01), or the rate is below {DEAD_RATE} nats.", _collapsed),
-    ("beaten", "bad", f"Another run of the same network has an objective over {percent(BEATEN)} lower at this run's own beta; an optimum is beaten by nobody.", _beaten),
-    ("slope", "warn", f"Between optima the slope -dD/dR lies between their two betas; here it misses them by more than a factor of {SLOPE_FACTOR:g}, and this run lies above the hull.", _slope),
-    ("stationary", "warn", f"At a stationary point the encoder's two gradients cancel at beta_hat = beta; here they differ by more than a factor of {BETA_HAT:g}.", _stationary),
-    ("falling", "warn", f"The objective at the target weight fell by over {percent(FALLING)} from the third to the last quarter of training, beyond two standard errors.", _falling),
-    ("overfits", "warn", f"The held-out error is over {percent(OVERFIT)} above the training error.", _overfit),
-    ("ae-like", "warn", f"The codes' MMD² to the prior is over {MMD_FACTOR:g} times the upper end of its null band: the prior's samples fall where no image lies.", _like_autoencoder),
-    ("few-units", "info", f"At most {percent(FEW_UNITS)} of the units are active.", _few_units),
-    ("full", "info", "Every unit is active and the data's next eigenvalue still pays at this beta (2 lambda > beta): a larger latent would be used.", _full),
-    ("no-prior", "info", "No KL, hence no prior to sample from: the anchor of the comparison.", _no_prior),
+@dataclass(frozen=True)
+class Rule:
+    """`because`: the rule as the page states it, threshold included."""
+
+    name: str
+    grade: str
+    check: Check
+    because: str
+
+
+RULES = (
+    Rule("failed", "status", _failed, "The run ended with an error."),
+    Rule("unfinished", "status", _unfinished, "The run has not ended; its numbers are of the moment."),
+    Rule("diverged", "bad", _diverged, "No finite reconstruction term was recorded."),
+    Rule("collapsed", "bad", _collapsed,
+         f"No unit is active (variance of its mean over images above 0.01), or the rate is below {DEAD_RATE} nats."),
+    Rule("beaten", "bad", _beaten,
+         f"Another run of the same network has an objective over {percent(BEATEN)} lower at this run's own beta; "
+         "an optimum is beaten by nobody."),
+    Rule("slope", "warn", _slope,
+         "Between optima the slope -dD/dR lies between their two betas; here it misses them by more than a factor of "
+         f"{SLOPE_FACTOR:g}, and this run lies above the hull."),
+    Rule("stationary", "warn", _stationary,
+         "At a stationary point the encoder's two gradients cancel at beta_hat = beta; here they differ by more than a "
+         f"factor of {BETA_HAT:g}."),
+    Rule("falling", "warn", _falling,
+         f"The objective at the target weight fell by over {percent(FALLING)} from the third to the last quarter of "
+         "training, beyond two standard errors."),
+    Rule("overfits", "warn", _overfit, f"The held-out error is over {percent(OVERFIT)} above the training error."),
+    Rule("ae-like", "warn", _like_autoencoder,
+         f"The codes' MMD² to the prior is over {MMD_FACTOR:g} times the upper end of its null band: the prior's "
+         "samples fall where no image lies."),
+    Rule("few-units", "info", _few_units, f"At most {percent(FEW_UNITS)} of the units are active."),
+    Rule("full", "info", _full,
+         "Every unit is active and the data's next eigenvalue still pays at this beta (2 lambda > beta): "
+         "a larger latent would be used."),
+    Rule("no-prior", "info", _no_prior, "No KL, hence no prior to sample from: the anchor of the comparison."),
 )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """One colour per KL weight: a sequential scale from blue (large) to amber (small), monotone in lightness.
 
-Monotone lightness keeps the order for every kind of colour vision; two ends per theme keep 3:1 against both backgrounds.
+Monotone lightness keeps the order for every kind of colour vision; its ends keep 3:1 against either background.
 """
 
 import math
@@ -28,7 +28,12 @@ def colour(position: float, theme: str) -> str:
 
 
 def _hex(lab: np.ndarray) -> str:
-    lms = np.array([[1, 0.3963377774, 0.2158037573], [1, -0.1055613458, -0.0638541728], [1, -0.0894841775, -1.2914855480]]) @ lab
+    lms = (
+        np.array(
+            [[1, 0.3963377774, 0.2158037573], [1, -0.1055613458, -0.0638541728], [1, -0.0894841775, -1.2914855480]]
+        )
+        @ lab
+    )
     rgb = np.array(
         [[4.0767416621, -3.3077115913, 0.2309699292], [-1.2684380046, 2.6097574011, -0.3413193965],
          [-0.0041960863, -0.7034186147, 1.7076147010]]

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,19 @@ from vae_sweep.analysis.gap import PARTS, split_gap
 from vae_sweep.analysis.latents import GRID, marginals, project
 from vae_sweep.analysis.recommend import Recommendation
 from vae_sweep.analysis.spots import Spot, spots
-from vae_sweep.analysis.study import LATENT, OBJECTIVE, SCHEDULE, SEED, SPLITS, WEIGHT, Point, Setting, Study, name_of, short
+from vae_sweep.analysis.study import (
+    LATENT,
+    OBJECTIVE,
+    SCHEDULE,
+    SEED,
+    SPLITS,
+    WEIGHT,
+    Point,
+    Setting,
+    Study,
+    name_of,
+    short,
+)
 from vae_sweep.analysis.verdicts import Context, Finding
 from vae_sweep.page import sprites
 from vae_sweep.page.palette import weight_positions
@@ -39,19 +50,22 @@ class Payload:
 def build(study: Study, verdicts: dict[str, list[Finding]], context: Context, found: Recommendation) -> Payload:
     weights = study_weights(study)
     colours = {w: i for i, w in enumerate(weights)}
-    with ThreadPoolExecutor() as pool:  # reading and WebP both release the interpreter lock
-        arrays = dict(zip((p.id for p in study.points), pool.map(Point.arrays, study.points), strict=True))
-        detail = _detail(arrays.values())
-        sheets = pool.map(lambda p: _sheets(arrays[p.id], detail), study.points)
-        pictures = {p.id: found for p, found in zip(study.points, sheets, strict=True) if found}
-        shared = _shared(arrays.values(), detail)
+    detail, shared = _detail(study), None
+    pictures: dict[str, Json] = {}
+    latents: dict[str, Json] = {}
+    for point in study.points:  # one run's arrays in memory at a time
+        arrays = point.arrays()
+        if arrays:
+            shared = shared or _shared(arrays, detail)
+            pictures[point.id] = _sheets(arrays, detail)
+            latents[point.id] = _latents(arrays)
     data = {
         "runs": [_run(p, verdicts.get(p.id, []), colours, pictures) for p in study.points],
         "weights": weights, "positions": weight_positions(weights), "shared": shared,
         "matrix": _matrix(study), "hero": _hero(study, found),
         "planes": {split: _plane(study, split, context, colours) for split in SPLITS},
         "curves": {p.id: _curves(p) for p in study.points},
-        "latents": {p.id: _latents(p, arrays[p.id]) for p in study.points if "latent_mean" in arrays[p.id]},
+        "latents": latents,
         "grid": GRID.tolist(), "gaps": _gaps(study), "gapParts": list(PARTS),
         "recommended": {"weight": found.weight, "runs": [p.id for p in found.spot.points] if found.spot else []},
         "squaredError": study.squared_error, "split": study.split,
@@ -85,15 +99,20 @@ def _run(point: Point, findings: list[Finding], colours: dict[float, int], pictu
 # --- pictures --------------------------------------------------------------------------------------------------------
 
 
-def _detail(arrays: Iterable[dict[str, np.ndarray]]) -> sprites.Detail:
-    main = side = tile = 0
-    for found in arrays:
-        for name in ("recon_mean", "recon_sampled"):
-            if name in found:
-                main += len(found[name])
-                tile = max(tile, found[name].shape[1], found[name].shape[2])
-        side += sum(math.prod(found[k].shape[:-3]) for k in ("prior_samples", "interpolations", "traversals") if k in found)
-    return sprites.choose_detail(tile, main, side) if tile else sprites.Detail(lossless=True)
+def _detail(study: Study) -> sprites.Detail:
+    """How good the pictures can be: every run of a sweep writes as many as the first."""
+    written = [p for p in study.points if (p.run.folder / "evaluation.npz").exists()]
+    arrays = next((a for p in written if "recon_mean" in (a := p.arrays())), {})
+
+    def tiles(*names: str) -> int:
+        return len(written) * sum(math.prod(arrays[name].shape[:-3]) for name in names if name in arrays)
+
+    if not arrays:
+        return sprites.Detail(lossless=True)
+    _, h, w, _ = arrays["recon_mean"].shape
+    return sprites.choose_detail(
+        (h, w), tiles("recon_mean", "recon_sampled"), tiles("prior_samples", "interpolations", "traversals")
+    )
 
 
 def _sheets(arrays: dict[str, np.ndarray], detail: sprites.Detail) -> Json:
@@ -101,15 +120,17 @@ def _sheets(arrays: dict[str, np.ndarray], detail: sprites.Detail) -> Json:
     found: Json = {}
     rows = [arrays[k] for k in ("recon_mean", "recon_sampled") if k in arrays]
     if "recon_mean" in arrays:
-        found["recon"] = sprites.encode(np.stack(rows), detail, detail.scale)
+        found["recon"] = sprites.encode(np.stack(rows), detail.lossless, detail.shrink)
     if "prior_samples" in arrays:
         samples = arrays["prior_samples"][:64]
         columns = min(16, len(samples))
         samples = samples[: len(samples) // columns * columns]
-        found["prior"] = sprites.encode(samples.reshape(-1, columns, *samples.shape[1:]), detail, detail.side_scale)
+        found["prior"] = sprites.encode(
+            samples.reshape(-1, columns, *samples.shape[1:]), detail.lossless, detail.side_shrink
+        )
     for name in ("interpolations", "traversals"):
         if name in arrays and arrays[name].size:
-            found[name] = sprites.encode(arrays[name], detail, detail.side_scale)
+            found[name] = sprites.encode(arrays[name], detail.lossless, detail.side_shrink)
     if "traversals" in found:
         found["traversals"] |= {
             "units": arrays.get("traversal_units", np.arange(len(arrays["traversals"]))).tolist(),
@@ -118,16 +139,14 @@ def _sheets(arrays: dict[str, np.ndarray], detail: sprites.Detail) -> Json:
     return found
 
 
-def _shared(arrays: Iterable[dict[str, np.ndarray]], detail: sprites.Detail) -> Json | None:
+def _shared(arrays: dict[str, np.ndarray], detail: sprites.Detail) -> Json | None:
     """Originals and the mean image, one row: the last tile is the mean image, if known."""
-    for found in arrays:
-        if "originals" in found:
-            row = list(found["originals"])
-            has_mean = "mean_image" in found
-            row += [found["mean_image"]] if has_mean else []
-            sheet = sprites.encode(np.stack(row)[None], detail, detail.scale)
-            return sheet | {"count": len(found["originals"]), "hasMean": has_mean}
-    return None
+    if "originals" not in arrays:
+        return None
+    row = list(arrays["originals"])
+    has_mean = "mean_image" in arrays
+    sheet = sprites.encode(np.stack(row + [arrays["mean_image"]] * has_mean)[None], detail.lossless, detail.shrink)
+    return sheet | {"count": len(row), "hasMean": has_mean}
 
 
 def _matrix(study: Study) -> Json:
@@ -189,20 +208,21 @@ def _plane(study: Study, split: str, context: Context, colours: dict[float, int]
     linear = study.preflight.get("linear") or [] if study.squared_error else []
     return {
         "families": families, "meanImage": study.mean_image_distortion,
-        "linear": [{"latent": c.get("latent_dim"), "rate": c.get("rate"), "distortion": c.get("distortion")} for c in linear],
+        "linear": [{key: curve.get(key) for key in ("latent_dim", "rate", "distortion")} for curve in linear],
     }  # fmt: skip
 
 
 def _spot(spot: Spot, split: str, context: Context, colours: dict[float, int]) -> Json:
     return {
-        "weight": spot.weight, "beta": spot.beta, "colour": colours[spot.weight], "rate": spot.rate, "rateSd": spot.rate_sd,
-        "distortion": spot.distortion, "distortionSd": spot.distortion_sd, "runs": [p.id for p in spot.points],
+        "weight": spot.weight, "beta": spot.beta, "colour": colours[spot.weight],
+        "rate": spot.rate, "rateSd": spot.rate_sd, "distortion": spot.distortion,
+        "distortionSd": spot.distortion_sd, "runs": [p.id for p in spot.points],
         "seeds": [[p.rate(split), p.distortion(split)] for p in spot.points] if len(spot.points) > 1 else [],
         "dominated": any(p.id in context.dominated for p in spot.points),
     }  # fmt: skip
 
 
-# --- curves, latents, gaps ---------------------------------------------------------------------------------------------
+# --- curves, latents, gaps -------------------------------------------------------------------------------------------
 
 
 def _curves(point: Point) -> Json:
@@ -220,7 +240,9 @@ def _curves(point: Point) -> Json:
     return found
 
 
-def _latents(point: Point, arrays: dict[str, np.ndarray]) -> Json:
+def _latents(arrays: dict[str, np.ndarray]) -> Json:
+    if "latent_mean" not in arrays:
+        return {}
     mean, std = arrays["latent_mean"], arrays.get("latent_std")
     kl = arrays.get("kl_per_unit")
     found: Json = {}
@@ -243,9 +265,9 @@ def _latents(point: Point, arrays: dict[str, np.ndarray]) -> Json:
 def _gaps(study: Study) -> list[Json]:
     """One entry per family: its weights, largest first, then its autoencoder; each the mean over the seeds."""
     found = []
-    for family, points in study.families().items():
-        rows = [(w, [p for p in points if p.weight == w]) for w in sorted({p.weight for p in points if p.weight}, reverse=True)]
-        rows.append((None, study.autoencoders(family)))
+    for family, points in study.families.items():
+        weights = list(dict.fromkeys(p.weight for p in points))
+        rows = [(w, [p for p in points if p.weight == w]) for w in weights] + [(None, study.autoencoders(family))]
         bars = [bar for weight, same in rows if (bar := _bar(study, weight, same))]
         if bars:
             found.append({"name": family_name(family), "bars": bars})

@@ -19,13 +19,24 @@ from vae_sweep.analysis.words import count, duration, figure
 from vae_sweep.page import payload
 from vae_sweep.page.palette import colour
 
-SCRIPTS = ("core.js", "charts.js", "pictures.js", "plane.js", "curves.js", "latents.js", "gaps.js", "table.js", "main.js")
+SCRIPTS = (
+    "core.js",
+    "charts.js",
+    "pictures.js",
+    "plane.js",
+    "curves.js",
+    "latents.js",
+    "gaps.js",
+    "table.js",
+    "main.js",
+)
 
 
 @cache
 def _environment() -> Environment:
     env = Environment(
-        loader=PackageLoader("vae_sweep"), autoescape=select_autoescape(default_for_string=True, default=True, disabled_extensions=("md.j2",)),
+        loader=PackageLoader("vae_sweep"),
+        autoescape=select_autoescape(default_for_string=True, default=True, disabled_extensions=("md.j2",)),
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     env.filters |= {"md": _md, "figure": figure, "duration": duration, "short": short, "name_of": name_of}
@@ -33,13 +44,16 @@ def _environment() -> Environment:
     return env
 
 
-def page(study: Study, verdicts: dict[str, list[Finding]], found: Recommendation, said: Answer, refresh: float | None) -> str:
+def page(
+    study: Study, verdicts: dict[str, list[Finding]], found: Recommendation, said: Answer, refresh: float | None
+) -> str:
     """The whole HTML file."""
     built = payload.build(study, verdicts, survey(study), found)
     return _environment().get_template("report.html.j2").render(
         **_common(study, verdicts, found, said), refresh=refresh, data=_json(built.data),
         pictures={run: _json(sheets) for run, sheets in built.pictures.items()}, detail=built.detail,
-        css=_text("report.css"), palette=_palette(built.data["positions"]), script=Markup("\n".join(map(_text, SCRIPTS))),
+        css=_text("report.css"), palette=_palette(built.data["positions"]),
+        script=Markup("\n".join(map(_text, SCRIPTS))),
         settings=table.settings_columns(study), results=table.result_columns(study), cell=table.value,
         latent=compare.latent_sizes(study), schedule=compare.schedules(study), rules=_by_rule(study, verdicts),
         glossary=glossary.load(),
@@ -70,7 +84,7 @@ def _md(value: Any) -> str:
 
 def _by_rule(study: Study, verdicts: dict[str, list[Finding]]) -> list[dict[str, Any]]:
     """Findings grouped by rule, gravest first: [{"rule", "grade", "because", "hits": [(point, finding)]}]."""
-    order = [name for name, *_ in RULES] + ["healthy"]
+    order = [rule.name for rule in RULES] + ["healthy"]
     hits: dict[str, list[Any]] = {}
     for point in study.points:
         for finding in verdicts.get(point.id, []):

@@ -2,7 +2,7 @@
 
 function drawLatents() {
   const root = byId("latent-panels");
-  const shown = data.runs.filter((run) => data.latents[run.id] || run.pictures.includes("prior"));
+  const shown = data.runs.filter((run) => (data.latents[run.id] || {}).cloud || run.pictures.includes("prior"));
   if (!shown.length) return nothing(root, "No run has written its latents yet.");
   const options = shown.map((run) => [run.id, run.label]);
   const first = (data.recommended.runs.find((id) => shown.some((r) => r.id === id)) || shown[0].id);
