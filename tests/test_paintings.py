@@ -69,8 +69,12 @@ def test_the_recorded_position_and_angle_are_those_of_the_picture(x: float, y: f
 
 @pytest.mark.parametrize(
     ("lch", "rgb"),
-    [((0.62796, 0.25768, 29.234), (1, 0, 0)), ((0.86644, 0.29483, 142.495), (0, 1, 0)), ((0.45201, 0.31321, 264.052), (0, 0, 1))],
-)  # fmt: skip
+    [
+        ((0.62796, 0.25768, 29.234), (1, 0, 0)),
+        ((0.86644, 0.29483, 142.495), (0, 1, 0)),
+        ((0.45201, 0.31321, 264.052), (0, 0, 1)),
+    ],
+)
 def test_oklch_of_the_primaries(lch: tuple[float, float, float], rgb: tuple[int, int, int]):
     """Published OKLCH values of sRGB's corners (CSS Color 4)."""
     lightness, chroma, degrees = lch

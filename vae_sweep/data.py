@@ -21,11 +21,12 @@ from vae_sweep import paintings as painters
 from vae_sweep.array_file import LAYOUTS, ArrayFile, read_array_file
 from vae_sweep.cache import cached_folder, resolve_cache_dir
 from vae_sweep.decoding import FITS, Decoding
+from vae_sweep.image_cache import ImageFile
 from vae_sweep.image_data import DataError, ImageData, fingerprint, require
 from vae_sweep.progress import progress
 from vae_sweep.resizing import resized
 from vae_sweep.settings import boolean, choice, integer, number, optional, text
-from vae_sweep.split import DIGEST_BYTES, digests, split, subset
+from vae_sweep.split import DIGEST_BYTES, digest, digests, split, subset
 
 __all__ = ["DataError", "ImageData", "load"]
 
@@ -130,9 +131,7 @@ def image_folder(
     require("val_fraction", val_fraction, _VAL_FRACTION)
     require("max_images", max_images, optional(integer(2)))
     folder = _existing_folder(root)
-    files = image_cache.find_images(folder)
-    names = [hashlib.sha256(os.fsencode(file.name)).digest() for file in files]
-    files = [files[row] for row in subset(names, max_images)]
+    files = _some(image_cache.find_images(folder), max_images)
     decoded = image_cache.decoded(
         folder, files, Decoding(image_size, channels, fit), resolve_cache_dir(cache_dir), workers
     )
@@ -247,8 +246,7 @@ def celeba(
     ]
     if not files:
         raise DataError(f"data.root: {folder / 'list_eval_partition.txt'} names none of the images beside it")
-    names = [hashlib.sha256(file.name.encode()).digest() for file in files]
-    files = [files[row] for row in subset(names, max_images)]
+    files = _some(files, max_images)
     decoded = image_cache.decoded(
         folder / "img_align_celeba", files, Decoding(image_size), resolve_cache_dir(cache_dir), workers
     )
@@ -382,6 +380,13 @@ def _existing_folder(root: str) -> Path:
 
 def _absolute(path: str) -> Path:
     return Path(os.path.abspath(os.path.expanduser(path)))
+
+
+def _some(files: list[ImageFile], count: int | None) -> list[ImageFile]:
+    """The `count` files (null: all) whose names have the lowest digests: a fixed random choice."""
+    if count is None:
+        return files
+    return [files[row] for row in subset([digest(os.fsencode(file.name)) for file in files], count)]
 
 
 def _folder_labels(names: list[str]) -> tuple[np.ndarray | None, tuple[str, ...]]:

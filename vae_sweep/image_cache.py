@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import shutil
+import stat
 import subprocess
 import tempfile
 import threading
@@ -39,7 +40,7 @@ _WORTH_A_WORKER = 32  # files; it takes the time of about as many to start one
 _COPY_BYTES = 16 << 20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ImageFile:
     """A file as found: what its cache entry is known by. `name`: relative to the folder, with forward slashes."""
 
@@ -83,25 +84,32 @@ def find_images(root: Path) -> list[ImageFile]:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            path = Path(entry.path)
-            if path.is_dir():
-                (links if entry.is_symlink() else folders).append((f"{prefix}{entry.name}/", path))
+            if _is_folder(entry):
+                (links if entry.is_symlink() else folders).append((f"{prefix}{entry.name}/", Path(entry.path)))
             elif not entry.name.lower().endswith(EXTENSIONS):
                 others += 1
-            elif path.is_file() or entry.is_symlink():
-                found.append(_as_found(prefix + entry.name, path))
+            elif (file := _as_found(prefix + entry.name, entry)) is not None:
+                found.append(file)
     if not found:
         besides = f" among its {others} files" if others else ""
         raise DataError(f"data.root: no images in {root}{besides} (looked for {' '.join(EXTENSIONS)})")
     return sorted(found, key=lambda file: file.name)
 
 
-def _as_found(name: str, path: Path) -> ImageFile:
+def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
-        status = path.stat()
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _as_found(name: str, entry: os.DirEntry[str]) -> ImageFile | None:
+    """None for what is no file, such as a socket."""
+    try:
+        status = entry.stat()
     except OSError:  # a link to nowhere, or gone since: decoding will say so
         return ImageFile(name, 0, 0)
-    return ImageFile(name, status.st_size, status.st_mtime_ns)
+    return ImageFile(name, status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
 
 
 def decoded(
