@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from vae_sweep.posteriors import LOG_2PI, Posterior
+from vae_sweep.posteriors import LOG_2PI, Diagonal, Posterior
 
 ACTIVE = 0.01
 CHUNK = 2**24  # numbers (images x images x latents) held at a time
@@ -55,8 +55,8 @@ def aggregate_kl(posterior: Posterior, z: Tensor, rows: Tensor | None = None) ->
     rows = torch.arange(images, device=z.device) if rows is None else rows
     parts: list[Tensor] = []
     for i in torch.arange(len(z), device=z.device).split(max(1, CHUNK // (images * d))):
-        joint = posterior.log_prob(z[i, None])  # (m, N)
         per_unit = posterior.log_prob_per_unit(z[i, None])  # (m, N, d)
+        joint = per_unit.sum(-1) if isinstance(posterior, Diagonal) else posterior.log_prob(z[i, None])  # (m, N)
         own = rows[i, None]
         log_q_given_x = joint.gather(1, own).squeeze(1)
         log_p = -0.5 * (z[i] ** 2 + LOG_2PI).sum(-1)

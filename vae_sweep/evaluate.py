@@ -1,0 +1,138 @@
+"""`python -m vae_sweep.evaluate RUN ...`: measure trained runs again, from their checkpoints.
+
+Writes evaluation.json and evaluation.npz into each run folder; training does the same at its end, with the defaults.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vae_sweep.records import RecordError, load_run, load_sweep
+
+if TYPE_CHECKING:
+    from vae_sweep.evaluation import Settings
+
+EXAMPLES = """examples:
+  python -m vae_sweep.evaluate outputs/my_sweep                    every finished run of a sweep
+  python -m vae_sweep.evaluate outputs/my_sweep/000-kl_weight=1-4f2a9c01 --k 1000 --bound-images all
+"""
+
+
+class EvaluationError(ValueError):
+    """A run that cannot be evaluated; one line that names it."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = _parser().parse_args(argv)
+    try:
+        folders = [folder for path in args.paths for folder in _run_folders(path)]
+        settings = _settings(args)
+        for folder in folders:
+            values = evaluate_run(folder, settings, args.device)
+            print(f"{folder}: {_in_words(values)}", flush=True)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def evaluate_run(folder: Path, settings: "Settings", device: str = "cpu") -> dict[str, Any]:
+    """Measure the run in `folder` from its last checkpoint, write and return what evaluation.json holds.
+
+    Raises RecordError without a checkpoint, DataError if its images cannot be loaded, EvaluationError if they have
+    changed since.
+    """
+    from vae_sweep.data import load
+    from vae_sweep.evaluation import evaluate
+    from vae_sweep.loading import load_lit
+
+    lit, checkpoint = load_lit(folder)
+    config = checkpoint["hyper_parameters"]["config"]
+    data = load(config["data"])
+    trained_on = load_run(folder).result.get("data_fingerprint")
+    if trained_on not in (None, data.fingerprint):
+        raise EvaluationError(f"{folder} was trained on other images than data={data.name} holds now")
+    lit.step = checkpoint["step"]
+    evaluation = evaluate(lit.to(device), data, config["data"]["batch_size"], settings)
+    evaluation.write(folder)
+    return evaluation.values
+
+
+def _run_folders(path: Path) -> Iterator[Path]:
+    """A run folder; or the finished runs of a sweep. Raises RecordError if there is nothing to evaluate."""
+    if (path / "sweep.json").exists():
+        done = [run.folder for run in load_sweep(path).runs if run.status == "done"]
+        if not done:
+            raise RecordError(f"{path} has no finished run yet")
+        yield from done
+    elif (path / "checkpoints").is_dir():
+        yield path
+    else:
+        raise RecordError(f"{path} is neither a run with a checkpoint nor a sweep")
+
+
+def _settings(args: argparse.Namespace) -> "Settings":
+    from vae_sweep.evaluation import Settings
+
+    asked = {
+        name: getattr(args, name) for name in ("images", "bound_images", "gradient_images", "aggregate_samples", "k")
+    }
+    numbers: dict[str, Any] = {
+        name: None if value == "all" else value for name, value in asked.items() if value is not None
+    }
+    if numbers.get("images", 0) is None:
+        numbers["ssim_images"] = None
+    return Settings(**numbers)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m vae_sweep.evaluate",
+        description="Measure trained runs from their checkpoints: bounds on the likelihood, active units, aggregate "
+        "posterior, prior, gradients, pictures. The defaults take seconds.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "paths", nargs="+", type=Path, metavar="RUN", help="a run folder, or a sweep: its finished runs"
+    )
+    parser.add_argument("--k", type=_count, help="samples per image for the importance-weighted NLL (default 100)")
+    parser.add_argument(
+        "--bound-images", type=_count_or_all, metavar="N|all", help="held-out images for it (default 64)"
+    )
+    parser.add_argument("--images", type=_count_or_all, metavar="N|all", help="images of each split (default 1024)")
+    parser.add_argument(
+        "--gradient-images", type=_count_or_all, metavar="N|all", help="training images for the gradients (default 512)"
+    )
+    parser.add_argument(
+        "--aggregate-samples", type=_count_or_all, metavar="N|all", help="samples of z for MI and TC (default 256)"
+    )
+    parser.add_argument("--device", default="cpu", help="cpu | cuda | mps (default cpu)")
+    return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number >= 1")
+    return int(text)
+
+
+def _count_or_all(text: str) -> int | str:
+    return text if text == "all" else _count(text)
+
+
+def _in_words(values: dict[str, Any]) -> str:
+    held_out = values["val"]
+    parts = [f"sse {held_out['sse']:.4g}", f"psnr {held_out['psnr_mean']:.1f} dB"]
+    if "kl" in held_out:
+        parts[1:1] = [f"kl {held_out['kl']:.4g} nats", f"{held_out['active_units']} active units"]
+    bounds = [key for key in held_out if key.startswith("nll_calibrated_") and key[15:].isdecimal()]
+    if bounds:
+        parts.append(f"{bounds[-1].replace('_', ' ')}: {held_out[bounds[-1]]:.1f} nats")
+    return f"{', '.join(parts)} (held out; {values['seconds']:.0f} s)"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

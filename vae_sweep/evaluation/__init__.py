@@ -1,0 +1,13 @@
+"""Everything that is measured of one trained member: numbers for tables, arrays for pictures.
+
+member.py   one member, all of it             codes.py    images through the network once
+noise.py    which pixel noise it is judged by  bounds.py   importance-weighted likelihood
+slopes.py   gradients on the encoder          showing.py  pictures and codes for the report
+
+Seconds by default, on a bounded number of images that the result names; the same images, in the same order, with the
+same noise for every run of a sweep, whatever its seed. In eval mode and float32; means over images.
+"""
+
+from vae_sweep.evaluation.member import Evaluation, Settings, evaluate
+
+__all__ = ["Evaluation", "Settings", "evaluate"]

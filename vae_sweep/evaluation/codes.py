@@ -1,0 +1,137 @@
+"""Images of one split through the network once: posteriors, samples, and what each image's reconstruction costs."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vae_sweep.batches import Images, binarized, generator
+from vae_sweep.image_data import ImageData
+from vae_sweep.likelihoods import squared_error
+from vae_sweep.lit_vae import EVALUATION_SEED
+from vae_sweep.metrics.pictures import psnr, ssim
+from vae_sweep.objectives import Objective
+from vae_sweep.posteriors import Posterior
+
+BATCH = 64
+
+
+class Split:
+    """Some images of a data set, the same for every run of a sweep, always in the same order.
+
+    rows: of data.images. Where the data are binarised dynamically, each image has one fixed draw.
+    """
+
+    def __init__(self, data: ImageData, rows: np.ndarray, device: torch.device):
+        self.data = data
+        self.rows = rows
+        self.device = device
+        self._images = Images(data, rows, torch.float32, torch.device("cpu"))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def pixels(self) -> int:
+        return math.prod(self.data.images.shape[1:])
+
+    def __getitem__(self, positions: slice) -> Tensor:
+        """(B, C, H, W) in [0, 1]."""
+        places = np.arange(len(self))[positions]
+        x = self._images[places]
+        if self.data.binarize == "dynamic":
+            draws = [generator("cpu", "binarize", EVALUATION_SEED, int(self.rows[place])) for place in places]
+            x = torch.stack([binarized(image, draw) for image, draw in zip(x, draws, strict=True)])
+        return x.to(self.device)
+
+    def batches(self, size: int = BATCH) -> Iterator[tuple[slice, Tensor]]:
+        """(positions, images), the last batch perhaps smaller."""
+        for first in range(0, len(self), size):
+            positions = slice(first, min(first + size, len(self)))
+            yield positions, self[positions]
+
+    def first(self, images: int | None) -> "Split":
+        """The first so many of them (None: all)."""
+        return self if images is None else Split(self.data, self.rows[:images], self.device)
+
+
+def chosen(rows: np.ndarray, images: int | None) -> np.ndarray:
+    """`rows` in a random order that depends on their number alone, cut off after `images` (None: all)."""
+    order = np.random.Generator(np.random.Philox(key=[EVALUATION_SEED, len(rows)])).permutation(len(rows))
+    return rows[order[:images]]
+
+
+def noise_for(shape: Sequence[int], device: torch.device, *key: int | str) -> Tensor:
+    """Standard normal, a function of its key: the same on every device."""
+    return torch.randn(tuple(shape), generator=generator("cpu", EVALUATION_SEED, *key)).to(device)
+
+
+@dataclass(frozen=True)
+class Codes:
+    """What the network made of the N images of a split.
+
+    z (N, d): a sample of each posterior (the mean, of an autoencoder). terms: (N,) each, float64: recon, sse, mse, psnr
+    with z, the same with suffix _mean for the posterior mean, kl (not of an autoencoder), and of the first images ssim.
+    """
+
+    posterior: Posterior
+    z: Tensor
+    terms: dict[str, Tensor]
+
+    def means(self) -> dict[str, float]:
+        """Means over images of all terms."""
+        return {name: float(values.mean()) for name, values in self.terms.items()}
+
+    def first(self, images: int) -> Posterior:
+        return _rows(self.posterior, slice(images))
+
+
+@torch.no_grad()
+def encode(
+    objective: Objective, split: Split, noise: Tensor, ssim_images: int | None = None, batch: int = BATCH
+) -> Codes:
+    """noise: (N, d) standard normal. ssim_images: how many get the ssim, which is slow. No term depends on `batch`."""
+    posteriors, zs, parts = [], [], []
+    for positions, x in split.batches(batch):
+        posterior = objective.vae.encode(x)
+        with_ssim = None if ssim_images is None else max(0, ssim_images - positions.start)
+        of_mean = _compare(objective, posterior.mean, x, with_ssim)
+        if objective.deterministic:
+            z, terms = posterior.mean, of_mean
+        else:
+            z = posterior.sample(noise[positions])
+            terms = _compare(objective, z, x, with_ssim) | {"kl": posterior.kl()}
+        terms = terms | {f"{name}_mean": value for name, value in of_mean.items()}
+        posteriors.append(posterior)
+        zs.append(z)
+        parts.append({name: value.double().cpu() for name, value in terms.items()})
+    terms = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    return Codes(joined(posteriors), torch.cat(zs), terms)
+
+
+def _compare(objective: Objective, z: Tensor, x: Tensor, with_ssim: int | None) -> dict[str, Tensor]:
+    """How far what is decoded from z is from x: (B,) each."""
+    out = objective.vae.decode(z)
+    image = objective.likelihood.image(out)
+    sse = squared_error(image, x)
+    mse = sse / x[0].numel()
+    terms = {"recon": objective.likelihood(out, x), "sse": sse, "mse": mse, "psnr": psnr(mse)}
+    return terms | {"ssim": ssim(image[:with_ssim], x[:with_ssim])}
+
+
+def joined(posteriors: Sequence[Posterior]) -> Posterior:
+    """One posterior of the images of all: their tensors, each of which has the images first, put end to end."""
+    whole = object.__new__(type(posteriors[0]))
+    for name in vars(posteriors[0]):
+        setattr(whole, name, torch.cat([getattr(posterior, name) for posterior in posteriors]))
+    return whole
+
+
+def _rows(posterior: Posterior, rows: slice) -> Posterior:
+    part = object.__new__(type(posterior))
+    for name, value in vars(posterior).items():
+        setattr(part, name, value[rows])
+    return part

@@ -1,0 +1,235 @@
+"""One trained member, measured on training and held-out images."""
+
+import dataclasses
+import functools
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vae_sweep.batches import generator
+from vae_sweep.conventions import Sizes
+from vae_sweep.evaluation import noise as pixel_noise
+from vae_sweep.evaluation import showing
+from vae_sweep.evaluation.bounds import sample_posterior, sizes_of_k
+from vae_sweep.evaluation.codes import Codes, Split, chosen, encode, noise_for
+from vae_sweep.evaluation.slopes import encoder_gradients
+from vae_sweep.image_data import ImageData
+from vae_sweep.lit_vae import EVALUATION_SEED, LitVAE
+from vae_sweep.metrics.aggregate import ACTIVE, active_units, activity, aggregate_kl
+from vae_sweep.metrics.disentanglement import mutual_information_gap
+from vae_sweep.metrics.gradients import gradient_view
+from vae_sweep.metrics.prior import cycle_error, mmd2, mmd2_null, moments
+from vae_sweep.records import SCHEMA, write_arrays, write_json
+
+Values = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How much to measure. None: all there are.
+
+    images: of each split; of the first ssim_images of them the SSIM. aggregate_samples: draws of z, each compared with
+    all these images, for MI, TC and dimension-wise KL. mmd_samples: of codes and of the prior. gradient_images: of the
+    training split. bound_images: held-out images for NLL_k. k: its largest number of samples.
+    """
+
+    images: int | None = 1024
+    ssim_images: int | None = 256
+    aggregate_samples: int | None = 256
+    mmd_samples: int | None = 512
+    gradient_images: int | None = 512
+    bound_images: int | None = 64
+    k: int = 100
+
+
+class Evaluation(NamedTuple):
+    """What evaluation.json and evaluation.npz hold."""
+
+    values: dict[str, Any]
+    arrays: dict[str, np.ndarray]
+
+    def write(self, folder: Path) -> None:
+        """Into a run folder; the json last, so that where it is there is everything."""
+        write_arrays(folder / "evaluation.npz", self.arrays)
+        write_json(folder / "evaluation.json", self.values)
+
+
+def evaluate(lit: LitVAE, data: ImageData, batch_size: int, settings: Settings = Settings()) -> Evaluation:
+    """Measure a trained member where it lies (CPU or GPU). batch_size: it was trained with.
+
+    What has no meaning for an autoencoder is left out.
+    """
+    began = time.perf_counter()
+    was_training = lit.training
+    lit.eval()
+    try:
+        subject = _Subject(lit, data, batch_size, settings)
+        values = {
+            "schema": SCHEMA,
+            "step": lit.step,
+            "settings": dataclasses.asdict(settings),
+            "train": subject.on_training_images(),
+            "val": subject.on_held_out_images(),
+        }
+        arrays = subject.arrays()
+    finally:
+        lit.train(was_training)
+    return Evaluation(values | {"seconds": round(time.perf_counter() - began, 2)}, arrays)
+
+
+class _Subject:
+    """A member with its images encoded once."""
+
+    def __init__(self, lit: LitVAE, data: ImageData, batch_size: int, settings: Settings):
+        self.lit, self.objective, self.data, self.settings = lit, lit.objective, data, settings
+        self.latent_dim = lit.objective.vae.latent_dim
+        self.device = next(lit.parameters()).device
+        self.train = Split(data, chosen(data.train, settings.images), self.device)
+        self.val = Split(data, chosen(data.val, settings.images), self.device)
+        self.train_codes = encode(
+            self.objective, self.train, self.noise("train", len(self.train)), settings.ssim_images
+        )
+        self.val_codes = encode(self.objective, self.val, self.noise("val", len(self.val)), settings.ssim_images)
+        mse = float(self.train_codes.terms["mse"].mean())
+        likelihood, pixels = self.objective.likelihood, self.train.pixels
+        self.sizes = Sizes(pixels, self.latent_dim, batch_size)
+        self.fitted = pixel_noise.fitted_noise(likelihood, pixels, mse)
+        self.own = pixel_noise.own_noise(lit, self.sizes)
+        self.at_weight_1 = pixel_noise.noise_at_weight_1(likelihood, pixels)
+
+    def noise(self, name: str, images: int) -> Tensor:
+        return noise_for((images, self.latent_dim), self.device, name)
+
+    def on_training_images(self) -> Values:
+        found = self._on_either(self.train, self.train_codes)
+        if self.objective.deterministic:
+            return found
+        first = moments(self.train_codes.posterior)
+        found |= {
+            "moment_second": float(first.second.mean()),
+            "moment_second_worst": float(first.second[(first.second - 1).abs().argmax()]),
+            "moment_mean": float(first.mean.square().mean().sqrt()),
+            "moment_rate": first.rate,
+        }
+        if self.objective.weight_kl_weight is not None:
+            found["weight_kl"] = float(self.objective.vae.weight_kl())
+        split = Split(self.data, chosen(self.data.train, self.settings.gradient_images), self.device)
+        gradients = encoder_gradients(self.objective, split, self.noise("gradients", len(split)))
+        view = gradient_view(*gradients)
+        return found | {
+            "grad_norm_recon": view.norm_recon,
+            "grad_norm_kl": view.norm_kl,
+            "grad_cosine": view.cosine,
+            "beta_hat": view.beta_hat,
+            "gradient_images": len(split),
+        }
+
+    def on_held_out_images(self) -> Values:
+        found = self._on_either(self.val, self.val_codes)
+        if self.objective.deterministic:
+            return found
+        return found | self._bounds() | self._holes()
+
+    def _on_either(self, split: Split, codes: Codes) -> Values:
+        found = codes.means() | {"images": len(split), "sigma_calibrated": self.fitted_sigma}
+        if not self.objective.deterministic:
+            found |= self._elbos(codes) | self._aggregate(codes) | self._distance_to_prior(codes)
+            if self.own is not None and self.own.sigma2 is not None:
+                found["implied_sigma"] = self.own.sigma2**0.5
+        return found | self._disentanglement(split, codes)
+
+    @property
+    def fitted_sigma(self) -> float:
+        assert self.fitted.sigma2 is not None
+        return self.fitted.sigma2**0.5
+
+    def _elbos(self, codes: Codes) -> Values:
+        yardsticks = {"elbo": self.own, "elbo_calibrated": self.fitted, "elbo_beta1": self.at_weight_1}
+        recon, sse, kl = (codes.terms[name] for name in ("recon", "sse", "kl"))
+        return {
+            name: -float((noise.nats(recon, sse) + kl).mean())
+            for name, noise in yardsticks.items()
+            if noise is not None
+        }
+
+    def _aggregate(self, codes: Codes) -> Values:
+        mean = codes.posterior.mean
+        found: Values = {"active_units": active_units(mean)}
+        if len(mean) < 2:
+            return found
+        samples = len(mean) if self.settings.aggregate_samples is None else self.settings.aggregate_samples
+        z = codes.z[:samples]
+        with torch.no_grad():
+            bracket = aggregate_kl(codes.posterior, z, torch.arange(len(z), device=z.device))
+        for name, split in (("leave_in", bracket.leave_in), ("leave_one_out", bracket.leave_one_out)):
+            found |= {
+                f"mi_{name}": split.mutual_information,
+                f"tc_{name}": split.total_correlation,
+                f"dwkl_{name}": split.dimension_wise,
+            }
+        return found | {"log_n": bracket.log_n, "aggregate_samples": len(z)}
+
+    def _distance_to_prior(self, codes: Codes) -> Values:
+        z = codes.z[: self.settings.mmd_samples].cpu()
+        if len(z) < 2:
+            return {}
+        low, high = _null_band(len(z), self.latent_dim)
+        prior = noise_for(z.shape, z.device, "mmd")
+        return {"mmd2": mmd2(z, prior), "mmd2_null_low": low, "mmd2_null_high": high, "mmd_samples": len(z)}
+
+    def _disentanglement(self, split: Split, codes: Codes) -> Values:
+        if self.data.factors is None or self.latent_dim < 2 or len(split) < 2:
+            return {}
+        factors = self.data.factors[split.rows]
+        found = {"mig_mean": mutual_information_gap(codes.posterior.mean.cpu().numpy(), factors).score}
+        if not self.objective.deterministic:
+            found["mig_sampled"] = mutual_information_gap(codes.z.cpu().numpy(), factors).score
+        return found
+
+    def _bounds(self) -> Values:
+        split = self.val.first(self.settings.bound_images)
+        ks = sizes_of_k(self.settings.k)
+        samples = sample_posterior(self.objective, split, self.settings.k)
+        found: Values = {"bound_images": len(split)}
+        if self.own is not None:
+            found |= samples.bounds(self.own, ks)
+        return found | samples.bounds(self.fitted, ks, "_calibrated")
+
+    @torch.no_grad()
+    def _holes(self) -> Values:
+        """Draws of the prior, and codes of held-out images, decoded and encoded again."""
+        vae, likelihood = self.objective.vae, self.objective.likelihood
+        active = activity(self.val_codes.posterior.mean) > ACTIVE
+        n = min(256, len(self.val))
+        found = {}
+        for name, z in (("", self.noise("holes", n)), ("_codes", self.val_codes.z[:n])):
+            back = [vae.encode(likelihood.image(vae.decode(part)).clamp(0, 1)).mean for part in z.split(64)]
+            found[f"hole_cycle_error{name}"] = cycle_error(z, torch.cat(back), active)
+        return found
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        labels = None if self.data.labels is None else self.data.labels[self.val.rows]
+        arrays = showing.pictures(self.objective, self.val, self.noise("val", len(self.val)))
+        arrays |= showing.latents(self.val_codes, labels, self.objective.deterministic)
+        arrays["mean_image"] = self._mean_image()
+        if not self.objective.deterministic:
+            kl_per_unit = self.val_codes.posterior.kl_per_unit().mean(0)
+            arrays |= showing.from_the_prior(self.objective, kl_per_unit, self.device)
+        return arrays
+
+    def _mean_image(self) -> np.ndarray:
+        """(H, W, C) uint8: the best that can be said of an image without looking at it."""
+        total = sum(x.double().sum(0) for _, x in self.train.batches())
+        assert isinstance(total, Tensor)
+        return showing.as_bytes((total / len(self.train))[None])[0]
+
+
+@functools.cache
+def _null_band(n: int, latent_dim: int) -> tuple[float, float]:
+    """Of MMD^2 between n codes and n draws of the prior: the same for every run of that size."""
+    return mmd2_null(n, latent_dim, generator("cpu", "mmd null", EVALUATION_SEED))
