@@ -53,7 +53,7 @@ def _unfinished(study: Study, _: Recommendation) -> tuple[str, str]:
 def _only_autoencoder(study: Study, _: Recommendation) -> tuple[str, str]:
     return (
         "No weight to choose.",
-        "Only autoencoders have finished; they have no KL term. Add objective=vae,autoencoder loss.kl_weight=1,0.5,0.1.",
+        "Only autoencoders have finished; they have no KL. Add objective=vae,autoencoder loss.kl_weight=1,0.5,0.1.",
     )
 
 

@@ -44,8 +44,9 @@ def negligible(study: Study, found: Recommendation) -> Question:
         )
     if len(found.curve) > 1:
         words.append(
-            f"From {first.weight:g} to {last.weight:g} the code goes from {figure(first.rate)} to {figure(last.rate)} "
-            f"nats and the error from {figure(first.distortion)} to {figure(last.distortion)}: that is the weight at work."
+            f"From {first.weight:g} to {last.weight:g} the code goes from {figure(first.rate)} to "
+            f"{figure(last.rate)} nats and the error from {figure(first.distortion)} to {figure(last.distortion)}: "
+            "that is the weight at work."
         )
     collapsed = [spot for spot in found.curve if spot.mean("val", "active_units") == 0]
     short = "No. A smaller weight only makes information cheaper."
@@ -67,8 +68,8 @@ def _not_excluded(study: Study, spot: Spot) -> str:
         )
     sigma = math.sqrt((spot.beta or 0.0) / 2)
     return (
-        f"Left out: no. Every positive weight is an exact likelihood with its own pixel noise: {spot.weight:g} stands for "
-        f"a standard deviation of {figure(sigma)}, {GREY_LEVELS * sigma:.0f} of {GREY_LEVELS} grey levels."
+        f"Left out: no. Every positive weight is an exact likelihood with its own pixel noise: {spot.weight:g} "
+        f"stands for a standard deviation of {figure(sigma)}, {GREY_LEVELS * sigma:.0f} of {GREY_LEVELS} grey levels."
     )
 
 

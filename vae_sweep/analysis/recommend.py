@@ -111,12 +111,12 @@ def _by_seed(curve: list[Spot], decibel: bool) -> dict[Any, float]:
 
 
 def _unconverged(curve: list[Spot], spot: Spot, verdicts: Mapping[str, list[Finding]]) -> bool:
-    """The recommended runs, or half of the curve's."""
+    """The recommended runs, or a third of the curve's."""
 
     def bad(s: Spot) -> bool:
         return any(finding.rule in _UNCONVERGED for p in s.points for finding in verdicts.get(p.id, []))
 
-    return bad(spot) or sum(map(bad, curve)) >= len(curve) / 2
+    return bad(spot) or sum(map(bad, curve)) >= len(curve) / 3
 
 
 def _likelihood(study: Study, curve: list[Spot]) -> tuple[float | None, str]:

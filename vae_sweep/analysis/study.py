@@ -126,7 +126,10 @@ class Point:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """evaluation.npz; {} if it is missing or broken, which is added to `problems`."""
+        path = self.run.folder / "evaluation.npz"
         try:
+            if path.exists() and not zipfile.is_zipfile(path):
+                raise zipfile.BadZipFile("not a zip file, or torn")
             return self.run.arrays()
         except (OSError, ValueError, zipfile.BadZipFile, KeyError) as error:
             if (problem := f"evaluation.npz is unreadable: {error}") not in self.problems:

@@ -1,0 +1,112 @@
+"""Curves, latents and the gap: the small pure parts of the analysis, against closed forms."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vae_sweep.analysis import words
+from vae_sweep.analysis.curves import series, still_falling, thin
+from vae_sweep.analysis.latents import GRID, marginals, project
+
+
+def rows(recon, kl=None):
+    return [
+        {"step": 10 * i, "train/recon": float(r)} | ({} if kl is None else {"train/kl": float(kl[i])})
+        for i, r in enumerate(recon)
+    ]
+
+
+def test_series_leaves_out_null_and_missing_values():
+    read = [{"step": 0, "a": 1.0}, {"step": 1, "a": None}, {"step": 2}, {"a": 3.0}, {"step": 4, "a": 5}]
+    steps, values = series(read, "a")
+    assert steps.tolist() == [0, 4]
+    assert values.tolist() == [1, 5]
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=400), st.integers(4, 60))
+def test_thinning_keeps_ends_and_extremes(values, points):
+    steps, kept = thin(np.arange(len(values), dtype=float), np.array(values), points)
+    assert len(kept) <= max(points + 2, 4)
+    assert {values[0], values[-1], min(values), max(values)} <= set(kept)
+    assert (np.diff(steps) > 0).all()
+
+
+def test_a_curve_that_still_falls_is_named_and_a_flat_one_is_not():
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal(200)
+    falling = 100 + 50 * np.exp(-np.linspace(0, 1, 200)) + 0.1 * noise
+    # the mean of exp(-t) over a quarter ending at b is 4 (e^-(b - 1/4) - e^-b)
+    third, last = (100 + 200 * (np.exp(-(b - 0.25)) - np.exp(-b)) for b in (0.75, 1.0))
+    assert still_falling(rows(falling), None) == pytest.approx(third / last - 1, rel=0.05)
+    assert still_falling(rows(100 + noise), None) is None
+    assert still_falling(rows(falling[:8]), None) is None
+
+
+def test_progress_is_judged_at_the_target_weight():
+    """A swap of error for nats at the price of the weight is no progress."""
+    error = np.linspace(100, 80, 100)
+    kl = np.linspace(10, 50, 100)  # 20 less error for 40 nats
+    assert still_falling(rows(error, kl), 0.5) is None
+    assert still_falling(rows(error, kl), 0.1) == pytest.approx(4 / (80 + 5), rel=0.1)
+
+
+def test_marginals_of_a_gaussian_model_are_the_prior():
+    """mean ~ N(0, a), std^2 = 1 - a: the mixture is N(0, 1), whatever a."""
+    rng = np.random.default_rng(0)
+    share = np.array([0.9, 0.5, 0.0])
+    mean = rng.standard_normal((20_000, 3)) * np.sqrt(share)
+    std = np.broadcast_to(np.sqrt(1 - share), mean.shape)
+    found = marginals(mean, std, np.array([2, 0, 1]))
+    normal = np.exp(-(GRID**2) / 2) / np.sqrt(2 * np.pi)
+    assert found.density == pytest.approx(np.broadcast_to(normal, (3, len(GRID))), abs=0.015)
+
+
+def test_projection_finds_the_directions_of_largest_variance():
+    rng = np.random.default_rng(0)
+    rotation, _ = np.linalg.qr(rng.standard_normal((6, 6)))
+    variance = np.array([4.0, 2.0, 0.5, 0.5, 0.3, 0.1])
+    mean = rng.standard_normal((5000, 6)) * np.sqrt(variance) @ rotation.T
+    found = project(mean, None)
+    assert found is not None
+    assert found.variance == pytest.approx(variance[:2], rel=0.1)
+    assert found.samples.var(0) == pytest.approx(found.variance, rel=0.01)
+
+
+def test_projection_counts_the_posterior_s_own_variance():
+    """Collapsed codes, mean 0 and std 1, are the prior in every direction."""
+    found = project(np.zeros((4000, 5)), np.ones((4000, 5)))
+    assert found is not None
+    assert found.variance == pytest.approx(1)
+    assert found.samples.var(0) == pytest.approx(1, rel=0.1)
+
+
+def test_projection_needs_a_plane():
+    assert project(np.zeros((10, 1)), np.ones((10, 1))) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (152.345, "152"),
+        (0.06312, "0.0631"),
+        (12345.6, "12,346"),
+        (None, "–"),
+        (0, "0"),
+        (1.234e-7, "1.23e-7"),
+        (2e7, "2e+07"),
+    ],
+)
+def test_figures(value, text):
+    assert words.figure(value) == text
+
+
+def test_lists_and_durations():
+    assert words.listed(["a", "b", "c"]) == "a, b and c"
+    assert words.listed(["a"]) == "a"
+    assert words.listed([]) == ""
+    assert words.duration(75) == "1 min 15 s"
+    assert words.duration(7260) == "2 h 1 min"
+    assert words.duration(3.21) == "3.2 s"
+    assert words.percent(0.934) == "93%"
+    assert words.percent(0.004) == "0.4%"

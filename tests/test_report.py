@@ -1,0 +1,305 @@
+"""The door and the files: what it writes, what it refuses, and that it stays light."""
+
+import json
+import re
+import subprocess
+import sys
+import webbrowser
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from synthetic_sweep import write_sweep
+
+from vae_sweep import report
+from vae_sweep.analysis import glossary, study
+from vae_sweep.page import palette, sprites
+from vae_sweep.records import RecordError, load_sweep
+
+HOSTILE = "<script>alert('x')</script>|\"&"
+
+
+class Text(HTMLParser):
+    """Visible text, tags and attributes of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self.scripts = 0
+        self.addresses: list[str] = []
+        self._inside: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self._inside.append(tag)
+        self.scripts += tag == "script"
+        self.addresses += [value for key, value in attrs if key in ("src", "href", "action", "data") and value]
+
+    def handle_endtag(self, tag):
+        while self._inside and self._inside.pop() != tag:
+            pass
+
+    def handle_data(self, data):
+        if not self._inside or self._inside[-1] not in ("script", "style"):
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def build(folder: Path, **options) -> str:
+    return report.build([folder], figures=False, **options).read_text()
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory) -> Path:
+    return write_sweep(tmp_path_factory.mktemp("outputs") / "one")
+
+
+def test_the_page_is_one_file_that_asks_for_nothing(sweep):
+    page = build(sweep)
+    addresses = Text(page).addresses
+    assert all(a.startswith("#") or a in ("data:,", "summary.csv", "summary.md", "figures/") for a in addresses)
+    assert not re.search(r"url\((?!#)|@import|https?://(?!www\.w3\.org/2000/svg)", page)
+    assert "default-src 'none'" in page
+
+
+def test_everything_is_written_beside_it(sweep):
+    index = report.build([sweep])
+    names = {path.relative_to(index.parent).as_posix() for path in index.parent.rglob("*")}
+    assert {
+        "index.html",
+        "summary.csv",
+        "summary.md",
+        "figures/rate_distortion.png",
+        "figures/rate_distortion.svg",
+    } <= names
+
+
+def test_the_door_loads_neither_torch_nor_matplotlib(sweep, tmp_path):
+    code = (
+        "import sys; from vae_sweep import report; "
+        f"assert report.main([{str(sweep)!r}, '--no-figures', '--out', {str(tmp_path)!r}]) == 0; "
+        "heavy = {'torch', 'lightning', 'pytorch_lightning', 'wandb', 'hydra', 'pandas', 'matplotlib'}; "
+        "print(heavy & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "set()"
+
+
+def test_figures_do_not_load_torch(sweep):
+    code = (
+        "import sys; from pathlib import Path; from vae_sweep import plots; from vae_sweep.analysis import study; "
+        "from vae_sweep.records import load_sweep; "
+        f"plots.plot_gaps(study.read([load_sweep(Path({str(sweep)!r}))])); print({{'torch', 'wandb'}} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_a_user_s_strings_are_text(tmp_path):
+    folder = write_sweep(tmp_path / "s", name=HOSTILE, failed=(0,), error_message=HOSTILE)
+    clean = Text(build(write_sweep(tmp_path / "clean", failed=(0,))))
+    index = report.build([folder], figures=False)
+    hostile = Text(index.read_text())
+    assert hostile.scripts == clean.scripts
+    assert "<script>alert('x')</script>|\"&" in hostile.text
+    summary = (index.parent / "summary.md").read_text()
+    assert "<script>" not in summary.replace("\\<script\\>", "")
+
+
+def test_a_run_s_label_is_text_in_the_page_s_data_too(tmp_path):
+    folder = write_sweep(tmp_path / "s", seeds=(0,))
+    for result in folder.glob("*/result.json"):
+        value = json.loads(result.read_text())
+        value["config"]["note"] = f"</script><script>{value['number']}"
+        result.write_text(json.dumps(value))
+    page = build(folder)
+    assert Text(page).scripts == Text(build(write_sweep(tmp_path / "clean"))).scripts
+    data = re.search(r'id="data">(.*?)</script>', page)
+    assert data
+    labels = [run["label"] for run in json.loads(data[1])["runs"]]
+    assert all("</script><script>" in label for label in labels)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"weights": (), "autoencoder": False}, "Nothing has been trained yet."),
+        ({"weights": (0.5,), "autoencoder": False}, "Only kl_weight 0.5 has finished."),
+        ({"failed": (0, 1, 2, 3)}, "All 4 runs failed."),
+        ({"running": (0,), "torn": (0, 1)}, "3 finished"),
+        ({"without_evaluation": (0, 1, 2, 3)}, "No picture"),
+        ({"without_result": (0, 1)}, "2 queued"),
+        ({"channels": 1}, "held out"),
+    ],
+)
+def test_whatever_a_sweep_lacks_the_report_is_built_and_says_so(tmp_path, options, said):
+    text = Text(build(write_sweep(tmp_path / "s", **options))).text
+    if said != "No picture":  # said by the page's script: tests of the browser
+        assert said in text
+
+
+def test_unreadable_files_are_named_and_do_not_stop_the_report(tmp_path):
+    folder = write_sweep(tmp_path / "s")
+    runs = sorted(folder.glob("00*"))
+    (runs[0] / "evaluation.npz").write_bytes(b"PK\x03\x04 torn")
+    (runs[1] / "evaluation.json").write_text('{"train": ')
+    (runs[2] / "metrics.jsonl").write_bytes(b"\xff\xfe\x00 not json\n")
+    text = Text(build(folder)).text
+    assert "kl_weight 1: evaluation.npz is unreadable" in text
+    assert "kl_weight 0.5" in text
+    assert "is not valid JSON" in text
+
+
+def test_failures_are_shown_with_their_traceback(tmp_path):
+    text = Text(build(write_sweep(tmp_path / "s", failed=(1,)))).text
+    assert "FloatingPointError: loss is not finite at step 120" in text
+    assert "Traceback (most recent call last):" in text
+
+
+def test_provenance_is_on_the_page(sweep):
+    text = Text(build(sweep)).text
+    for part in ("0123456789abcdef", "feedc0de", "python -m vae_sweep.run -m loss.kl_weight=1,0.5,0.1", "torch 2.0"):
+        assert part in text
+
+
+def test_several_sweeps_share_a_report(tmp_path):
+    first, second = write_sweep(tmp_path / "a"), write_sweep(tmp_path / "b", weights=(0.03,), autoencoder=False)
+    index = report.build([first, second], figures=False)
+    assert index == tmp_path / "report-a+b" / "index.html"
+    assert "5 runs" in Text(index.read_text()).text
+
+
+def test_the_door_takes_the_latest_sweep_and_opens_it(tmp_path, monkeypatch, capsys):
+    opened: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", opened.append)
+    folder = write_sweep(tmp_path / "outputs" / "only")
+    assert report.main(["--outputs", str(tmp_path / "outputs"), "--open", "--no-figures"]) == 0
+    assert capsys.readouterr().out.strip() == str(folder / "report" / "index.html")
+    assert opened == [(folder / "report" / "index.html").as_uri()]
+
+
+@pytest.mark.parametrize("arguments", [["missing"], ["--outputs", "nowhere"]])
+def test_the_door_refuses_in_one_line(arguments, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert report.main(arguments) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("vae-sweep-report: ")
+    assert error.count("\n") == 1
+    assert arguments[-1] in error
+
+
+def test_watching_builds_again_until_every_run_has_ended(tmp_path, monkeypatch, capsys):
+    folder = write_sweep(tmp_path / "s", running=(1,))
+    pages: list[str] = []
+
+    def wait(_: float) -> None:
+        pages.append((folder / "report" / "index.html").read_text())
+        if len(pages) == 2:  # nothing changed in between: not built again
+            result = next(folder.glob("001-*")) / "result.json"
+            result.write_text(result.read_text().replace('"running"', '"done"'))
+        assert len(pages) < 4
+
+    monkeypatch.setattr(report.time, "sleep", wait)
+    report.watch([folder], None)
+    assert capsys.readouterr().out.count("report built") == 2
+    assert 'data-refresh="5.0"' in pages[0]
+    assert "data-refresh" not in (folder / "report" / "index.html").read_text()
+
+
+def test_a_sweep_of_other_data_is_refused(tmp_path):
+    first, second = write_sweep(tmp_path / "a"), write_sweep(tmp_path / "b")
+    manifest = second / "sweep.json"
+    manifest.write_text(manifest.read_text().replace("feedc0de", "deadbeef"))
+    with pytest.raises(RecordError, match="different data"):
+        report.build([first, second])
+
+
+# --- pictures and colours --------------------------------------------------------------------------------------------
+
+
+def decode(sheet: dict) -> np.ndarray:
+    import base64
+    import io
+
+    raw = base64.b64decode(sheet["uri"].partition(",")[2])
+    return np.asarray(Image.open(io.BytesIO(raw)).convert("RGB"))
+
+
+def test_lossless_sheets_give_back_every_pixel():
+    images = np.random.default_rng(0).integers(0, 256, (2, 3, 8, 6, 3), dtype=np.uint8)
+    found = sprites.encode(images, lossless=True)
+    assert (found["rows"], found["columns"], found["tile"]) == (2, 3, [6, 8])
+    pixels = decode(found)
+    assert (pixels[8:16, 12:18] == images[1, 2]).all()
+
+
+def test_shrunken_tiles_do_not_mix():
+    images = np.zeros((1, 2, 8, 8, 1), np.uint8)
+    images[0, 1] = 255
+    pixels = decode(sprites.encode(images, lossless=True, shrink=4))
+    assert pixels.shape == (2, 4, 3)
+    assert (pixels[:, :2] == 0).all()
+    assert (pixels[:, 2:] == 255).all()
+
+
+@pytest.mark.parametrize(
+    ("tile", "tiles", "others"), [(64, 100, 500), (64, 9600, 50_000), (256, 9600, 50_000), (37, 10**6, 10**6)]
+)
+def test_the_page_s_pixels_stay_within_bounds(tile, tiles, others):
+    detail = sprites.choose_detail((tile, tile), tiles, others)
+    pixels = tile**2 * (tiles / detail.shrink**2 + others / detail.side_shrink**2)
+    assert tile % detail.shrink == tile % detail.side_shrink == 0
+    assert detail.lossless == (pixels <= sprites.LOSSLESS_PIXELS and detail.shrink == 1)
+    assert pixels <= sprites.MOST_PIXELS or tile == 37  # a prime cannot be shrunk by whole factors
+    assert detail.shrink <= detail.side_shrink
+
+
+def luminance(colour: str) -> float:
+    """WCAG 2.1, relative luminance."""
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return float(np.dot([0.2126, 0.7152, 0.0722], linear))
+
+
+@pytest.mark.parametrize(("theme", "paper"), [("light", "#fbfaf8"), ("dark", "#151517")])
+def test_weights_have_colours_in_order_that_stand_out(theme, paper):
+    colours = [palette.colour(p, theme) for p in np.linspace(0, 1, 21)]
+    values = [luminance(c) for c in colours]
+    assert values == sorted(values)
+    low, high = sorted([luminance(paper), min(values, key=lambda v: abs(v - luminance(paper)))])
+    assert (high + 0.05) / (low + 0.05) >= 3
+
+
+def test_colours_follow_the_logarithm_of_the_weight():
+    assert palette.weight_positions([10.0, 1.0, 0.1]) == pytest.approx([0, 0.5, 1])
+    assert palette.weight_positions([0.5]) == [0.5]
+
+
+# --- glossary --------------------------------------------------------------------------------------------------------
+
+
+def explained() -> set[str]:
+    """Every key that the glossary explains, its combined spellings taken apart."""
+    found = set()
+    for group in glossary.load():
+        for entry in group.entries:
+            plain = re.sub(r"[(),]", " ", entry.key).split()
+            stems = [word for word in plain if not word.startswith("_")]
+            found |= set(stems) | {stem + tail for stem in stems for tail in plain if tail.startswith("_")}
+    return found
+
+
+def test_every_metric_of_a_run_is_in_the_glossary(sweep):
+    points = study.read([load_sweep(sweep)]).points
+    names = {name for point in points for split in ("train", "val") for name in point.metric_names(split)}
+    assert names <= explained()
+
+
+def test_the_metrics_page_of_the_docs_is_the_glossary():
+    page = Path(__file__).parents[1] / "docs" / "metrics.md"
+    assert page.read_text() == glossary.markdown(), "python -m vae_sweep.analysis.glossary > docs/metrics.md"
