@@ -33,8 +33,8 @@ def note(folder, member):
     (folder / "seen" / f"{member}.json").write_text(json.dumps(seen))
 
 
-def wait_until(condition, what):
-    end = time.monotonic() + WAIT_S
+def wait_until(condition, what, timeout_s=WAIT_S):
+    end = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < end, f"timed out: {what}"
         time.sleep(0.01)

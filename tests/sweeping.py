@@ -1,10 +1,13 @@
 """Sweeps of the fake training (fake_training.py), for tests of what happens around training. Not a test."""
 
 import copy
+import functools
 from io import StringIO
 from pathlib import Path
 
 import numpy as np
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 from rich.console import Console
 
 from vae_sweep.image_data import ImageData
@@ -13,35 +16,34 @@ from vae_sweep.sweep import Job, Outcome, run_sweep
 HERE = Path(__file__).parent
 TARGET = "fake_training:train_members"
 COMMAND = ["/x/vae_sweep/run.py", "-m", "loss.kl_weight=1,0.5"]
-CONFIG = {
-    "objective": "vae",
-    "data": {"_target_": "somewhere.images", "root": "a", "batch_size": 5, "val_fraction": 0.1},
-    "model": {"_target_": "vae_sweep.models.linear", "latent_dim": 2, "posterior": "diagonal", "kind": "fine"},
-    "loss": {"recon": "sse", "kl_weight": 1.0, "reduction": "sum"},
-    "kl_schedule": {"_target_": "vae_sweep.schedules.constant"},
-    "optimizer": {"lr": 1e-3},
-    "trainer": {"max_epochs": 1, "max_steps": None, "devices": 1, "accelerator": "cpu"},
-    "launcher": {"jobs": 2, "jobs_per_gpu": 1, "pack": "off"},
-    "logger": {},
-    "seed": 0,
-    "sweep": "s",
-    "retry": None,
-    "output_dir": "set by the fixture",
-}
+OVERRIDES = [
+    "data=arrays", "model=linear", "model.latent_dim=2", "data.batch_size=5", "trainer.max_epochs=1",
+    "trainer.accelerator=cpu", "launcher.jobs=2", "launcher.pack=off", "sweep=s",
+]  # fmt: skip
+
+
+@functools.cache
+def config():
+    """A member's config, from the real conf/, of images that are nowhere."""
+    with initialize_config_dir(str(HERE.parent / "conf"), version_base="1.3"):
+        made = OmegaConf.to_container(compose("config", OVERRIDES), resolve=True)
+    made["data"] |= {"_target_": "somewhere.images", "root": "a"}
+    made["model"]["kind"] = "fine"
+    return made
 
 
 def jobs(output_dir, weights, kind=None, **changes):
     """One job per KL weight; kind: what a member does, by weight; changes: section__key=value or section=value."""
     made = []
     for weight in weights:
-        config = copy.deepcopy(CONFIG)
-        config["loss"]["kl_weight"] = weight
-        config["model"]["kind"] = (kind or {}).get(weight, "fine")
-        config["output_dir"] = str(output_dir)
+        changed = copy.deepcopy(config())
+        changed["loss"]["kl_weight"] = weight
+        changed["model"]["kind"] = (kind or {}).get(weight, "fine")
+        changed["output_dir"] = str(output_dir)
         for key, value in changes.items():
             section, _, name = key.partition("__")
-            (config[section] if name else config)[name or section] = value
-        made.append(Job(config, (f"loss.kl_weight={weight}",), {"overrides.yaml": f"- {weight}"}))
+            (changed[section] if name else changed)[name or section] = value
+        made.append(Job(changed, (f"loss.kl_weight={weight}",), {"overrides.yaml": f"- {weight}"}))
     return made
 
 

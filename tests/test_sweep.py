@@ -6,7 +6,7 @@ import signal
 
 import pytest
 from filelock import FileLock
-from sweeping import COMMAND, CONFIG, HERE, TARGET, jobs, run, sittings, statuses
+from sweeping import COMMAND, HERE, TARGET, config, jobs, run, sittings, statuses
 
 from vae_sweep.machine import Machine
 from vae_sweep.manifest import SweepError, split_pack
@@ -62,7 +62,7 @@ def test_the_same_command_skips_what_is_done(sweep):
 
 
 def test_more_weights_extend_a_sweep_and_leave_the_old_plan_alone(sweep):
-    first, _ = sweep([1, 0.5], launcher={"jobs": 1, "jobs_per_gpu": 1, "pack": 8})
+    first, _ = sweep([1, 0.5], launcher__pack=8, launcher__jobs=1)
     old = read_json(first.folder / "sweep.json")
     second, _ = sweep([0.5, 0.1])
     new = read_json(first.folder / "sweep.json")
@@ -88,9 +88,9 @@ def test_a_failure_is_kept_until_somebody_asks_to_retry_it(sweep):
 
 def test_a_retried_member_leaves_its_pack(sweep):
     kind = {1: "raises", 0.5: "raises"}
-    packed = {"jobs": 1, "jobs_per_gpu": 1, "pack": 8}
-    first, _ = sweep([1, 0.5], kind, launcher=packed)
-    retried, _ = sweep([1, 0.5], kind, launcher=packed, retry="failed")
+    packed = {"launcher__pack": 8, "launcher__jobs": 1}
+    first, _ = sweep([1, 0.5], kind, **packed)
+    retried, _ = sweep([1, 0.5], kind, **packed, retry="failed")
     assert statuses(first) == ["failed", "failed"]
     assert statuses(retried)[0] == "done"
     assert sorted(map(len, read_json(first.folder / "sweep.json")["plan"]["packs"])) == [1, 1]
@@ -194,8 +194,8 @@ def test_a_refused_setting_leaves_nothing_behind(sweep, tmp_path):
 
 
 def run_mixed_names(tmp_path):
-    asked = [Job(CONFIG | {"sweep": name, "output_dir": str(tmp_path / "outputs")}) for name in "ab"]
-    run_sweep(asked, Machine("cpu", CONFIG["launcher"]), load=lambda section: None)
+    asked = [Job(config() | {"sweep": name, "output_dir": str(tmp_path / "outputs")}) for name in "ab"]
+    run_sweep(asked, Machine("cpu", config()["launcher"]), load=lambda section: None)
 
 
 def test_a_warm_up_longer_than_the_run_is_refused_for_all(sweep, tmp_path):

@@ -17,3 +17,5 @@ def refused_in_one_line() -> Iterator[None]:
         yield
     except (SettingsError, DataError, SweepError, RecordError) as error:
         raise SystemExit(f"error: {error}") from None
+    except KeyboardInterrupt:  # before the engine, which handles it, was at work
+        raise SystemExit(130) from None

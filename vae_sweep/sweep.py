@@ -9,40 +9,34 @@ is partial, and new jobs extend the sweep. Nothing is written before all is chec
 import json
 import os
 import shlex
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from filelock import FileLock, Timeout
 from rich.console import Console
 
-from vae_sweep import live, outcomes, provenance
-from vae_sweep import plan as planning
-from vae_sweep.cost import Cost, cost
+from vae_sweep import live, outcomes, plan, provenance
+from vae_sweep.continuing import planned
 from vae_sweep.image_data import ImageData
 from vae_sweep.manifest import (
     Manifest,
     SweepError,
     check_compatible,
-    freeze,
     new_manifest,
     split_pack,
-    take_out,
     with_members,
 )
-from vae_sweep.members import Member, member_id, total_steps
-from vae_sweep.plan import Pack, largest_pack, make_packs, pack_seconds
+from vae_sweep.members import Member, member_id
+from vae_sweep.place import Place
+from vae_sweep.plan import Pack
 from vae_sweep.preflight import banners, check_schedule, describe, with_forecast
 from vae_sweep.records import read_json, write_bytes, write_json
 from vae_sweep.settings import check_members
 from vae_sweep.slots import Slot
 from vae_sweep.stop import StopRequest
+from vae_sweep.sweep_folder import MANIFEST, opened
 
-MANIFEST = "sweep.json"
 Load = Callable[[Mapping[str, Any]], ImageData]
 
 
@@ -53,19 +47,6 @@ class Job:
     config: dict[str, Any]
     overrides: tuple[str, ...] = ()
     books: Mapping[str, str] = field(default_factory=dict)
-
-
-class Place(Protocol):
-    """Where packs run: this machine (machine.py), a cluster (slurm.py)."""
-
-    gpu: bool
-    memory: float | None
-
-    def slots(self, wanted: int) -> tuple[list[Slot], int]: ...
-    def width(self, devices: int, threads: int, slots: Sequence[Slot]) -> int: ...
-    def run(
-        self, packs: Sequence[Pack], slots: Sequence[Slot], folder: Path, watch: Callable[[dict[str, Any]], None]
-    ) -> StopRequest: ...
 
 
 @dataclass(frozen=True)
@@ -114,14 +95,17 @@ def run_sweep(
     for member in members:
         unique.setdefault(member.id, member)
     name = name or first["sweep"]
-    with _opened(Path(first["output_dir"]), name) as folder:
+    with opened(Path(first["output_dir"]), name) as folder:
         manifest = _manifest(folder, command, list(unique.values()), data_of)
-        manifest, packs, slots = _planned(manifest, folder, list(unique.values()), place, first)
+        manifest, packs, slots = planned(manifest, folder, list(unique.values()), place, first)
         if packs:
             manifest = with_forecast(manifest, {data.fingerprint: data for data in images})
             live.print_lines(banners(manifest), console)
-        _write_books(folder, manifest, {member.id: job.books for member, job in zip(members, jobs, strict=True)})
-        write_json(folder / MANIFEST, manifest)
+        try:
+            _write_books(folder, manifest, {member.id: job.books for member, job in zip(members, jobs, strict=True)})
+            write_json(folder / MANIFEST, manifest)
+        except OSError as error:
+            raise SweepError(f"{folder}: cannot be written: {error.strerror}") from None
         stop = _train(folder, manifest, packs, slots, place, console)
         return _outcome(folder, manifest, members, stop, command, console)
 
@@ -131,45 +115,6 @@ def _loaded(load: Load, sections: Sequence[Mapping[str, Any]]) -> list[ImageData
     keys = [json.dumps(section, sort_keys=True) for section in sections]
     found = {key: load(section) for key, section in dict(zip(keys, sections, strict=True)).items()}
     return [found[key] for key in keys]
-
-
-@contextmanager
-def _opened(output_dir: Path, name: str | None) -> Iterator[Path]:
-    """The sweep's folder, locked: made if it is new, and removed again if nothing has come of it.
-
-    Without a name, the time of day with a number that makes it new. Raises SweepError if another process has it.
-    """
-    try:
-        output_dir.mkdir(parents=True, exist_ok=True)
-        folder = output_dir / str(name) if name is not None else _new_folder(output_dir)
-        new = name is None or not folder.exists()
-        folder.mkdir(exist_ok=True)
-        lock = FileLock(folder / ".lock")
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise SweepError(f"{folder} is being run by another process; choose another sweep=NAME, or wait") from None
-    except OSError as error:
-        raise SweepError(f"output_dir={output_dir}: cannot be written: {error.strerror}") from None
-    try:
-        yield folder
-    except BaseException:
-        if new and not (folder / MANIFEST).exists():
-            shutil.rmtree(folder)
-        raise
-    finally:
-        lock.release()
-
-
-def _new_folder(output_dir: Path) -> Path:
-    now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    for number in range(1, 1000):
-        folder = output_dir / (now if number == 1 else f"{now}_{number}")
-        try:
-            folder.mkdir()
-        except FileExistsError:
-            continue
-        return folder
-    raise SweepError(f"{output_dir} holds a thousand sweeps of this second")
 
 
 def _manifest(
@@ -193,73 +138,6 @@ def _manifest(
     return with_members(manifest, members, data)
 
 
-def _planned(
-    manifest: Manifest, folder: Path, members: Sequence[Member], place: Place, config: Mapping[str, Any]
-) -> tuple[Manifest, list[Pack], list[Slot]]:
-    """(manifest with its plan, packs to train now, slots). Old packs stay as they are."""
-    results = {entry["id"]: outcomes.read_result(folder / entry["folder"]) for entry in manifest["members"]}
-    wanted = {member.id for member in members if outcomes.continues_by_itself(results[member.id])}
-    if config["retry"] == "failed":
-        failed = {member.id for member in members if results[member.id].get("status") == "failed"} - wanted
-        for member in failed:
-            _forget_failure(folder, manifest, member, results[member])
-        manifest = take_out(manifest, failed)
-        wanted |= failed
-    frozen = manifest["plan"]
-    old = [index for index, pack in enumerate(frozen["packs"]) if wanted & set(pack)]
-    new = [member for member in members if not any(member.id in pack for pack in frozen["packs"])]
-    if not old and not new:
-        return manifest, [], []
-
-    costs = {entry["id"]: _cost(entry, manifest) for entry in manifest["members"]}
-    slots, threads = place.slots(len(old) + sum(member.config["trainer"]["devices"] for member in new))
-    made = make_packs(
-        new,
-        lambda member: largest_pack(config["launcher"]["pack"], costs[member.id], place.memory),
-        max(1, len(slots) - len(old)),
-    )
-    manifest = freeze(
-        manifest,
-        [slot.name for slot in slots],
-        [*frozen["packs"], *made],
-        [*frozen["threads"], *[threads] * len(made)],
-    )
-    todo = [*old, *range(len(frozen["packs"]), len(manifest["plan"]["packs"]))]
-    try:
-        return manifest, [_pack(manifest, index, costs, place, slots) for index in todo], slots
-    except ValueError as error:  # more devices than there are
-        raise SweepError(str(error)) from None
-
-
-def _pack(
-    manifest: Manifest, index: int, costs: Mapping[str, Cost | None], place: Place, slots: Sequence[Slot]
-) -> Pack:
-    members, threads = manifest["plan"]["packs"][index], manifest["plan"]["threads"][index]
-    entry = next(entry for entry in manifest["members"] if entry["id"] == members[0])
-    steps = total_steps(entry["config"], manifest["datasets"][entry["data_fingerprint"]]["train"])
-    devices = entry["config"]["trainer"]["devices"]
-    return Pack(
-        tuple(members),
-        place.width(devices, threads, slots),
-        threads,
-        steps,
-        pack_seconds(steps, costs[members[0]], len(members), threads, place.gpu),
-    )
-
-
-def _cost(entry: Mapping[str, Any], manifest: Manifest) -> Cost | None:
-    shape = manifest["datasets"][entry["data_fingerprint"]]["shape"]
-    return cost(entry["config"]["model"], tuple(shape), entry["config"]["data"]["batch_size"])
-
-
-def _forget_failure(folder: Path, manifest: Manifest, member: str, result: Mapping[str, Any]) -> None:
-    """Let a failed member be tried again: from its checkpoint, or from the start if its numbers had diverged."""
-    run = folder / next(entry["folder"] for entry in manifest["members"] if entry["id"] == member)
-    if (result.get("error") or {}).get("type") == "Diverged":
-        shutil.rmtree(run / "checkpoints", ignore_errors=True)
-    write_json(run / "result.json", {**result, "status": "interrupted", "error": None})
-
-
 def _write_books(folder: Path, manifest: Manifest, books: Mapping[str, Mapping[str, str]]) -> None:
     for entry in manifest["members"]:
         for name, text in books.get(entry["id"], {}).items():
@@ -275,8 +153,8 @@ def _train(
     todo = [member for pack in packs for member in pack.members]
     names = {entry["id"]: f"{entry['number']:03d} {_label(entry)}" for entry in manifest["members"]}
     steps = {member: pack.steps for pack in packs for member in pack.members}
-    plan = [f"sweep   {folder}: {len(manifest['members'])} members, {len(todo)} to train"]
-    live.print_lines([*plan, *planning.describe(slots, packs)], console)
+    heading = [f"sweep   {folder}: {len(manifest['members'])} members, {len(todo)} to train"]
+    live.print_lines([*heading, *plan.describe(slots, packs)], console)
     if not packs:
         return StopRequest()
     with live.LiveView({member: names[member] for member in todo}, steps, console) as view:

@@ -144,6 +144,7 @@ def run_pack(
 
     try:
         with locked(folder, members):
+            _remove_leftovers(folder, members)
             _use_threads(order.get("threads"))
             results = train_pack(folder, members, pass_on, should_stop)
         for result in results:
@@ -275,6 +276,14 @@ def _read_lines(inbox: "queue.SimpleQueue[Event | None]") -> None:
 def _load(target: str) -> TrainPack:
     module, _, name = target.partition(":")
     return getattr(importlib.import_module(module), name)
+
+
+def _remove_leftovers(folder: Path, members: Sequence[str]) -> None:
+    """Half-written temporary files of a process that was killed while it wrote (records.atomic_file)."""
+    for member in members:
+        for run in folder.glob(f"*-{member}"):
+            for leftover in run.rglob(".*.tmp"):
+                leftover.unlink(missing_ok=True)
 
 
 def _use_threads(threads: int | None) -> None:

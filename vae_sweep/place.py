@@ -1,0 +1,31 @@
+"""Where packs run."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from vae_sweep.plan import Pack
+from vae_sweep.slots import Slot
+from vae_sweep.stop import StopRequest
+
+
+class Place(Protocol):
+    """This machine (machine.py), this process (this_process.py), a cluster (slurm.py)."""
+
+    @property
+    def gpu(self) -> bool: ...
+
+    @property
+    def memory(self) -> float | None:
+        """Bytes of device memory of a slot; None if packs are not to grow to it."""
+
+    def slots(self, wanted: int) -> tuple[list[Slot], int]:
+        """(slots, threads of each) for as many jobs as are `wanted` at once."""
+
+    def width(self, devices: int, threads: int, slots: Sequence[Slot]) -> int:
+        """Slots that a pack takes. Raises ValueError if there are not so many devices."""
+
+    def run(
+        self, packs: Sequence[Pack], slots: Sequence[Slot], folder: Path, watch: Callable[[dict[str, Any]], None]
+    ) -> StopRequest:
+        """Train the packs, telling `watch` what happens: one `result` for every member."""
