@@ -68,7 +68,7 @@ def test_more_weights_extend_a_sweep_and_leave_the_old_plan_alone(sweep):
     new = read_json(first.folder / "sweep.json")
     assert len(old["plan"]["packs"][0]) == 2
     assert new["plan"]["packs"][:1] == old["plan"]["packs"]
-    assert new["members"][:2] == old["members"]
+    assert [entry["folder"] for entry in new["members"][:2]] == [entry["folder"] for entry in old["members"]]
     assert [entry["number"] for entry in new["members"]] == [0, 1, 2]
     assert statuses(second) == ["done", "done"]
 
@@ -162,6 +162,13 @@ def test_other_images_are_refused(sweep, changes, reason):
     with pytest.raises(SweepError, match=reason):
         sweep([1, 0.5], **changes)
     assert (first.folder / "sweep.json").read_text() == before
+
+
+def test_images_that_have_moved_are_found_at_their_new_place(sweep):
+    first, _ = sweep([1], {1: "kills"})
+    second, _ = sweep([1], {1: "kills"}, data__root="b")
+    assert (statuses(first), statuses(second)) == (["failed"], ["done"])
+    assert second.results[0]["config"]["data"]["root"] == "b"
 
 
 def test_the_same_images_at_another_place_or_size_are_welcome(sweep):

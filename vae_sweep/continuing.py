@@ -33,8 +33,10 @@ def planned(
     if not old and not new:
         return manifest, [], []
 
+    entries = {entry["id"]: entry for entry in manifest["members"]}
+    asked_for = [frozen["packs"][index][0] for index in old] + [member.id for member in new]
+    slots, threads = place.slots(sum(entries[member]["config"]["trainer"]["devices"] for member in asked_for))
     costs = {entry["id"]: _cost(entry, manifest) for entry in manifest["members"]}
-    slots, threads = place.slots(len(old) + sum(member.config["trainer"]["devices"] for member in new))
     made = make_packs(
         new,
         lambda member: largest_pack(config["launcher"]["pack"], costs[member.id], place.memory),

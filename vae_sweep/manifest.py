@@ -35,26 +35,28 @@ def new_manifest(name: str, command: Sequence[str], cwd: str, provenance: Mappin
     }
 
 
-def with_members(manifest: Manifest, members: Iterable[Member], data: Mapping[str, Mapping[str, Any]]) -> Manifest:
-    """`manifest` with the members that it does not hold yet, numbered on.
+def with_members(manifest: Manifest, asked: Iterable[Member], data: Mapping[str, Mapping[str, Any]]) -> Manifest:
+    """`manifest` with the members that are `asked` for; those that it does not hold yet are numbered on.
 
     data: description of the data of every member by its id (name, fingerprint, images, train, val, shape).
     """
-    entries = list(manifest["members"])
-    members = list(members)
-    common = set.intersection(
-        *(set(found) for found in [e["overrides"] for e in entries] + [m.overrides for m in members])
-    )
+    members = {member.id: member for member in asked}
+    entries = [
+        # Equal in what matters, but a folder of images may have moved.
+        entry | {"config": members[entry["id"]].config} if entry["id"] in members else entry
+        for entry in manifest["members"]
+    ]
     known = {entry["id"] for entry in entries}
-    for member in members:
+    typed = [set(entry["overrides"]) for entry in entries] + [set(member.overrides) for member in members.values()]
+    for member in members.values():
         if member.id not in known:
-            known.add(member.id)
             number = len(entries)
+            name = slug(_own(member, set.intersection(*typed)), member.config)
             entries.append(
                 {
                     "id": member.id,
                     "number": number,
-                    "folder": f"{number:03d}-{slug(_own(member, common), member.config)}-{member.id}",
+                    "folder": f"{number:03d}-{name}-{member.id}",
                     "overrides": list(member.overrides),
                     "data_fingerprint": data[member.id]["fingerprint"],
                     "config": member.config,

@@ -1,0 +1,83 @@
+"""What is shown while a sweep runs, with a clock of our own."""
+
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from vae_sweep.live import PLAIN_EVERY_S, LiveView
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def shown():
+    """(view, clock, text): two members of 100 steps, no terminal."""
+    out, clock = StringIO(), Clock()
+    console = Console(file=out, width=120)
+    view = LiveView({"a": "000 kl_weight=1", "b": "001 [red]"}, {"a": 100, "b": 100}, console, clock)
+    return view, clock, out.getvalue
+
+
+def step(member, number, **numbers):
+    return {"event": "step", "id": member, "step": number, "total_steps": 100, **numbers}
+
+
+def test_time_left_follows_the_speed(shown):
+    view, clock, _ = shown
+    view({"event": "running", "id": "a", "step": 20, "total_steps": 100})
+    clock.now = 10
+    view(step("a", 40))
+    assert view.members["a"].seconds_left(10) == 30  # 2 steps a second, 60 to go
+    assert view.seconds_left(10) == 80  # and 100 of the other member
+    assert view.members["b"].seconds_left(10) is None
+
+
+def test_plain_lines_are_few(shown):
+    view, clock, text = shown
+    for number in range(1, 100):
+        clock.now = number * PLAIN_EVERY_S / 33
+        view(step("a", number, recon=1.23456, kl=None, kl_weight=0.5))
+    lines = text().splitlines()
+    assert len(lines) == 3
+    assert lines[0] == ". 000 kl_weight=1  step 1/100  recon 1.235  kl_weight 0.5"
+
+
+def test_names_and_errors_are_text_not_markup(shown):
+    view, _, text = shown
+    error = {"type": "ValueError", "message": "[bold] is bad", "traceback": "line 1\nline [/]2"}
+    view({"event": "result", "id": "b", "status": "failed", "error": error})
+    assert text() == "x 001 [red]  failed  ValueError: [bold] is bad\n    line 1\n    line [/]2\n"
+
+
+def test_what_never_began_is_not_told_as_interrupted(shown):
+    view, _, text = shown
+    view({"event": "result", "id": "a", "status": "interrupted", "error": None})
+    assert text() == ""
+
+
+def test_summary_counts(shown):
+    view, clock, _ = shown
+    view(step("a", 100))
+    view({"event": "result", "id": "a", "status": "done", "metrics": {"val/recon": 1.0}})
+    view(step("b", 1))
+    clock.now = 61
+    assert view.summary(61).startswith("1 of 2 done, 1 running; 1:01 min")
+
+
+def test_a_terminal_shows_a_table_of_the_running():
+    out, clock = StringIO(), Clock()
+    console = Console(file=out, width=100, force_terminal=True, color_system=None)
+    with LiveView({"a": "000 kl_weight=1"}, {"a": 100}, console, clock) as view:
+        clock.now = 1
+        view(step("a", 50, recon=2.5, kl=7.0, kl_weight=0.1))
+        clock.now = 2
+        view({"event": "tick"})
+    assert (
+        "run                step  recon  KL  weight  left\n000 kl_weight=1  50/100    2.5   7     0.1" in out.getvalue()
+    )
