@@ -6,7 +6,7 @@ a Bernoulli one; the likelihood says which. No layer mixes the images of a batch
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -15,6 +15,13 @@ from torch import Tensor, nn
 from vae_sweep.posteriors import POSTERIORS, Diagonal, Posterior
 
 ImageShape = tuple[int, int, int]  # (C, H, W)
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "silu": nn.SiLU,
+    "gelu": nn.GELU,
+    "softplus": nn.Softplus,
+}
 
 
 class VAE(nn.Module):
@@ -68,7 +75,7 @@ def as_vae(network: nn.Module, latent_dim: int) -> VAE:
     return CustomVAE(network, latent_dim)
 
 
-def conv(image_shape: ImageShape, latent_dim: int, posterior: str = "diagonal", channels: int = 32) -> VAE:
+def conv(image_shape: ImageShape, latent_dim: int, posterior: str = "diagonal", channels: int = 16) -> VAE:
     """Strided 4x4 convolutions down to at most 4x4 cells, and back. Depth follows the image size.
 
     Sides are padded up to a multiple of 2^depth inside and cropped again at the output, so that any size works.
@@ -82,6 +89,7 @@ def conv(image_shape: ImageShape, latent_dim: int, posterior: str = "diagonal", 
     for c_in, c_out in zip(grid.widths[::-1], [*grid.widths[-2::-1], image_shape[0]], strict=True):
         up += [nn.ReLU(), nn.ConvTranspose2d(c_in, c_out, 4, stride=2, padding=1)]
     encoder = nn.Sequential(*down, nn.Flatten(), nn.Linear(grid.cells, family.n_params(latent_dim)))
+    _begin_at_mid_grey(up[-1])
     decoder = nn.Sequential(
         nn.Linear(latent_dim, grid.cells), nn.Unflatten(1, grid.shape), *up, _CropTo(image_shape[1:])
     )
@@ -89,7 +97,7 @@ def conv(image_shape: ImageShape, latent_dim: int, posterior: str = "diagonal", 
 
 
 def resnet(
-    image_shape: ImageShape, latent_dim: int, posterior: str = "diagonal", channels: int = 32, blocks: int = 1
+    image_shape: ImageShape, latent_dim: int, posterior: str = "diagonal", channels: int = 16, blocks: int = 1
 ) -> VAE:
     """Residual stages (GroupNorm, SiLU) between strided convolutions; as `conv` otherwise."""
     family = POSTERIORS[posterior]
@@ -107,6 +115,7 @@ def resnet(
         up += [_ResidualBlock(c_out) for _ in range(blocks)]
     up += [_norm(grid.widths[0]), nn.SiLU(), nn.Conv2d(grid.widths[0], image_shape[0], 3, padding=1)]
     encoder = nn.Sequential(*down, nn.Flatten(), nn.Linear(grid.cells, family.n_params(latent_dim)))
+    _begin_at_mid_grey(up[-1])
     decoder = nn.Sequential(
         nn.Linear(latent_dim, grid.cells), nn.Unflatten(1, grid.shape), *up, _CropTo(image_shape[1:])
     )
@@ -118,9 +127,9 @@ def mlp(
     latent_dim: int,
     posterior: str = "diagonal",
     hidden: Sequence[int] = (512, 256),
-    activation: Callable[[], nn.Module] = nn.ReLU,
+    activation: str = "relu",
 ) -> VAE:
-    """Fully connected; the decoder mirrors the encoder."""
+    """Fully connected; the decoder mirrors the encoder. activation: one of ACTIVATIONS."""
     family = POSTERIORS[posterior]
     pixels = math.prod(image_shape)
     encoder = [nn.Flatten(), *_dense([pixels, *hidden, family.n_params(latent_dim)], activation)]
@@ -195,14 +204,19 @@ class _ResidualBlock(nn.Module):
         return x + self.layers(x)
 
 
+def _begin_at_mid_grey(layer: nn.Module) -> None:
+    """Start the output near the images' mean: else the first epochs go into one number."""
+    nn.init.constant_(layer.bias, 0.5)  # type: ignore[arg-type]
+
+
 def _norm(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(math.gcd(channels, 8), channels)
 
 
-def _dense(sizes: Sequence[int], activation: Callable[[], nn.Module]) -> list[nn.Module]:
+def _dense(sizes: Sequence[int], activation: str) -> list[nn.Module]:
     layers: list[nn.Module] = []
     for n_in, n_out in pairwise(sizes):
-        layers += [nn.Linear(n_in, n_out), activation()]
+        layers += [nn.Linear(n_in, n_out), ACTIVATIONS[activation]()]
     return layers[:-1]
 
 

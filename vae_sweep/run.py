@@ -2,9 +2,11 @@
 
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import hydra
-from omegaconf import DictConfig
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from vae_sweep.jobs import job_of
 from vae_sweep.refusal import refused_in_one_line
@@ -23,7 +25,7 @@ def single(config: DictConfig) -> dict[str, float]:
 
     global _name
     with refused_in_one_line():
-        job = job_of(config)
+        job = job_of(_with_hydra(config))
         outcome = run_sweep([job], ThisProcess(), command=sys.argv, name=_name)
     _name = outcome.folder.name
     if outcome.exit_code:
@@ -31,10 +33,20 @@ def single(config: DictConfig) -> dict[str, float]:
     return outcome.results[0]["metrics"]
 
 
+def _with_hydra(config: DictConfig) -> DictConfig:
+    """The task's config with the `hydra` node that Hydra took off."""
+    whole = config.copy()
+    with open_dict(whole):
+        whole.hydra = HydraConfig.get()
+    return whole
+
+
 def main() -> None:
     with refused_in_one_line():
         check_overrides(sys.argv[1:], CONF)
-    hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(single)()
+    with TemporaryDirectory(prefix="vae-sweep-") as scratch:
+        OmegaConf.register_new_resolver("scratch", lambda: scratch)
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(single)()
 
 
 if __name__ == "__main__":

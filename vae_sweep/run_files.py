@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vae_sweep.records import SCHEMA, append_row, read_json, truncate_rows, write_json
+from vae_sweep.tracking import Tracker
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -29,7 +30,7 @@ class RunFiles:
         self.report = report
         self.writes = writes  # of several processes that train one member, one does
         self.total_steps = 0
-        self.mirror: Callable[[dict[str, Any]], None] = lambda row: None  # W&B
+        self.tracker = Tracker()
         self._began = time.monotonic()
         before = read_json(self._result) if self._result.exists() else {}
         self._wall_before = float(before.get("wall_s") or 0.0)
@@ -64,7 +65,7 @@ class RunFiles:
             return
         row = {"step": step, "time_s": round(self.wall_s, 3), **metrics}
         append_row(self.rows, row)
-        self.mirror(row)
+        self.tracker.row(row)
         if "train/loss" in metrics:
             shown = {key: metrics.get(f"train/{key}") for key in ("loss", "recon", "kl", "psnr")}
             progress = {"step": step, "total_steps": self.total_steps, "kl_weight": metrics.get("kl_weight")}
@@ -103,6 +104,8 @@ class RunFiles:
         }
         if self.writes:
             write_json(self._result, result)
+            if status != "running":
+                self.tracker.finish()
         return result
 
 

@@ -18,17 +18,20 @@ from vae_sweep.batches import Images, Order, TrainBatches, ValBatches
 from vae_sweep.bayesian import BayesianVAE
 from vae_sweep.callbacks import Checkpoints, Interrupted
 from vae_sweep.checkpoints import checkpoint_of, common_checkpoints, restore, save_checkpoints
-from vae_sweep.data import ImageData
 from vae_sweep.data import load as load_data
+from vae_sweep.evaluation import evaluate
+from vae_sweep.image_data import ImageData
 from vae_sweep.likelihoods import likelihood
 from vae_sweep.lit_pack import LitPack
 from vae_sweep.lit_vae import Diverged, LitVAE, OptimizerSettings
 from vae_sweep.members import total_steps
 from vae_sweep.models import ImageShape, as_vae
 from vae_sweep.objectives import Objective
-from vae_sweep.records import read_json
+from vae_sweep.records import read_json, write_bytes
 from vae_sweep.run_files import Report, RunFiles
 from vae_sweep.schedules import constant
+from vae_sweep.sheet import reconstruction_sheet
+from vae_sweep.tracking import open_tracker, wait_for
 
 _LIKELIHOOD_KEYS = ("recon", "scale", "learn_scale")
 
@@ -83,14 +86,24 @@ def train_pack(
     device = hardware.accelerator(configs[0]["trainer"]["accelerator"])
     fixed = {"versions": manifest["versions"], "data_fingerprint": data.fingerprint, "device": device}
     files = [RunFiles(sweep, entries[member_id], fixed, report, writes=ranks.rank() == 0) for member_id in member_ids]
-    members = []
+    members: list[LitVAE] = []
     try:
         members = [build(config, image_shape(data), len(data.train)) for config in configs]
         pack = _Pack(configs, members, files, data, device, should_stop)
+        pack.restore()
+        for file, config in zip(files, configs, strict=True):
+            if file.writes:
+                file.tracker = open_tracker(config["logger"], sweep, file.entry, manifest)
         with ranks.started(sweep, member_ids[0], configs[0]["trainer"]["devices"]):
             failed = pack.train()
+        results = []
+        for index, (file, member) in enumerate(zip(files, members, strict=True)):
+            if index in failed:
+                results.append(file.end("failed", member.step, member.last_val, failed[index]))
+            else:
+                results.append(file.end("done", member.step, pack.evaluate(index)))
     except Interrupted:
-        return [
+        results = [
             file.end("interrupted", member.step, member.last_val) for file, member in zip(files, members, strict=True)
         ]
     except Exception as error:
@@ -98,11 +111,8 @@ def train_pack(
         for file, step in zip(files, steps, strict=True):
             file.end("failed", step, {}, error)
         raise
-    results = []
-    for index, (file, member) in enumerate(zip(files, members, strict=True)):
-        error = failed.get(index)
-        status = "failed" if error else "done"
-        results.append(file.end(status, member.step, member.last_val, error))
+    finally:
+        wait_for([file.tracker for file in files])
     return results
 
 
@@ -135,28 +145,37 @@ class _Pack:
         self.configs, self.members, self.files, self.data = configs, members, files, data
         self.device = device
         self.should_stop = should_stop
+        self.module = members[0] if len(members) == 1 else LitPack(members)
         self.precision = hardware.precision(configs[0]["trainer"]["precision"], device, members[0])
+
+    def restore(self) -> None:
+        """Continue where the checkpoints stand, if there are any."""
+        found = common_checkpoints([file.folder for file in self.files])
+        if found is not None:
+            for member, checkpoint in zip(self.members, found, strict=True):
+                restore(member, checkpoint)
+            if isinstance(self.module, LitPack):
+                diverged = {index: checkpoint["failed"] for index, checkpoint in enumerate(found)}
+                self.module.failed = {index: Diverged(how) for index, how in diverged.items() if how}
+                self.module.gather_means()
+        for index, (member, file) in enumerate(zip(self.members, self.files, strict=True)):
+            member.row_loggers = [file]
+            file.begin(member.step, member.total_steps, found[index]["wall_s"] if found else 0.0)
 
     def train(self) -> Mapping[int, Exception]:
         """Returns the errors of members that diverged. Raises Interrupted."""
-        members, config = self.members, self.configs[0]
-        module = members[0] if len(members) == 1 else LitPack(members)
-        wall_times = self._restore(module)
-        for member, file, wall_s in zip(members, self.files, wall_times, strict=True):
-            member.row_loggers = [file]
-            file.begin(member.step, member.total_steps, wall_s)
+        members, config, module = self.members, self.configs[0], self.module
         step = self.step
         stops = [stop for stop in self._validation_steps() if stop > step]
         if stops:
             dtype = torch.float64 if self.precision == "64-true" else torch.float32
-            place = torch.device(self.device, ranks.rank()) if self.device == "cuda" else torch.device(self.device)
-            train = Images(self.data, self.data.train, dtype, place)
-            val = Images(self.data, self.data.val, dtype, place)
+            train = Images(self.data, self.data.train, dtype, self.place)
+            val = Images(self.data, self.data.val, dtype, self.place)
             batch_size, processes = config["data"]["batch_size"], config["trainer"]["devices"]
             orders = [Order(len(train), batch_size, member.seed) for member in members]
             batches = TrainBatches(train, orders, stops, step, ranks.rank(), processes)
             checkpoints = Checkpoints(
-                save=lambda: self._save(module),
+                save=self._save,
                 step=lambda: self.step,
                 validation_steps=stops,
                 every_s=config["trainer"]["checkpoint_every_s"],
@@ -181,15 +200,30 @@ class _Pack:
         return module.failed if isinstance(module, LitPack) else {}
 
     @property
+    def place(self) -> torch.device:
+        return torch.device(self.device, ranks.rank()) if self.device == "cuda" else torch.device(self.device)
+
+    @property
     def step(self) -> int:
         """Of the members that still train."""
         return max(member.step for member in self.members)
 
-    def _save(self, module: LitVAE | LitPack) -> None:
+    def evaluate(self, index: int) -> dict[str, float]:
+        """Measure a trained member, write what the report draws, return its metrics on both splits."""
+        member, file, config = self.members[index], self.files[index], self.configs[index]
+        if not (config["trainer"]["evaluate"] and file.writes):
+            return member.last_val
+        found = evaluate(member.to(self.place), self.data, config["data"]["batch_size"])
+        found.write(file.folder)
+        write_bytes(file.folder / "images" / "reconstructions.png", reconstruction_sheet(found.arrays))
+        splits = {split: found.values[split] for split in ("train", "val")}
+        return {f"{split}/{name}": value for split, values in splits.items() for name, value in values.items()}
+
+    def _save(self) -> None:
         failed = {}
-        if isinstance(module, LitPack):
-            module.share_means()
-            failed = {index: str(error) for index, error in module.failed.items()}
+        if isinstance(self.module, LitPack):
+            self.module.share_means()
+            failed = {index: str(error) for index, error in self.module.failed.items()}
         if ranks.rank() > 0:
             return
         written = []
@@ -201,18 +235,6 @@ class _Pack:
             }
             written.append((file.folder, checkpoint_of(member, self.step, failed.get(index), known, file.wall_s)))
         save_checkpoints(written)
-
-    def _restore(self, module: LitVAE | LitPack) -> list[float]:
-        """Continue where the checkpoints stand, if there are any. Returns the members' wall times so far."""
-        found = common_checkpoints([file.folder for file in self.files])
-        if found is None:
-            return [0.0] * len(self.members)
-        for member, checkpoint in zip(self.members, found, strict=True):
-            restore(member, checkpoint)
-        if isinstance(module, LitPack):
-            module.failed = {index: Diverged(ckpt["failed"]) for index, ckpt in enumerate(found) if ckpt["failed"]}
-            module.gather_means()
-        return [checkpoint["wall_s"] for checkpoint in found]
 
     def _validation_steps(self) -> list[int]:
         config, last = self.configs[0], self.members[0].total_steps
