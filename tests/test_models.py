@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from vae_sweep.models import as_vae, conv, linear, mlp, resnet
+from vae_sweep.models import ACTIVATIONS, as_vae, conv, linear, mlp, resnet
 from vae_sweep.posteriors import POSTERIORS, Diagonal
+from vae_sweep.settings import CHECKS
 
 SMALL = {
     "conv": lambda shape, **options: conv(shape, channels=4, **options),
@@ -26,6 +27,14 @@ def test_shapes(name: str, shape: tuple[int, int, int], posterior: str) -> None:
     assert out.shape == (2, *shape)
     assert z.shape == q.mean.shape == (2, 5)
     assert torch.equal(vae(torch.zeros(2, *shape), None)[2], vae.encode(torch.zeros(2, *shape)).mean)
+
+
+def test_activations_offered_are_those_of_the_settings() -> None:
+    for name, activation in ACTIVATIONS.items():
+        assert CHECKS["model.activation"](name) is None
+        layers = list(mlp((1, 4, 4), latent_dim=2, hidden=[8, 6], activation=name).encoder)
+        assert [type(layer) for layer in layers[2::2]] == [activation, activation]
+    assert "did you mean 'tanh'" in str(CHECKS["model.activation"]("tanhh"))
 
 
 @pytest.mark.parametrize("size", [32, 64, 128, 256])

@@ -99,6 +99,7 @@ CHECKS: dict[str, Check] = {
     "model.channels": integer(1),
     "model.blocks": integer(0),
     "model.hidden": _widths,
+    "model.activation": choice("relu", "tanh", "silu", "gelu", "softplus"),
     "data.batch_size": integer(1),
     "data.val_fraction": number(above=0, high=0.9),
     "loss.recon": choice("sse", "gaussian", "optimal_sigma", "bernoulli", "laplace"),
