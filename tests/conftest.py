@@ -54,7 +54,9 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def small_sweep(compose: Callable[..., dict[str, Any]], images: Path, tmp_path: Path) -> Callable[..., tuple[Path, list[str]]]:
+def small_sweep(
+    compose: Callable[..., dict[str, Any]], images: Path, tmp_path: Path
+) -> Callable[..., tuple[Path, list[str]]]:
     """small_sweep([overrides], ..., name=...) -> (folder with a manifest, ids of its members)."""
 
     def made(*members: list[str], name: str = "sweep") -> tuple[Path, list[str]]:
@@ -63,7 +65,15 @@ def small_sweep(compose: Callable[..., dict[str, Any]], images: Path, tmp_path: 
         for number, overrides in enumerate(members):
             config = compose("data=arrays", f"data.path={images}", *SMALL, *overrides)
             known = member_id(config, "quarters")
-            entries.append({"id": known, "number": number, "folder": f"{number:03d}-{known}", "overrides": overrides, "config": config})
+            entries.append(
+                {
+                    "id": known,
+                    "number": number,
+                    "folder": f"{number:03d}-{known}",
+                    "overrides": overrides,
+                    "config": config,
+                }
+            )
         write_json(folder / "sweep.json", {"schema": 1, "sweep": name, "versions": {}, "members": entries})
         return folder, [entry["id"] for entry in entries]
 

@@ -7,7 +7,14 @@ def test_id_depends_on_what_matters_only(compose) -> None:
     base = member_id(compose(), "data")
     assert member_id(compose("logger.wandb=disabled", "launcher.jobs=1", "output_dir=x", "sweep=y"), "data") == base
     assert member_id(compose("data.cache_dir=elsewhere"), "data") == base
-    changed = ["loss.kl_weight=0.5", "seed=1", "model=mlp", "optimizer.lr=1", "trainer.max_epochs=3", "data.batch_size=2"]
+    changed = [
+        "loss.kl_weight=0.5",
+        "seed=1",
+        "model=mlp",
+        "optimizer.lr=1",
+        "trainer.max_epochs=3",
+        "data.batch_size=2",
+    ]
     ids = {member_id(compose(override), "data") for override in changed}
     assert len(ids) == len(changed)
     assert base not in ids
