@@ -45,7 +45,9 @@ def build(config: Mapping[str, Any], image_shape: ImageShape, images: int) -> Li
     steps = total_steps(config, images)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config["seed"])
-        network = instantiate(config["model"], image_shape=tuple(image_shape))
+        # A partial, so that the network gets a tuple and lists, not the containers of Hydra.
+        make_network = instantiate(config["model"], _partial_=True, _convert_="all")
+        network = make_network(image_shape=tuple(image_shape))
         recon = likelihood(**{key: loss.pop(key) for key in _LIKELIHOOD_KEYS if key in loss})
         kl_weight, prior_scale = loss.pop("kl_weight"), loss.pop("weight_prior_scale")
         vae: nn.Module = as_vae(network, config["model"]["latent_dim"])
