@@ -1,5 +1,7 @@
 """Order and noise as functions of (seed, step)."""
 
+from itertools import chain
+
 import numpy as np
 import torch
 from hypothesis import given
@@ -56,7 +58,7 @@ def test_loop_lasts_until_the_next_validation_and_continues_in_the_middle() -> N
     whole = loops(0, 3)
     assert [len(loop) for loop in whole] == [4, 4, 2]
     continued = loops(5, 2)
-    assert all(torch.equal(a, b) for a, b in zip(whole[1][1:] + whole[2], sum(continued, []), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(whole[1][1:] + whole[2], chain(*continued), strict=True))
 
 
 def test_seeds_differ_and_members_of_one_seed_share_a_batch() -> None:
@@ -79,7 +81,8 @@ def test_processes_share_out_a_batch() -> None:
 def test_validation_has_all_images_in_order() -> None:
     data = image_data(9)
     batches = ValBatches(Images(data, np.arange(7), torch.float32, CPU), 3)
-    assert [len(batch) for batch in batches] == [3, 3, 1] and len(batches) == 3
+    assert [len(batch) for batch in batches] == [3, 3, 1]
+    assert len(batches) == 3
     assert torch.equal(torch.cat(list(batches))[:, 0, 0, 0] * 255, torch.arange(7.0))
 
 
