@@ -65,7 +65,8 @@ def test_knee_ignores_the_units_of_its_axes(a, b, shift):
     weights = np.geomspace(10, 0.01, 9)
     rate, distortion = np.array([linear_vae(w) for w in weights]).T
     found, scaled = frontier.knee(rate, distortion), frontier.knee(a * rate + shift, b * distortion)
-    assert found is not None and scaled is not None
+    assert found is not None
+    assert scaled is not None
     assert scaled.index == found.index
     assert scaled.gain == pytest.approx(found.gain)
     assert scaled.cost == pytest.approx(found.cost)

@@ -94,7 +94,8 @@ def test_figures_do_not_load_torch(sweep):
     code = (
         "import sys; from pathlib import Path; from vae_sweep import plots; from vae_sweep.analysis import study; "
         "from vae_sweep.records import load_sweep; "
-        f"plots.plot_gaps(study.read([load_sweep(Path({str(sweep)!r}))])); print({{'torch', 'wandb'}} & set(sys.modules))"
+        f"plots.plot_gaps(study.read([load_sweep(Path({str(sweep)!r}))])); "
+        "print({'torch', 'wandb'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -270,7 +270,10 @@ def _colours(study: Study) -> dict[float | None, str]:
 
 
 def _weight_legend(study: Study, axes: Axes) -> None:
-    for weight, c in spread(list(_colours(study).items())[1:], 8):
+    weights = spread(list(_colours(study).items())[1:], 8)
+    if not weights:
+        return
+    for weight, c in weights:
         axes.plot([], [], color=c, label=f"{weight:g}")
     axes.legend(title="weight", loc="upper left", bbox_to_anchor=(1, 1))
 

@@ -18,7 +18,7 @@ function drawCurves() {
     const tools = ["recon", "kl", "weight"].map((term) => termChart(term, shown, log)).filter(Boolean);
     overview.replaceChildren(el("div", { class: "columns" }, tools.slice(0, 2)), ...tools.slice(2), weightKey());
     panels.replaceChildren(...shown.map((run) => {
-      const panel = el("div", { class: "panel", style: `--c:${colourOf(run)}` }, el("h4", {}, run.label));
+      const panel = el("div", { class: "panel", style: `--c:${colourOf(run)}` }, el("h3", {}, run.label));
       whenSeen(panel, () => panel.append(...["recon", "kl"].map((term) => ownChart(run, term, log)).filter(Boolean)));
       return panel;
     }));

@@ -1,0 +1,273 @@
+"""The page in headless Chromium: what a reader does with it, by mouse and by keyboard."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
+from synthetic_sweep import write_sweep
+
+from vae_sweep import report
+
+pytestmark = pytest.mark.browser
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = (
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--hide-scrollbars",
+)  # fmt: skip
+WIDTHS = {"phone": 390, "desk": 1440}
+
+
+class Page:
+    """A Chromium with one page open."""
+
+    def __init__(self, driver: Any) -> None:
+        self.driver = driver
+
+    def open(self, index: Path, width: str = "desk", theme: str = "light") -> "Page":
+        size = {"width": WIDTHS[width], "height": 900, "deviceScaleFactor": 1, "mobile": width == "phone"}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        features = [
+            {"name": "prefers-color-scheme", "value": theme},
+            {"name": "prefers-reduced-motion", "value": "reduce"},
+        ]
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+        self.driver.get_log("browser"), self.driver.get_log("performance")
+        self.driver.get(index.as_uri())
+        self.wait(lambda page: page("return document.readyState") == "complete")
+        return self
+
+    def __call__(self, script: str, *arguments: Any) -> Any:
+        return self.driver.execute_script(script, *arguments)
+
+    def all(self, selector: str) -> list[Any]:
+        return list(self.driver.find_elements(By.CSS_SELECTOR, selector))
+
+    def one(self, selector: str) -> Any:
+        return self.driver.find_element(By.CSS_SELECTOR, selector)
+
+    def wait(self, until: Callable[["Page"], Any]) -> Any:
+        return WebDriverWait(self, 30).until(until)
+
+    def press(self, *keys: str) -> None:
+        ActionChains(self.driver).send_keys(*keys).perform()
+
+    def read_to_the_end(self) -> None:
+        """Scroll through, so that everything is drawn."""
+        self(
+            "return new Promise(done => { let y = 0; const go = () => {"
+            " scrollTo({top: y, behavior: 'instant'}); y += 700;"
+            " y < document.body.scrollHeight ? setTimeout(go, 15) : setTimeout(done, 150); }; go(); })"
+        )
+
+    def pixels(self, selector: str) -> list[int]:
+        """Mean colour of a canvas."""
+        return self(
+            "const c = document.querySelector(arguments[0]);"
+            "const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
+            "const m = [0, 0, 0]; for (let i = 0; i < d.length; i++) if (i % 4 < 3) m[i % 4] += d[i];"
+            "return m.map(v => Math.round(4 * v / d.length))", selector,
+        )  # fmt: skip
+
+    def complaints(self) -> list[str]:
+        return [entry["message"] for entry in self.driver.get_log("browser")]
+
+    def requests(self) -> list[str]:
+        """Everything asked for but the file itself and what it carries."""
+        messages = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
+        urls = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+        return [url for url in urls if not url.startswith(("data:", "blob:"))][1:]
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    if CHROMIUM is None:
+        if os.environ.get("CI"):
+            pytest.fail("no Chromium: apt-get install chromium chromium-driver")
+        pytest.skip("no Chromium on this machine: apt-get install chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
+    driver.set_script_timeout(120)
+    yield Page(driver)
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two latent sizes, two seeds, one failed and one running member."""
+    folder = tmp_path_factory.mktemp("outputs") / "story"
+    weights = (3.0, 0.5, 0.1, 0.03)
+    write_sweep(folder, weights=weights, latent_dims=(16, 64), seeds=(0, 1), failed=(9,), running=(11,))
+    return report.build([folder], figures=False)
+
+
+@pytest.mark.parametrize(("width", "theme"), [("phone", "dark"), ("desk", "light")])
+def test_it_is_drawn_without_a_complaint_or_a_request_and_is_accessible(page, index, width, theme):
+    page.open(index, width, theme).read_to_the_end()
+    assert page("return document.documentElement.scrollWidth") == WIDTHS[width]
+    for selector in ("#hero canvas", "#morph canvas", "#matrix canvas", "#plane-chart .mark", "#curves path",
+                     "#latent-panels canvas", "#gaps .bar-row", "#table tbody tr"):  # fmt: skip
+        assert page.all(selector), selector
+    page("document.querySelectorAll('details').forEach(details => { details.open = true; })")
+    axe = Path(find_spec("axe_core_python").submodule_search_locations[0]) / "axe.min.js"  # type: ignore[union-attr, index]
+    page(axe.read_text())
+    found = page.driver.execute_async_script("axe.run(document, {resultTypes: ['violations']}).then(arguments[0])")
+    assert [(v["id"], v["nodes"][0]["html"][:200]) for v in found["violations"]] == []
+    assert page.complaints() == []
+    assert page.requests() == []
+
+
+def test_the_slider_morphs_through_the_weights(page, index):
+    page.open(index)
+    slider = page.one("#weight-slider")
+    slider.send_keys(Keys.HOME)
+    page.wait(lambda p: "weight 3" in p.one("#readout").text)
+    coarse = page.pixels(".stage figure:nth-child(4) canvas")
+    for weight in ("0.5", "0.1", "0.03"):
+        slider.send_keys(Keys.ARROW_RIGHT)
+        page.wait(lambda p, w=weight: p.one("#readout").text.split()[:2] == ["weight", w])
+    assert slider.get_attribute("aria-valuetext") == "weight 0.03"
+    page.wait(lambda p: sum(p.pixels(".stage figure:nth-child(4) canvas")) < sum(coarse))  # the error shrinks
+    page("const s = arguments[0]; s.value = 1.5; s.dispatchEvent(new Event('input'))", slider)
+    assert "between 0.5 and 0.1" in page.one("#readout").text
+
+
+def test_another_image_shows_in_every_pane(page, index):
+    page.open(index)
+    before = page.wait(lambda p: any(colour := p.pixels(".stage figure:nth-child(1) canvas")) and colour)
+    page.all(".thumbs button")[3].click()
+    page.wait(lambda p: p.pixels(".stage figure:nth-child(1) canvas") != before)
+    assert [b.get_attribute("aria-pressed") for b in page.all(".thumbs button")].count("true") == 1
+
+
+def test_the_matrix_changes_what_it_shows(page, index):
+    page.open(index)
+    cell = page.wait(lambda p: p.one("#matrix .cell[data-run]:not([data-run='original']):not([data-run='mean image'])"))
+    page("arguments[0].scrollIntoView({block: 'center'})", cell)
+    assert len(cell.find_elements(By.CSS_SELECTOR, "canvas")) == 1
+    page.one("#matrix input[value='all']").find_element(By.XPATH, "..").click()
+    cell = page.one("#matrix .cell[data-run]:not([data-run='original']):not([data-run='mean image'])")
+    assert len(cell.find_elements(By.CSS_SELECTOR, "canvas")) == 3
+    assert any("failed" in e.text for e in page.all("#matrix .empty")) or page.all("#matrix .empty") == []
+
+
+def test_two_runs_are_compared_under_a_wipe(page, index):
+    page.open(index)
+    page.all("#hero figure")[2].find_element(By.TAG_NAME, "button").click()
+    dialog = page.wait(lambda p: p.one("#viewer[open]"))
+    assert page("return document.activeElement.id") == "wipe-slider"
+    for _ in range(10):
+        page.press(Keys.ARROW_RIGHT)
+    assert page("return document.querySelector('.wipe').style.getPropertyValue('--cut')") == "60%"
+    wipe = page.one(".wipe")
+    ActionChains(page.driver).move_to_element_with_offset(wipe, -100, 0).click().perform()
+    share = 50 - 100 * 100 / wipe.size["width"]
+    assert float(page("return document.querySelector('.wipe').style.getPropertyValue('--cut')")[:-1]) == pytest.approx(
+        share, abs=2
+    )
+    right = dialog.find_elements(By.TAG_NAME, "select")[1]
+    options = right.find_elements(By.TAG_NAME, "option")
+    options[-1].click()
+    assert page.one(".wipe .tag.b").text == options[-1].text
+    dialog.find_element(By.XPATH, ".//button[text()='next']").click()
+    assert "image 2 of" in dialog.text
+    page.press(Keys.ESCAPE)
+    page.wait(lambda p: not p.all("#viewer[open]"))
+
+
+def test_the_table_sorts_both_ways_and_filters(page, index):
+    page.open(index)
+    heads = page.all("#table thead button")
+    titles = [head.text for head in heads]
+
+    def column(title: str) -> list[str]:
+        at = titles.index(title) + 1
+        return [
+            cell.get_attribute("data-value") or cell.text
+            for cell in page.all(f"#table tbody tr:not([hidden]) td:nth-child({at})")
+        ]
+
+    for title in ("train sse", "kl_weight"):
+        heads[titles.index(title)].click()
+        rising = column(title)
+        known = [float(value) for value in rising if value not in ("", "–")]
+        assert known == sorted(known)
+        assert rising[: len(known)] == [v for v in rising if v not in ("", "–")]  # unknown last
+        heads[titles.index(title)].send_keys(Keys.ENTER)
+        assert [float(v) for v in column(title) if v not in ("", "–")] == known[::-1]
+    assert page.all("#table th[aria-sort]")[0].get_attribute("aria-sort") == "descending"
+    page.one("#filter").send_keys("failed")
+    assert page.one("#filter-count").text == "1 of 20 runs"
+    assert column("status") == ["failed"]
+    page.one("#filter").clear()
+    page.one("#filter").send_keys("no such run")
+    assert column("status") == []
+
+
+def test_a_verdict_opens_with_its_evidence_and_rule(page, index):
+    page.open(index)
+    details = page.one(".verdicts details")
+    details.find_element(By.TAG_NAME, "summary").click()
+    assert "Rule." in details.text
+    assert details.find_elements(By.CSS_SELECTOR, ".evidence dd")
+
+
+def test_the_plane_is_walked_with_the_arrow_keys_and_shows_the_run_s_picture(page, index):
+    page.open(index).read_to_the_end()
+    first = page.one("#plane-chart .mark[tabindex='0']")
+    page("arguments[0].scrollIntoView({block: 'center'}); arguments[0].focus()", first)
+    page.wait(lambda p: p.one("#tip").is_displayed() and len(p.all("#tip canvas")) == 2)
+    said = page.one("#tip").text
+    page.press(Keys.ARROW_RIGHT)
+    page.wait(lambda p: p.one("#tip").text not in ("", said))
+    assert page("return document.activeElement.getAttribute('aria-label')").startswith("weight 0.5")
+    page.press(Keys.ENTER)
+    page.wait(lambda p: p.one("#viewer[open]"))
+
+
+def test_the_keyboard_alone_reaches_the_answer(page, index):
+    page.open(index)
+    page.press(Keys.TAB)
+    assert page("return document.activeElement.className") == "skip"
+    page.press(Keys.ENTER)
+    assert page("return location.hash") == "#answer"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"weights": (), "autoencoder": False}, "Nothing has been trained yet."),
+        ({"weights": (0.5,), "autoencoder": False}, "Only kl_weight 0.5 has finished."),
+        ({"failed": (0, 1, 2, 3)}, "All 4 runs failed."),
+        ({"without_evaluation": (0, 1, 2, 3)}, "No run has written its pictures yet."),
+        ({"without_result": (0, 1, 2), "torn": (3,)}, "No VAE has written its pictures yet."),
+        ({"name": "<script>alert(1)</script>", "failed": (1,), "channels": 1}, "<script>alert(1)</script>"),
+        ({"without_evaluation": (1,), "running": (2,)}, "done: no pictures"),
+    ],
+)
+def test_whatever_a_sweep_lacks_the_page_says_so_and_does_not_stumble(page, tmp_path, options, said):
+    index = report.build([write_sweep(tmp_path / "s", **options)], figures=False)
+    page.open(index).read_to_the_end()
+    assert said in page.one("body").text
+    assert page.complaints() == []
+
+
+def test_the_printed_page_holds_the_pictures(page, index):
+    page.open(index)
+    printed = page.driver.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})
+    assert len(printed["data"]) > 100_000
+    assert page.complaints() == []
