@@ -4,7 +4,6 @@ Hydra finds launchers in the namespace `hydra_plugins` only, and imports them al
 """
 
 import sys
-import tempfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +12,7 @@ from hydra.core.utils import JobReturn, run_job, setup_globals
 from hydra.errors import CompactHydraException
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict, read_write
+from omegaconf import DictConfig, open_dict
 
 
 class MemberFailed(CompactHydraException):
@@ -34,7 +33,6 @@ class SweepLauncher(Launcher):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.config, self.hydra_context = config, hydra_context
-        self.scratch = scratch_folder(config)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from vae_sweep.jobs import job_of
@@ -99,10 +97,6 @@ class SlurmLauncher(SweepLauncher):
 class BasicLauncher(HydrasBasicLauncher):
     """Hydra's own launcher, one member after another in this process, behind the same check of all members."""
 
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
-        self.scratch = scratch_folder(config)
-
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from vae_sweep.jobs import job_of
         from vae_sweep.refusal import refused_in_one_line
@@ -115,17 +109,6 @@ class BasicLauncher(HydrasBasicLauncher):
             configs = compose(self.config, self.hydra_context, job_overrides, initial_job_idx)
             check_members([job_of(config).config for config in configs])
         return super().launch(job_overrides, initial_job_idx)
-
-
-def scratch_folder(config: DictConfig) -> tempfile.TemporaryDirectory[str] | None:
-    """Hydra's sweeper writes multirun.yaml to hydra.sweep.dir before anybody has checked anything; sweep.json is what
-    counts. Unless somebody wants that file somewhere, let it be a folder that goes away with the launcher."""
-    if config.hydra.sweep.dir != ".":
-        return None
-    folder = tempfile.TemporaryDirectory(prefix="vae-sweep-", ignore_cleanup_errors=True)
-    with read_write(config), open_dict(config):
-        config.hydra.sweep.dir = folder.name
-    return folder
 
 
 def compose(
