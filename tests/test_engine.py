@@ -111,7 +111,8 @@ def test_a_crash_shows_where_python_was(tmp_path):
 def test_a_worker_that_cannot_start_fails_its_members(tmp_path):
     watch = Watch()
     engine.run([Pack(("a",))], CPU, tmp_path, watch, target="no_such_module:train_pack")
-    assert "no_such_module" in watch.results["a"]["error"]["traceback"]
+    error = watch.results["a"]["error"]
+    assert (error["type"], error["message"]) == ("ModuleNotFoundError", "No module named 'no_such_module'")
 
 
 def test_out_of_memory_splits_the_pack(tmp_path):

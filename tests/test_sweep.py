@@ -133,7 +133,7 @@ def test_a_member_that_cannot_start_has_a_result_with_its_error(sweep, monkeypat
     monkeypatch.setenv("PYTHONPATH", "/nowhere")
     outcome, _ = sweep([1])
     assert outcome.results[0]["status"] == "failed"
-    assert "fake_training" in outcome.results[0]["error"]["traceback"]
+    assert outcome.results[0]["error"]["message"] == "No module named 'fake_training'"
     assert outcome.results[0]["config"]["loss"]["kl_weight"] == 1
 
 

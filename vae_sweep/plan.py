@@ -99,8 +99,11 @@ def _equal_parts(items: Sequence[Member], n: int) -> list[Sequence[Member]]:
 
 
 def start_order(packs: Sequence[Pack]) -> list[Pack]:
-    """Widest first, then longest first: what starts last should be short, so that all slots end together."""
-    return sorted(packs, key=lambda pack: (-pack.width, -(pack.seconds or 0.0)))
+    """Widest first, then longest first: what starts last should be short, so that all slots end together.
+
+    Lengths within a factor of two count as equal and keep their order: estimates are no better than that.
+    """
+    return sorted(packs, key=lambda pack: (-pack.width, -round(math.log2(max(pack.seconds or 0.0, 1e-3)))))
 
 
 def pack_seconds(steps: int, cost: Cost | None, size: int, threads: int, gpu: bool) -> float | None:

@@ -117,13 +117,7 @@ def train_one(folder: Path, members: Sequence[str], target: str, report: Report)
             failed.extend([event["id"]] * (event["status"] == "failed"))
         report(event)
 
-    try:
-        train_pack = _load(target)
-    except Exception as error:
-        for member in members:
-            note(_failure(member, error))
-        return 1
-    run_pack(train_pack, folder, order, note, stop.is_set)
+    run_pack(_load(target), folder, order, note, stop.is_set)
     return STOPPED if stop.is_set() else 1 if failed else 0
 
 
@@ -274,8 +268,17 @@ def _read_lines(inbox: "queue.SimpleQueue[Event | None]") -> None:
 
 
 def _load(target: str) -> TrainPack:
+    """The function `target`; if it cannot be imported, one that raises the reason, as the failure of who asks for it."""
     module, _, name = target.partition(":")
-    return getattr(importlib.import_module(module), name)
+    try:
+        return getattr(importlib.import_module(module), name)
+    except Exception as error:
+        reason = error
+
+    def cannot_train(*_: Any) -> list[Event]:
+        raise reason
+
+    return cannot_train
 
 
 def _remove_leftovers(folder: Path, members: Sequence[str]) -> None:
