@@ -268,7 +268,7 @@ def _read_lines(inbox: "queue.SimpleQueue[Event | None]") -> None:
 
 
 def _load(target: str) -> TrainPack:
-    """The function `target`; if it cannot be imported, one that raises the reason, as the failure of who asks for it."""
+    """The function `target`; if it cannot be imported, one that raises the reason, as a failure of who asks for it."""
     module, _, name = target.partition(":")
     try:
         return getattr(importlib.import_module(module), name)
