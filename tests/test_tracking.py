@@ -1,0 +1,327 @@
+"""W&B as a mirror: what reaches a server on loopback, online and by `wandb sync`, and what trouble may cost."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fake_wandb import FakeWandb, fake_wandb
+from PIL import Image
+
+from vae_sweep.records import append_row, truncate_rows, write_arrays, write_json
+from vae_sweep.tracking import Tracker, content, open_tracker, sync, tracker, wait_for
+from vae_sweep.tracking.sittings import is_uploaded, sittings
+
+LOGGER = {"wandb": "auto", "project": "vae-sweep", "entity": None}
+RNG = np.random.default_rng(0)
+IMAGES = {name: RNG.integers(0, 256, (2, 4, 4, 3), np.uint8) for name in ("originals", "recon_mean", "recon_sampled")}
+KL = np.array([0.0, 0.01, 3.0, 20.0], np.float32)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[FakeWandb]:
+    with fake_wandb() as running:
+        yield running
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of nobody: no netrc, no settings; nothing of the test's surroundings that wandb would read."""
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
+    monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path))  # a tracker sets it: here, so that it is set back
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "config"))
+    monkeypatch.setenv("WANDB_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(tracker, "_server_lost", threading.Event())
+    monkeypatch.setattr(tracker, "_said", set())
+    return tmp_path
+
+
+@pytest.fixture
+def online(home: Path, server: FakeWandb, monkeypatch: pytest.MonkeyPatch) -> FakeWandb:
+    monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
+    monkeypatch.setenv("WANDB_BASE_URL", server.url)
+    return server
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    folder = tmp_path / "outputs" / "weights"
+    members = [_member(number, weight) for number, weight in enumerate((1.0, 0.1))]
+    write_json(
+        folder / "sweep.json",
+        {
+            "schema": 1,
+            "sweep": "weights",
+            "created": f"2026-01-01T00:00:00.{tmp_path.name}",  # another id on the server for every test
+            "members": members,
+            "swept": ["loss.kl_weight"],
+            "versions": {"torch": "2"},
+            "preflight": {"n": 48, "collapse_threshold": 41.3, "eigenvalues": [1.0]},
+        },
+    )
+    return folder
+
+
+def _member(number: int, weight: float) -> dict[str, Any]:
+    config = {
+        "objective": "vae",
+        "data": {"_target_": "vae_sweep.data.paintings", "root": "/home/somebody/pictures"},
+        "model": {"_target_": "vae_sweep.models.conv", "latent_dim": 4},
+        "loss": {"kl_weight": weight},
+        "kl_schedule": {"_target_": "vae_sweep.schedules.linear"},
+        "logger": LOGGER,
+    }
+    name = f"{number:03d}-kl_weight={weight:g}"
+    identity = f"{number:08x}"
+    return {"id": identity, "number": number, "folder": f"{name}-{identity}", "overrides": [], "config": config}
+
+
+class Training:
+    """A run that writes its folder as training does, and tells its tracker."""
+
+    def __init__(self, sweep: Path, number: int = 0, timeout_s: float = 20.0, from_step: int = 0):
+        manifest = json.loads((sweep / "sweep.json").read_text())
+        self.entry = manifest["members"][number]
+        self.folder = sweep / self.entry["folder"]
+        self.folder.mkdir(exist_ok=True)
+        truncate_rows(self.folder / "metrics.jsonl", from_step)
+        self.said: list[str] = []
+        self.timeout_s = timeout_s
+        self.tracker = open_tracker(LOGGER, sweep, self.entry, manifest, self.said.append, timeout_s)
+        self.wandb_id = content.run_id(self.entry, manifest)
+
+    def steps(self, *steps: int) -> "Training":
+        for step in steps:
+            for split in ("train", "val"):
+                row = {"step": step, "kl_weight": 0.5, f"{split}/recon": 100.0 / step, f"{split}/kl": float(step)}
+                append_row(self.folder / "metrics.jsonl", row)
+                self.tracker.row(row)
+        return self
+
+    def end(self, status: str = "done", verdict: str = "") -> "Training":
+        error = {"type": "Diverged", "message": "loss is nan", "traceback": ""} if status == "failed" else None
+        metrics = {"val/recon": 1.5, "val/kl": None}
+        write_json(self.folder / "result.json", {"status": status, "metrics": metrics, "steps": 40, "error": error})
+        write_json(self.folder / "evaluation.json", {"val": {"psnr": 21.0, "active_units": 2}})
+        write_arrays(self.folder / "evaluation.npz", {**IMAGES, "kl_per_unit": KL})
+        self.tracker.finish(verdict)
+        wait_for([self.tracker], self.timeout_s)
+        return self
+
+
+def test_a_run_online(online: FakeWandb, sweep: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    training = Training(sweep).steps(10, 20, 30, 40).end(verdict="healthy")
+    assert training.said == []
+    assert capfd.readouterr() == ("", "")
+    run = online.runs[training.wandb_id]
+
+    assert [row["step"] for row in run.history] == [10, 20, 30, 40]
+    assert [row["val/recon"] for row in run.history] == [10.0, 5.0, 100 / 30, 2.5]
+    assert [row["train/kl"] for row in run.history] == [10.0, 20.0, 30.0, 40.0]
+    assert run.exitcode == 0
+    assert is_uploaded(training.folder)
+    assert run.summary["val/recon"] == 1.5  # result.json's, not the last row's
+    assert run.summary["evaluation/val/psnr"] == 21.0
+    assert run.summary["verdict"] == "healthy"
+
+    fields = run.fields
+    assert (fields["groupName"], fields["jobType"], fields["displayName"]) == ("weights", "train", "000-kl_weight=1")
+    assert fields["project"] == "vae-sweep"
+    assert fields["tags"] == ["vae", "conv", "linear", "kl_weight=1.0"]
+    assert run.config["loss"] == {"kl_weight": 1.0}
+    assert run.config["preflight"] == {"n": 48, "collapse_threshold": 41.3}
+    assert "/home/somebody" not in json.dumps(run.config)
+
+    last = run.history[-1]
+    strip = np.asarray(Image.open(BytesIO(online.uploads[f"{training.wandb_id}/{last['held_out/00']['path']}"])))
+    for index, name in enumerate(IMAGES):
+        np.testing.assert_array_equal(strip[:, 6 * index : 6 * index + 4], IMAGES[name][0])
+    assert last["latents/kl_per_unit"]["values"][0] == 2
+    assert sum(last["latents/kl_per_unit"]["values"]) == len(KL)
+    assert last["verdicts"]["_type"] == "table-file"
+    table = json.loads(online.uploads[f"{training.wandb_id}/{last['verdicts']['path']}"])
+    assert dict(zip(table["columns"], table["data"][0], strict=True))["verdict"] == "healthy"
+
+
+def test_members_of_a_pack_have_runs_and_pictures_of_their_own(online: FakeWandb, sweep: Path) -> None:
+    pack = [Training(sweep, number) for number in (0, 1)]
+    for step in (10, 20):
+        for member in pack:
+            member.steps(step)
+    pack[0].end()
+    pack[1].end("failed")
+    runs = [online.runs[member.wandb_id] for member in pack]
+    assert [run.exitcode for run in runs] == [0, 1]
+    assert [run.config["loss"]["kl_weight"] for run in runs] == [1.0, 0.1]
+    assert runs[1].summary["error"] == "Diverged: loss is nan"
+    keys = [{key for key in run.history[-1] if "/" in key and "media" in str(run.history[-1][key])} for run in runs]
+    assert keys[0] == keys[1] == {"held_out/00", "held_out/01"}
+
+
+def test_a_continued_run_neither_doubles_nor_loses_rows(online: FakeWandb, sweep: Path) -> None:
+    first = Training(sweep).steps(10, 20, 30)
+    first.end("interrupted")
+    assert online.runs[first.wandb_id].exitcode == 143
+    second = Training(sweep, from_step=20).steps(30, 40).end()
+    assert second.wandb_id == first.wandb_id
+    run = online.runs[first.wandb_id]
+    assert [row["step"] for row in run.history if "val/recon" in row] == [10, 20, 30, 40]
+    assert run.exitcode == 0
+
+
+def test_offline_runs_are_uploaded_later(home: Path, sweep: Path, server: FakeWandb, monkeypatch, capfd) -> None:
+    Training(sweep).steps(10, 20, 30).end("interrupted")
+    training = Training(sweep, from_step=20).steps(30, 40).end()
+    assert training.said == []
+    assert [sitting.offline for sitting in sittings(training.folder)] == [True]  # complete, so there is but one
+
+    assert sync.main([str(sweep)]) == 2
+    assert "no API key" in capfd.readouterr().err
+
+    monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
+    monkeypatch.setenv("WANDB_BASE_URL", server.url)
+    assert sync.main([str(sweep)]) == 0
+    run = server.runs[training.wandb_id]
+    assert [row["step"] for row in run.history] == [10, 20, 30, 40]
+    assert (run.exitcode, run.fields["groupName"], run.summary["val/recon"]) == (0, "weights", 1.5)
+    assert run.fields["tags"] == ["vae", "conv", "linear", "kl_weight=1.0"]
+    assert f"{training.wandb_id}/{run.history[-1]['held_out/00']['path']}" in server.uploads
+
+    capfd.readouterr()
+    assert sync.main([str(sweep)]) == 0
+    assert "nothing to do" in capfd.readouterr().out
+    assert not list((home / "here").iterdir())
+
+
+def test_a_torn_log_is_uploaded_all_the_same(home: Path, sweep: Path, server: FakeWandb, monkeypatch) -> None:
+    """wandb's own sync sends what it can read of it, and would send that again."""
+    training = Training(sweep).steps(10, 20, 30, 40).end()
+    [log] = training.folder.glob("wandb/offline-*/*.wandb")
+    log.write_bytes(log.read_bytes()[:-50])
+    monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
+    monkeypatch.setenv("WANDB_BASE_URL", server.url)
+    assert sync.main([str(sweep)]) == 0
+    run = server.runs[training.wandb_id]
+    assert [row["step"] for row in run.history if "val/recon" in row] == [10, 20, 30, 40]
+    assert (run.exitcode, run.summary["val/recon"]) == (0, 1.5)
+
+
+def test_a_server_that_dies_in_mid_run(home: Path, sweep: Path, server: FakeWandb, monkeypatch, capfd) -> None:
+    timeout_s, in_no_time = 2.0, 8.0
+    monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
+    with fake_wandb() as mortal:
+        monkeypatch.setenv("WANDB_BASE_URL", mortal.url)
+        training = Training(sweep, timeout_s=timeout_s).steps(10, 20)
+        _until(lambda: "UpsertBucket" in mortal.requests)
+        mortal.deaf = True
+        began = time.monotonic()
+        training.steps(30, 40).end()
+        assert time.monotonic() - began < in_no_time  # and not for ever
+        assert len(training.said) == 1
+        assert "not all of it is uploaded" in training.said[0]
+
+        later = Training(sweep, 1).steps(10).end()  # does not try the dead server again
+        assert later.said == []
+        assert [sitting.offline for sitting in sittings(later.folder)] == [True]
+
+    # What it took before it died is on another server as well by now: nothing may be there twice.
+    known = server.runs[training.wandb_id]
+    known.fields |= {"config": "{}"}
+    known.lines["wandb-history.jsonl"] = [json.dumps({"_step": 10, "step": 10, "val/recon": 10.0})]
+    monkeypatch.setenv("WANDB_BASE_URL", server.url)
+    training.tracker.wait(in_no_time)
+    monkeypatch.setattr(tracker, "_server_lost", threading.Event())
+    assert sync.main([str(sweep)]) == 0
+    assert [row["step"] for row in known.history if "val/recon" in row] == [10, 20, 30, 40]
+    assert known.exitcode == 0
+    assert [row["step"] for row in server.runs[later.wandb_id].history if "val/recon" in row] == [10]
+
+
+def test_a_server_that_turns_us_away(online: FakeWandb, sweep: Path) -> None:
+    online.turned_away.add("RunResumeStatus")
+    first = Training(sweep).steps(10).end()
+    online.turned_away.clear()
+    assert len(first.said) == 1
+    assert "403" in first.said[0]
+    later = Training(sweep, 1).steps(10).end()  # one refusal is enough for a process
+    assert [sitting.offline for sitting in sittings(later.folder)] == [True]
+
+
+def test_a_folder_that_wandb_cannot_write(home: Path, sweep: Path) -> None:
+    blocked = sweep / _member(0, 1.0)["folder"] / "wandb"
+    blocked.parent.mkdir()
+    blocked.write_text("in the way")
+    training = Training(sweep).steps(10).end()
+    assert len(training.said) == 1
+    assert len(training.said[0].splitlines()) == 1
+
+
+def test_disabled_writes_nothing(home: Path, sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    training = Training(sweep).steps(10).end()
+    assert type(training.tracker) is Tracker
+    assert not (training.folder / "wandb").exists()
+    assert sync.main([str(sweep)]) == 0
+
+
+def test_a_dead_server_does_not_hold_the_process(
+    home: Path, sweep: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    script = """
+import json, sys
+from pathlib import Path
+from vae_sweep.tracking import open_tracker, wait_for
+sweep = Path(sys.argv[1])
+assert not {"wandb", "torch", "PIL"} & set(sys.modules)
+manifest = json.loads((sweep / "sweep.json").read_text())
+(sweep / manifest["members"][0]["folder"]).mkdir()
+logger = {"wandb": "auto", "project": "p", "entity": None}
+tracker = open_tracker(logger, sweep, manifest["members"][0], manifest, timeout_s=3.0)
+tracker.row({"step": 10, "val/recon": 1.0})
+tracker.finish()
+wait_for([tracker], 1.0)  # it still tries to begin when the process ends
+"""
+    monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
+    began = time.monotonic()
+    with fake_wandb() as mortal:
+        mortal.deaf = True
+        monkeypatch.setenv("WANDB_BASE_URL", mortal.url)
+        done = subprocess.run([sys.executable, "-c", script, str(sweep)], timeout=30, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert done.stderr.splitlines() == [line for line in done.stderr.splitlines() if line.startswith("W&B: ")]
+    assert time.monotonic() - began < 10
+
+
+def test_help_is_quick_and_light() -> None:
+    script = "import sys; from vae_sweep.tracking.sync import main\ntry: main(['--help'])\nfinally: print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "exit code" in done.stdout
+    assert not {"wandb", "torch", "matplotlib", "hydra"} & set(done.stdout.split())
+
+
+def test_no_sweep_is_an_error_in_one_line(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sync.main([str(home / "nowhere")]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def _until(condition, timeout_s: float = 10.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

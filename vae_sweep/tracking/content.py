@@ -1,0 +1,165 @@
+"""What W&B is shown of a run: from what its folder holds to plain values. Knows nothing of wandb."""
+
+import hashlib
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vae_sweep.members import config_that_matters, flatten
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+MAX_HELD_OUT = 16  # pictures under keys of their own; the report shows all
+MAX_TAG = 64  # W&B's limit
+KL_EDGES = np.linspace(0, 8, 65)  # nats; fixed, so that histograms of several runs can be laid over one another
+EXIT_CODES = {"done": 0, "interrupted": 143}
+
+_GAP = 2  # white pixels between pictures side by side
+
+
+@dataclass(frozen=True)
+class Picture:
+    """`pixels`: (H, W) or (H, W, 3) uint8, shown as it is, never stretched in contrast."""
+
+    pixels: np.ndarray
+    caption: str
+
+    def image(self) -> "PIL.Image.Image":
+        from PIL import Image
+
+        return Image.fromarray(self.pixels)
+
+
+def run_id(entry: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
+    """The same for every sitting of a member. The time keeps apart two people's sweeps of one name."""
+    sweep = hashlib.sha256(f"{manifest['sweep']} {manifest['created']}".encode()).hexdigest()[:8]
+    return f"{entry['id']}-{sweep}"
+
+
+def run_name(entry: Mapping[str, Any]) -> str:
+    """000-kl_weight=1"""
+    return entry["folder"].removesuffix(f"-{entry['id']}")
+
+
+def tags(entry: Mapping[str, Any], swept: Sequence[str]) -> list[str]:
+    """Objective, network, schedule, and the swept values that matter to this member: ["vae", "conv", "kl_weight=1"]."""
+    matters = flatten(config_that_matters(entry["config"]))
+    targets = [matters[key] for key in ("model._target_", "kl_schedule._target_") if key in matters]
+    found = [entry["config"]["objective"], *(str(target).rsplit(".", 1)[-1] for target in targets)]
+    told = [key for key in swept if key in matters and key != "objective" and not key.endswith("_target_")]
+    found += [f"{key.rsplit('.', 1)[-1]}={matters[key]}" for key in told]
+    return [tag[:MAX_TAG] for tag in dict.fromkeys(found)]
+
+
+def config(entry: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested, since W&B joins the names with dots by itself. Without what changes no number, such as local paths."""
+    return {
+        **config_that_matters(entry["config"]),
+        "member": entry["id"],
+        "number": entry["number"],
+        "sweep": manifest["sweep"],
+        "data_fingerprint": entry.get("data_fingerprint"),
+        "git_commit": manifest.get("git_commit"),
+        "versions": manifest.get("versions") or {},
+        "preflight": forecast(manifest.get("preflight") or {}, entry["config"]),
+    }
+
+
+def forecast(preflight: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of the pre-flight, and what it says of the linear model at this member's weight and latent size."""
+    told = finite(preflight)
+    weight = config["loss"]["kl_weight"]
+    for curve in preflight.get("linear") or []:
+        if curve["latent_dim"] == config["model"].get("latent_dim") and config["objective"] != "autoencoder":
+            log_weights = np.log(curve["kl_weight"])
+            order = np.argsort(log_weights)
+            if log_weights.min() <= math.log(weight) <= log_weights.max():
+                for key in ("rate", "distortion", "distortion_mean"):
+                    told[f"linear_{key}"] = float(
+                        np.interp(math.log(weight), log_weights[order], np.asarray(curve[key])[order])
+                    )
+    return told
+
+
+def finite(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The finite numbers among `values`, one level deep."""
+    return {
+        f"{prefix}{key}": value
+        for key, value in values.items()
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    }
+
+
+def summary(result: Mapping[str, Any], evaluation: Mapping[str, Any], verdict: str = "") -> dict[str, Any]:
+    """The numbers at the end of the run, which are the ones to compare: the weight is then at its target.
+
+    (A minimum over the run would be found under an annealed weight, and compares runs at different weights.)
+    """
+    told = {
+        **finite(result.get("metrics") or {}),
+        **finite(evaluation.get("train") or {}, "evaluation/train/"),
+        **finite(evaluation.get("val") or {}, "evaluation/val/"),
+        **finite({key: result.get(key) for key in ("steps", "wall_s")}),
+        "status": result.get("status", "failed"),
+    }
+    if error := result.get("error"):
+        told["error"] = f"{error['type']}: {error['message']}"
+    if verdict:
+        told["verdict"] = verdict
+    return told
+
+
+def exit_code(status: str) -> int:
+    """Of a process that ends so: 0 done, 143 interrupted (SIGTERM's), 1 for all else."""
+    return EXIT_CODES.get(status, 1)
+
+
+def pictures(arrays: Mapping[str, np.ndarray]) -> dict[str, Picture]:
+    """Key -> picture from evaluation.npz. A key is the same image in every run of the sweep."""
+    found = {}
+    kinds = {"originals": "original", "recon_mean": "mean", "recon_sampled": "sampled"}
+    if all(name in arrays for name in kinds):
+        caption = " | ".join(kinds.values())
+        for index, row in enumerate(zip(*(arrays[name][:MAX_HELD_OUT] for name in kinds), strict=True)):
+            found[f"held_out/{index:02d}"] = Picture(grid([row]), caption)
+    if "prior_samples" in arrays and len(arrays["prior_samples"]):
+        samples = arrays["prior_samples"]
+        width = math.isqrt(len(samples))
+        rows = [samples[at : at + width] for at in range(0, len(samples) - width + 1, width)]
+        found["prior/samples"] = Picture(grid(rows), "decoded draws from the prior")
+    if len(arrays.get("interpolations", ())):
+        found["prior/interpolations"] = Picture(grid(arrays["interpolations"]), "a pair of held-out images per row")
+    if len(arrays.get("traversals", ())):
+        units = ", ".join(str(unit) for unit in arrays.get("traversal_units", ()))
+        found["latents/traversals"] = Picture(grid(arrays["traversals"]), f"one unit per row: {units}")
+    return found
+
+
+def grid(rows: Iterable[Iterable[np.ndarray]]) -> np.ndarray:
+    """Images (H, W, C) uint8 in rows of equal length -> one picture, (H', W') for C = 1, else (H', W', 3)."""
+    picture = _joined([_joined(list(row), axis=1) for row in rows], axis=0)
+    return picture[:, :, 0] if picture.shape[2] == 1 else picture
+
+
+def _joined(images: Sequence[np.ndarray], axis: int) -> np.ndarray:
+    gap = np.full_like(images[0].take(range(_GAP), axis=axis, mode="clip"), 255)
+    return np.concatenate([part for image in images for part in (image, gap)][:-1], axis=axis)
+
+
+def kl_histogram(kl_per_unit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(counts, edges) of the units' KL in nats; what lies above the last edge is counted in the last bin."""
+    return np.histogram(np.clip(kl_per_unit, KL_EDGES[0], KL_EDGES[-1]), bins=KL_EDGES)
+
+
+def verdict_table(
+    entry: Mapping[str, Any], swept: Sequence[str], told: Mapping[str, Any]
+) -> tuple[list[str | int], list[list[Any]]]:
+    """(columns, one row). W&B joins the tables of the runs that are looked at into one."""
+    matters = flatten(config_that_matters(entry["config"]))
+    row = {"run": run_name(entry), **{key: matters.get(key) for key in swept}}
+    row |= {key: told.get(key) for key in ("val/recon", "val/kl", "evaluation/val/active_units", "verdict")}
+    return list(row), [[value if isinstance(value, (int, float, type(None))) else str(value) for value in row.values()]]

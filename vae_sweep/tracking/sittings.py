@@ -1,0 +1,49 @@
+"""What wandb has left in a run's folder: a sitting for every time that the run was begun or continued."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Sitting:
+    """<run>/wandb/run-<time>-<id> or offline-run-<time>-<id>."""
+
+    folder: Path
+
+    @property
+    def offline(self) -> bool:
+        return self.folder.name.startswith("offline-")
+
+    @property
+    def uploaded(self) -> bool:
+        """Whether all of it is on the server. `wandb sync` leaves the same mark."""
+        return any(self.folder.glob("*.wandb.synced"))
+
+    @property
+    def seen_by_server(self) -> bool:
+        """Whether the server may have some of it. wandb notes with `.syncstate` where an upload began."""
+        return not self.offline or self.uploaded or any(self.folder.glob("*.wandb.syncstate"))
+
+    def mark_uploaded(self) -> None:
+        for log in list(self.folder.glob("*.wandb")) or [self.folder / "run.wandb"]:
+            log.with_suffix(".wandb.synced").touch()
+
+    def delete(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def sittings(run: Path) -> list[Sitting]:
+    """Oldest first; empty if the run was never tracked, or if wandb failed before it wrote anything."""
+    folders = [folder for folder in (run / "wandb").glob("*run-*") if folder.is_dir()]
+    return [Sitting(folder) for folder in sorted(folders, key=lambda folder: folder.name.removeprefix("offline-"))]
+
+
+def is_tracked(run: Path) -> bool:
+    return (run / "wandb").is_dir()
+
+
+def is_uploaded(run: Path) -> bool:
+    """Whether the server has all of the run."""
+    found = sittings(run)
+    return bool(found) and all(sitting.uploaded for sitting in found)

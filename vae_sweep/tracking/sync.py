@@ -1,0 +1,99 @@
+"""Upload what a sweep has logged offline, or what its server has not taken.
+
+Exit code: 0 all of it is on the server now, 1 some is not, 2 nothing could be tried.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from vae_sweep.records import RecordError, latest_sweep, load_sweep
+from vae_sweep.tracking.mode import has_key, reachable, server_url
+from vae_sweep.tracking.sittings import is_tracked, is_uploaded, sittings
+from vae_sweep.tracking.tracker import open_tracker, wait_for
+
+REPLAY_TIMEOUT_S = 120.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m vae_sweep.tracking",
+        description="Upload the W&B runs of a sweep that were logged offline, or that the server has not taken whole.",
+        epilog="exit code: 0 all uploaded, or nothing to do; 1 some runs are not; 2 no key, connection or sweep",
+    )
+    parser.add_argument("sweep", nargs="?", type=Path, metavar="SWEEP", help="folder of a sweep (the latest)")
+    parser.add_argument("--output-dir", type=Path, default=Path("outputs"), help="where to look for it (outputs)")
+    options = parser.parse_args(arguments)
+    os.environ.pop("WANDB_MODE", None)  # who calls this wants to upload
+    try:
+        return sync(options.sweep or latest_sweep(options.output_dir))
+    except RecordError as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+def sync(folder: Path) -> int:
+    """Upload the runs below `folder` and print what became of them. Returns the exit code."""
+    manifest = load_sweep(folder).manifest
+    members = {folder / entry["folder"]: entry for entry in manifest["members"]}
+    tracked = [run for run in members if is_tracked(run)]
+    running = [run for run in tracked if _in_training(folder, members[run]["id"])]
+    waiting = [run for run in tracked if run not in running and not is_uploaded(run)]
+    if running:
+        print(f"{folder}: {len(running)} runs are in training: sync again when they have ended")
+    if not waiting:
+        print(f"{folder}: nothing to do, {'all ended runs are uploaded' if tracked else 'no run was tracked by W&B'}")
+        return 0
+    url = server_url()
+    if not has_key(url):
+        print(f"no API key for {url}: `wandb login` stores one, or set WANDB_API_KEY", file=sys.stderr)
+        return 2
+    if not reachable(url):
+        print(f"no connection to {url}", file=sys.stderr)
+        return 2
+    # wandb's sync appends all that a sitting holds: right only if the server has nothing of the run.
+    new = [run for run in waiting if sittings(run) and not any(sitting.seen_by_server for sitting in sittings(run))]
+    if new:
+        logs = [str(sitting.folder) for run in new for sitting in sittings(run)]
+        with tempfile.TemporaryDirectory() as scratch:  # for wandb's own log, by default ./wandb
+            command = [sys.executable, "-m", "wandb", "sync", *logs]
+            subprocess.run(command, env=os.environ | {"WANDB_DIR": scratch}, check=False)
+    for run in waiting:  # what the server had in part, and what wandb's sync could not read: the log of a killed run
+        if not is_uploaded(run):
+            _replay(folder, members[run], manifest)
+            if not is_uploaded(run):
+                break
+    missing = [run for run in waiting if not is_uploaded(run)]
+    print(f"{folder}: {len(waiting) - len(missing)} of {len(waiting)} runs uploaded")
+    for run in missing:
+        print(f"not uploaded: {run.name}", file=sys.stderr)
+    return 1 if missing else 0
+
+
+def _replay(folder: Path, entry: Mapping[str, Any], manifest: Mapping[str, Any]) -> None:
+    """Tell the server the run once more from its files; wandb leaves out the steps that it has."""
+    logger = {**entry["config"]["logger"], "wandb": "online"}
+    tracker = open_tracker(logger, folder, entry, manifest, say=print, timeout_s=REPLAY_TIMEOUT_S)
+    tracker.finish()
+    wait_for([tracker], REPLAY_TIMEOUT_S)
+
+
+def _in_training(folder: Path, member: str) -> bool:
+    """Whether a worker holds the member's lock."""
+    path = folder / ".locks" / member
+    if not path.exists():
+        return False
+    try:
+        with FileLock(path, timeout=0):
+            return False
+    except Timeout:
+        return True
+    except (NotImplementedError, OSError):  # a file system without locks
+        return False

@@ -1,0 +1,243 @@
+"""One W&B run per member. The only importer of wandb.
+
+All that could fail or wait happens in a thread of the run's own. Training hands it rows and goes on; only `wait_for`,
+at the end, waits for it, and not longer than it is told.
+"""
+
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from vae_sweep.records import load_run, read_rows
+from vae_sweep.tracking import content
+from vae_sweep.tracking.mode import UPLOAD_LATER, choose_mode, wanted_mode
+from vae_sweep.tracking.sittings import sittings
+
+TIMEOUT_S = 20.0  # for W&B to answer at the start of a run, and to take what is left at its end
+
+Say = Callable[[str], None]
+
+_log = logging.getLogger("vae_sweep")
+_LATE = "not all of it is uploaded"
+
+_wandb_starts = threading.Lock()
+_said: set[str] = set()  # of one trouble, one line, however many runs have it
+_server_lost = threading.Event()  # later runs of this process do not try it again
+
+
+class Tracker:
+    """Takes what a run has to tell, and tells nobody: what logger.wandb=disabled asks for."""
+
+    def row(self, row: Mapping[str, Any]) -> None:
+        """A row of metrics.jsonl, as it is written. Returns at once."""
+
+    def finish(self, verdict: str = "") -> None:
+        """The run has ended: result.json and evaluation.* are as they will stay. Returns at once."""
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait until all is told, at most so long."""
+
+
+def open_tracker(
+    logger: Mapping[str, Any],
+    sweep: Path,
+    entry: Mapping[str, Any],
+    manifest: Mapping[str, Any],
+    say: Say = _log.warning,
+    timeout_s: float = TIMEOUT_S,
+) -> Tracker:
+    """Begin or continue the W&B run of a member. To be called when metrics.jsonl holds the rows before its next step.
+
+    logger: wandb, project, entity. entry: the member's in the manifest. say: takes one line if something goes wrong.
+    """
+    if wanted_mode(logger["wandb"]) == "disabled":
+        return Tracker()
+    try:
+        return _Mirror(logger, sweep / entry["folder"], entry, manifest, say, timeout_s)
+    except Exception as error:
+        say(f"W&B: {_one_line(error)}")
+        return Tracker()
+
+
+def wait_for(trackers: Iterable[Tracker], timeout_s: float = TIMEOUT_S) -> None:
+    """Wait until all that the trackers were told is uploaded, at most so long for all of them together."""
+    deadline = time.monotonic() + timeout_s
+    for tracker in trackers:
+        tracker.wait(max(0.0, deadline - time.monotonic()))
+
+
+class _Mirror(Tracker):
+    def __init__(
+        self,
+        logger: Mapping[str, Any],
+        run: Path,
+        entry: Mapping[str, Any],
+        manifest: Mapping[str, Any],
+        say: Say,
+        timeout_s: float,
+    ):
+        self.logger, self.folder, self.entry, self.manifest = logger, run, entry, manifest
+        self.say = say
+        self.timeout_s = timeout_s
+        self.id = content.run_id(entry, manifest)
+        self.run: Any = None  # wandb's; None if it could not be had
+        self._last_step = 0
+        self._unsent: dict[str, Any] = {}
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._jobs.put(self._open)
+        # A sitting begins with the rows of those before it, so that it is complete by itself.
+        for row in read_rows(run / "metrics.jsonl"):
+            self.row(row)
+        self._thread = threading.Thread(target=self._work, name=f"wandb-{entry['id']}", daemon=True)
+        self._thread.start()
+
+    def row(self, row: Mapping[str, Any]) -> None:
+        # train/ and val/ of one step are sent as one: a continued run cannot add to a step that the server knows.
+        if self._unsent and self._unsent["step"] != row["step"]:
+            self._send()
+        self._unsent |= content.finite(row)
+        self._last_step = row["step"]
+
+    def finish(self, verdict: str = "") -> None:
+        self._send()
+        self._jobs.put(lambda: self._finish(verdict))
+        self._jobs.put(None)
+
+    def wait(self, timeout_s: float) -> None:
+        self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            _server_lost.set()
+            self._tell(_LATE)
+
+    def _send(self) -> None:
+        if row := self._unsent:
+            self._unsent = {}
+            self._jobs.put(lambda: self._log(row))
+
+    # ---- from here on in the thread
+
+    def _work(self) -> None:
+        while job := self._jobs.get():
+            self._attempt(job)
+
+    def _attempt(self, job: Callable[[], None]) -> None:
+        """Nothing that W&B does may reach the run."""
+        try:
+            job()
+        except BaseException as error:
+            self._tell(_one_line(error))
+
+    def _tell(self, trouble: str) -> None:
+        line = f"W&B: {trouble.replace(self.id, 'a run')}; {UPLOAD_LATER}"
+        if line not in _said:
+            _said.add(line)
+            self.say(line)
+
+    def _open(self) -> None:
+        mode = choose_mode(self.logger["wandb"])
+        before = sittings(self.folder)
+        with _wandb_starts:
+            name = "offline" if _server_lost.is_set() else mode.name
+            try:
+                self.run = self._init(name, mode.base_url)
+            except Exception:
+                if name == "online":
+                    _server_lost.set()
+                raise
+        for sitting in before:
+            if not sitting.seen_by_server:
+                sitting.delete()  # all of it is told again
+
+    def _init(self, mode: str, base_url: str) -> Any:
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # telemetry, which is sent in offline mode, too
+        os.environ["WANDB_DATA_DIR"] = str(place := self.folder / "wandb")  # tables are staged there, not at home
+        place.mkdir(exist_ok=True)
+        import wandb
+
+        wandb.setup(wandb.Settings(silent=True))
+        run = wandb.init(
+            project=self.logger["project"],
+            entity=self.logger["entity"],
+            id=self.id,
+            resume="allow",
+            name=content.run_name(self.entry),
+            group=self.manifest["sweep"],
+            job_type="train",
+            tags=content.tags(self.entry, self.manifest.get("swept") or []),
+            config=content.config(self.entry, self.manifest),
+            dir=self.folder,
+            mode=mode,  # type: ignore[arg-type]
+            reinit="create_new",  # the members of a pack are open side by side
+            settings=wandb.Settings(
+                base_url=base_url,
+                silent=True,
+                console="off",
+                init_timeout=self.timeout_s,
+                finish_timeout=self.timeout_s,
+                finish_timeout_raises=True,
+                stop_fn=lambda: None,  # W&B's stop button would interrupt the whole pack
+                disable_git=True,  # its diff may hold what nobody meant to upload
+                disable_code=True,
+                symlink=False,
+                x_save_requirements=False,
+                sagemaker_disable=True,
+            ),
+        )
+        run.define_metric("step", hidden=True, summary="none")
+        run.define_metric("*", step_metric="step")
+        return run
+
+    def _log(self, row: Mapping[str, Any]) -> None:
+        if self.run and row["step"] >= self.run.starting_step:  # else the server has it, from an earlier sitting
+            self.run.log(dict(row), step=row["step"])
+
+    def _finish(self, verdict: str) -> None:
+        if self.run is None:
+            return
+        ended = load_run(self.folder)
+        told = content.summary(ended.result, ended.evaluation(), verdict)
+        self._attempt(lambda: self._show_pictures(ended.arrays()))
+        if verdict:
+            self._attempt(lambda: self._show_verdict(told))
+        self._attempt(lambda: self._summarise(told))
+        try:
+            self.run.finish(exit_code=content.exit_code(ended.status))
+        except TimeoutError:
+            _server_lost.set()
+            self._tell(_LATE)
+            return
+        if self.run.settings.mode == "online":
+            for sitting in sittings(self.folder):
+                sitting.mark_uploaded()
+
+    def _show_pictures(self, arrays: Mapping[str, Any]) -> None:
+        import wandb
+
+        shown: dict[str, Any] = {
+            key: wandb.Image(picture.image(), caption=picture.caption)
+            for key, picture in content.pictures(arrays).items()
+        }
+        if "kl_per_unit" in arrays:
+            shown["latents/kl_per_unit"] = wandb.Histogram(np_histogram=content.kl_histogram(arrays["kl_per_unit"]))
+        self.run.log(shown | {"step": self._last_step}, commit=False)
+
+    def _show_verdict(self, told: Mapping[str, Any]) -> None:
+        import wandb
+
+        columns, rows = content.verdict_table(self.entry, self.manifest.get("swept") or [], told)
+        self.run.log({"verdicts": wandb.Table(columns=columns, data=rows), "step": self._last_step}, commit=False)
+
+    def _summarise(self, told: Mapping[str, Any]) -> None:
+        # A row that is still open would overwrite the summary when it is closed.
+        self.run.log({"step": self._last_step}, commit=True)
+        self.run.summary.update(told)
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}"[:300] if text else type(error).__name__
