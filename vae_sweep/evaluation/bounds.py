@@ -60,7 +60,7 @@ def sample_posterior(objective: Objective, split: Split, samples: int) -> Poster
         parts = list(_compared(objective, z[:, 0], x))
         recon, sse = (torch.cat(part) for part in zip(*parts, strict=True))
         columns.append((recon, sse, log_prior_ratio(posterior, z)[:, 0]))
-    stacked = (torch.stack(column, 1).double().cpu() for column in zip(*columns, strict=True))
+    stacked = (torch.stack(column, 1).cpu().double() for column in zip(*columns, strict=True))
     return PosteriorSamples(*stacked)
 
 

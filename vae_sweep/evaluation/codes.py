@@ -107,7 +107,7 @@ def encode(
         terms = terms | {f"{name}_mean": value for name, value in of_mean.items()}
         posteriors.append(posterior)
         zs.append(z)
-        parts.append({name: value.double().cpu() for name, value in terms.items()})
+        parts.append({name: value.cpu().double() for name, value in terms.items()})
     terms = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     return Codes(joined(posteriors), torch.cat(zs), terms)
 

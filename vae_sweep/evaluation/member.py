@@ -224,7 +224,7 @@ class _Subject:
 
     def _mean_image(self) -> np.ndarray:
         """(H, W, C) uint8: the best that can be said of an image without looking at it."""
-        total = sum(x.double().sum(0) for _, x in self.train.batches())
+        total = sum(x.cpu().double().sum(0) for _, x in self.train.batches())
         assert isinstance(total, Tensor)
         return showing.as_bytes((total / len(self.train))[None])[0]
 

@@ -18,7 +18,7 @@ def encoder_gradients(objective: Objective, split: Split, noise: Tensor, batch: 
     try:
         vae.requires_grad_(True)
         parameters = _encoder(objective, split)
-        of_recon = [torch.zeros_like(parameter, dtype=torch.float64) for parameter in parameters]
+        of_recon = [torch.zeros(parameter.shape, dtype=torch.float64) for parameter in parameters]
         of_kl = [torch.zeros_like(total) for total in of_recon]
         for positions, x in split.batches(batch):
             posterior = vae.encode(x)
@@ -28,7 +28,7 @@ def encoder_gradients(objective: Objective, split: Split, noise: Tensor, batch: 
                 gradients = torch.autograd.grad(term, parameters, retain_graph=keep, allow_unused=True)
                 for total, gradient in zip(totals, gradients, strict=True):
                     if gradient is not None:
-                        total += gradient
+                        total += gradient.cpu()
     finally:
         for parameter, flag in before:
             parameter.requires_grad_(flag)
@@ -43,4 +43,4 @@ def _encoder(objective: Objective, split: Split) -> list[Tensor]:
 
 
 def _flat(totals: list[Tensor], images: int) -> Tensor:
-    return torch.cat([total.flatten() for total in totals]).cpu() / images
+    return torch.cat([total.flatten() for total in totals]) / images

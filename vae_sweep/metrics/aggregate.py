@@ -73,7 +73,7 @@ def aggregate_kl(posterior: Posterior, z: Tensor, rows: Tensor | None = None) ->
                 ]
             )
         )
-    means = torch.cat(parts, 1).double().mean(1).tolist()
+    means = torch.cat(parts, 1).cpu().double().mean(1).tolist()
     return Bracket(AggregateKL(*means[:3]), AggregateKL(*means[3:]), math.log(images))
 
 

@@ -50,7 +50,7 @@ def cycle_error(z: Tensor, mean_of_decoded: Tensor, active: Tensor) -> float:
     in the picture. The linear VAE at its optimum has (1 - activity_j)^2 = (s2 / lambda_j)^2. Compare draws of the
     prior with codes of real images: a prior that does much worse has holes.
     """
-    return float(((z - mean_of_decoded) ** 2)[:, active].double().mean())
+    return float(((z - mean_of_decoded) ** 2)[:, active].cpu().double().mean())
 
 
 class Moments(NamedTuple):
@@ -67,5 +67,5 @@ def moments(posterior: Posterior) -> Moments:
     Needs affine encoder heads and an affine first decoder layer, no weight decay, an unclamped log-variance, a
     diagonal posterior and the plain KL; on training data. Small weights converge slowly.
     """
-    mean, variance = posterior.mean.double(), posterior.variance.double()
+    mean, variance = posterior.mean.cpu().double(), posterior.variance.cpu().double()  # MPS has no float64
     return Moments((mean**2 + variance).mean(0), mean.mean(0), float(-0.5 * variance.log().sum(1).mean()))
