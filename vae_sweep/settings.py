@@ -1,6 +1,7 @@
 """Checks of a configuration before anything is trained or written. One error, one line, the key and its value named."""
 
 import difflib
+import importlib.util
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -149,6 +150,8 @@ def check_member(config: Mapping[str, Any]) -> None:
     for key, check in CHECKS.items():
         if key in flat and (expected := check(flat[key])):
             raise SettingsError(f"{key}={_shown(flat[key])}: expected {expected}")
+    for section in ("model", "data", "kl_schedule"):
+        _check_target(f"{section}._target_", config[section]["_target_"])
     batch_size, devices = config["data"]["batch_size"], config["trainer"]["devices"]
     if batch_size % devices:
         raise SettingsError(f"data.batch_size={batch_size}: not divisible by trainer.devices={devices}")
@@ -164,6 +167,18 @@ def check_member(config: Mapping[str, Any]) -> None:
         raise SettingsError(f"loss.free_bits_groups={groups}: does not divide model.latent_dim={latents}")
     if config["objective"] == "vae" and loss["kl_weight"] == 0:
         raise SettingsError("loss.kl_weight=0: a VAE without KL has no noise scale; objective=autoencoder is that run")
+
+
+def _check_target(key: str, target: Any) -> None:
+    """Find the module that `target` lies in. It is not imported: a network's module would load torch."""
+    parts = str(target).split(".")
+    for length in range(len(parts) - 1, 0, -1):
+        try:
+            if importlib.util.find_spec(".".join(parts[:length])) is not None:
+                return
+        except (ImportError, ValueError):
+            continue
+    raise SettingsError(f"{key}={target}: no such module; is it importable from this folder?")
 
 
 def check_members(configs: Sequence[Mapping[str, Any]]) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vae_sweep.settings import SettingsError
+
 # What the threads of a numerical library are set by; read once, when the library is loaded.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
@@ -43,7 +45,7 @@ def thread_environment(threads: int) -> dict[str, str]:
 def find_devices(accelerator: str, environ: Mapping[str, str] = os.environ) -> list[str]:
     """Devices that members may use: ["0", "1"], ["mps"], or [] for the CPU.
 
-    accelerator: trainer.accelerator. Raises ValueError if it asks for a device that is not there.
+    accelerator: trainer.accelerator. Raises SettingsError if it asks for a device that is not there.
     """
     if accelerator == "cpu":
         return []
@@ -57,7 +59,7 @@ def find_devices(accelerator: str, environ: Mapping[str, str] = os.environ) -> l
     if platform.system() == "Darwin" and platform.machine() == "arm64" and accelerator in ("auto", "mps"):
         return ["mps"]
     if accelerator != "auto":
-        raise ValueError(f"trainer.accelerator={accelerator}: no such device on this machine")
+        raise SettingsError(f"trainer.accelerator={accelerator}: no such device on this machine")
     return []
 
 
