@@ -29,7 +29,7 @@ CONF = Path(__file__).parents[1] / "conf"
         ("trainer.max_epochs=-3", "trainer.max_epochs=-3"),
         ("trainer.max_steps=1.5", "trainer.max_steps=1.5"),
         ("trainer.precision=fp8", "trainer.precision=fp8"),
-        ("trainer.devices=3", "data.batch_size=64: not divisible by trainer.devices=3"),
+        ("trainer.devices=3", "data.batch_size=16: not divisible by trainer.devices=3"),
         ("launcher.pack=-1", "launcher.pack=-1: expected one of auto, off"),
         ("seed=-1", "seed=-1"),
         ("sweep=a/b", "sweep=a/b: expected a name without slashes"),
