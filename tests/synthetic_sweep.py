@@ -228,7 +228,7 @@ def _evaluation(model: LinearVae, measured: dict[str, Json], config: Json, rng: 
         out |= {"mi_leave_in": min(rate, np.log(200)), "mi_leave_one_out": min(rate, np.log(200) + 1)}
         out |= {"tc_leave_in": 0.1, "tc_leave_one_out": 0.05, "dwkl_leave_in": 0.2, "dwkl_leave_one_out": 0.1}
         out |= {"mmd2_null_low": -2e-3, "mmd2_null_high": 2e-3, "mmd2": 1e-3 + 4e-3 * (weight < 0.05)}
-        out |= {"moment_second": 1.0, "moment_mean": 0.001, "hole_cycle_error": 0.1 if weight >= 0.05 else 0.6}
+        out |= {"moment_second": 1.0, "moment_mean": 0.001, "hole_cycle_error": 0.3, "hole_cycle_error_codes": 0.2}
         out |= {"grad_norm_recon": weight * (2.0 + rate / 20), "grad_norm_kl": 2.0 + rate / 20, "grad_cosine": -0.98}
         out |= {"beta_hat": weight * (1 + 0.02 * rng.standard_normal())}
         if d:

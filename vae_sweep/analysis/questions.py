@@ -113,6 +113,8 @@ def gradients(found: Recommendation) -> Question:
         words.append(
             f"At {spot.weight:g} their cosine is {figure(cosine)} (opposite is -1) and they would cancel at a weight "
             f"of {figure(beta_hat)}: {'at rest' if at_rest else f'{times(ratio)} the weight, not at rest yet'}."
+            if beta_hat > 0
+            else f"At {spot.weight:g} their cosine is {figure(cosine)} (opposite is -1): they do not oppose each other."
         )
     rows = [_gradient_row(spot) for spot in spread(known)]
     return Question(asked, short, words, ["weight", "‖∇ error‖", "‖β ∇ KL‖", "cosine", "β̂"], rows)

@@ -22,6 +22,7 @@ BETA_HAT = 1.5
 FALLING = 0.02
 OVERFIT = 0.25
 MMD_FACTOR = 3.0
+HOLE_FACTOR = 2.0
 FEW_UNITS = 0.1
 
 Evidence = tuple[tuple[str, str], ...]
@@ -186,11 +187,16 @@ def _overfit(point: Point, _: Context) -> tuple[str, Evidence] | None:
 
 def _like_autoencoder(point: Point, _: Context) -> tuple[str, Evidence] | None:
     mmd, high = point.get("val", "mmd2"), point.get("val", "mmd2_null_high")
+    hole, codes = point.get("val", "hole_cycle_error"), point.get("val", "hole_cycle_error_codes")
     if point.autoencoder or mmd is None or not high or mmd <= MMD_FACTOR * high:
         return None
     evidence = [("MMD² to the prior", f"{figure(mmd)}; chance stays below {figure(high)}")]
-    if (hole := point.get("val", "hole_cycle_error")) is not None:
-        evidence.append(("hole test", figure(hole)))
+    if hole is not None and codes is not None:
+        if hole < HOLE_FACTOR * codes:
+            return None
+        evidence.append(
+            ("lost on the way to a picture and back", f"{percent(hole)} of a prior draw, {percent(codes)} of a code")
+        )
     return "AE-like: prior samples unreliable", tuple(evidence)
 
 
@@ -225,42 +231,97 @@ def _active(point: Point) -> float | None:
 
 @dataclass(frozen=True)
 class Rule:
-    """`because`: the rule as the page states it, threshold included."""
+    """`title`: what it is called over all the runs it hits; `because`: the rule itself, threshold included."""
 
     name: str
     grade: str
+    title: str
     check: Check
     because: str
 
 
 RULES = (
-    Rule("failed", "status", _failed, "The run ended with an error."),
-    Rule("unfinished", "status", _unfinished, "The run has not ended; its numbers are of the moment."),
-    Rule("diverged", "bad", _diverged, "No finite reconstruction term was recorded."),
-    Rule("collapsed", "bad", _collapsed,
-         f"No unit is active (variance of its mean over images above 0.01), or the rate is below {DEAD_RATE} nats."),
-    Rule("beaten", "bad", _beaten,
-         f"Another run of the same network has an objective over {percent(BEATEN)} lower at this run's own beta; "
-         "an optimum is beaten by nobody."),
-    Rule("slope", "warn", _slope,
-         "Between optima the slope -dD/dR lies between their two betas; here it misses them by more than a factor of "
-         f"{SLOPE_FACTOR:g}, and this run lies above the hull."),
-    Rule("stationary", "warn", _stationary,
-         "At a stationary point the encoder's two gradients cancel at beta_hat = beta; here they differ by more than a "
-         f"factor of {BETA_HAT:g}."),
-    Rule("falling", "warn", _falling,
-         f"The objective at the target weight fell by over {percent(FALLING)} from the third to the last quarter of "
-         "training, beyond two standard errors."),
-    Rule("overfits", "warn", _overfit, f"The held-out error is over {percent(OVERFIT)} above the training error."),
-    Rule("ae-like", "warn", _like_autoencoder,
-         f"The codes' MMD² to the prior is over {MMD_FACTOR:g} times the upper end of its null band: the prior's "
-         "samples fall where no image lies."),
-    Rule("few-units", "info", _few_units, f"At most {percent(FEW_UNITS)} of the units are active."),
-    Rule("full", "info", _full,
-         "Every unit is active and the data's next eigenvalue still pays at this beta (2 lambda > beta): "
-         "a larger latent would be used."),
-    Rule("no-prior", "info", _no_prior, "No KL, hence no prior to sample from: the anchor of the comparison."),
-)  # fmt: skip
+    Rule("failed", "status", "failed", _failed, "The run ended with an error."),
+    Rule("unfinished", "status", "not finished", _unfinished, "The run has not ended; its numbers are of the moment."),
+    Rule("diverged", "bad", "no finite result", _diverged, "No finite reconstruction term was recorded."),
+    Rule(
+        "collapsed",
+        "bad",
+        "collapsed: the code is ignored",
+        _collapsed,
+        f"No unit is active (variance of its mean over images above 0.01), or the rate is below {DEAD_RATE} nats.",
+    ),
+    Rule(
+        "beaten",
+        "bad",
+        "not converged: beaten at its own objective",
+        _beaten,
+        f"Another run of the same network has an objective over {percent(BEATEN)} lower at this run's own beta; "
+        "an optimum is beaten by nobody.",
+    ),
+    Rule(
+        "slope",
+        "warn",
+        "not converged: off its curve",
+        _slope,
+        "Between optima the slope -dD/dR lies between their two betas; here it misses them by more than a factor of "
+        f"{SLOPE_FACTOR:g}, and this run lies above the hull.",
+    ),
+    Rule(
+        "stationary",
+        "warn",
+        "not converged: the gradients do not cancel",
+        _stationary,
+        "At a stationary point the encoder's two gradients cancel at beta_hat = beta; here they differ by more than a "
+        f"factor of {BETA_HAT:g}.",
+    ),
+    Rule(
+        "falling",
+        "warn",
+        "still falling",
+        _falling,
+        f"The objective at the target weight fell by over {percent(FALLING)} from the third to the last quarter of "
+        "training, beyond two standard errors.",
+    ),
+    Rule(
+        "overfits",
+        "warn",
+        "overfits",
+        _overfit,
+        f"The held-out error is over {percent(OVERFIT)} above the training error.",
+    ),
+    Rule(
+        "ae-like",
+        "warn",
+        "AE-like: prior samples unreliable",
+        _like_autoencoder,
+        f"The codes' MMD² to the prior is over {MMD_FACTOR:g} times the upper end of its null band, and a draw of the "
+        f"prior, decoded and encoded again, comes back at least {HOLE_FACTOR:g} times worse than a code of an image: "
+        "it fell where no image lies.",
+    ),
+    Rule(
+        "few-units",
+        "info",
+        "mostly unused latent",
+        _few_units,
+        f"At most {percent(FEW_UNITS)} of the units are active.",
+    ),
+    Rule(
+        "full",
+        "info",
+        "latent full",
+        _full,
+        "Every unit is active and the data's next eigenvalue still pays at this beta (2 lambda > beta): "
+        "a larger latent would be used.",
+    ),
+    Rule(
+        "no-prior",
+        "info",
+        "autoencoder: reconstructs, cannot sample",
+        _no_prior,
+        "No KL, hence no prior to sample from: the anchor of the comparison.",
+    ),
+)
 
 
 def _healthy(point: Point) -> Finding:

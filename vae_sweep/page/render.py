@@ -39,7 +39,14 @@ def _environment() -> Environment:
         autoescape=select_autoescape(default_for_string=True, default=True, disabled_extensions=("md.j2",)),
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    env.filters |= {"md": _md, "figure": figure, "duration": duration, "short": short, "name_of": name_of}
+    env.filters |= {
+        "md": _md,
+        "machine": _machine,
+        "figure": figure,
+        "duration": duration,
+        "short": short,
+        "name_of": name_of,
+    }
     env.globals |= {"count": count}
     return env
 
@@ -76,6 +83,22 @@ def _common(study: Study, verdicts: dict[str, list[Finding]], found: Recommendat
     }  # fmt: skip
 
 
+def _machine(hardware: dict[str, Any] | None) -> str:
+    """'host vm, cores 2, memory 25 GB, no gpus'"""
+    words = []
+    for name, value in (hardware or {}).items():
+        if name == "memory" and isinstance(value, (int, float)):
+            value = f"{value / 1e9:.0f} GB"
+        elif isinstance(value, (dict, list, tuple)):
+            name, value = (
+                (name, ", ".join(map(str, value.values() if isinstance(value, dict) else value)))
+                if value
+                else ("no", name)
+            )
+        words.append(f"{name} {value}")
+    return ", ".join(words) or "unknown"
+
+
 def _md(value: Any) -> str:
     """A user's string as plain text inside a Markdown table."""
     text = " ".join(str(value).split())
@@ -83,15 +106,15 @@ def _md(value: Any) -> str:
 
 
 def _by_rule(study: Study, verdicts: dict[str, list[Finding]]) -> list[dict[str, Any]]:
-    """Findings grouped by rule, gravest first: [{"rule", "grade", "because", "hits": [(point, finding)]}]."""
-    order = [rule.name for rule in RULES] + ["healthy"]
+    """Findings grouped by rule, gravest first: [{"title", "grade", "because", "hits": [(point, finding)]}]."""
+    titles = {rule.name: rule.title for rule in RULES} | {"healthy": "healthy"}
     hits: dict[str, list[Any]] = {}
     for point in study.points:
         for finding in verdicts.get(point.id, []):
             hits.setdefault(finding.rule, []).append((point, finding))
     return [
-        {"rule": rule, "grade": hits[rule][0][1].grade, "because": hits[rule][0][1].because, "hits": hits[rule]}
-        for rule in order
+        {"title": title, "grade": hits[rule][0][1].grade, "because": hits[rule][0][1].because, "hits": hits[rule]}
+        for rule, title in titles.items()
         if rule in hits
     ]
 
