@@ -136,7 +136,7 @@ def test_a_run_online(online: FakeWandb, sweep: Path, capfd: pytest.CaptureFixtu
     assert run.exitcode == 0
     assert is_uploaded(training.folder)
     assert run.summary["val/recon"] == 1.5  # result.json's, not the last row's
-    assert run.summary["evaluation/val/psnr"] == 21.0
+    assert run.summary["val/psnr"] == 21.0
     assert run.summary["verdict"] == "healthy"
 
     fields = run.fields

@@ -77,6 +77,10 @@ def test_pictures_are_the_pixels() -> None:
         np.testing.assert_array_equal(pixels[:, 7 * index : 7 * index + 5], arrays[name][3, :, :, 0])
     assert found["prior/samples"].pixels.shape == (3 * 3 + 2 * 2, 5 * 2 + 2)  # 3 rows of 2, the odd one left out
     assert content.pictures({}) == {}
+    del arrays["recon_sampled"]
+    anchor = content.pictures(arrays)["held_out/03"]  # an autoencoder's
+    np.testing.assert_array_equal(anchor.pixels, pixels[:, :12])
+    assert anchor.caption == "original | mean"
 
 
 def test_histogram_counts_every_unit_between_the_same_edges() -> None:
@@ -92,7 +96,7 @@ def test_summary_holds_finite_numbers_and_the_failure() -> None:
     told = content.summary({**result, "error": error}, {"step": 7, "val": {"psnr": 20.0, "tc": None}})
     assert told == {
         "val/recon": 2.0,
-        "evaluation/val/psnr": 20.0,
+        "val/psnr": 20.0,
         "steps": 7,
         "status": "failed",
         "error": "Diverged: loss is nan at step 7",

@@ -100,9 +100,9 @@ def summary(result: Mapping[str, Any], evaluation: Mapping[str, Any], verdict: s
     (A minimum over the run would be found under an annealed weight, and compares runs at different weights.)
     """
     told = {
+        **finite(evaluation.get("train") or {}, "train/"),
+        **finite(evaluation.get("val") or {}, "val/"),
         **finite(result.get("metrics") or {}),
-        **finite(evaluation.get("train") or {}, "evaluation/train/"),
-        **finite(evaluation.get("val") or {}, "evaluation/val/"),
         **finite({key: result.get(key) for key in ("steps", "wall_s")}),
         "status": result.get("status", "failed"),
     }
@@ -122,9 +122,10 @@ def pictures(arrays: Mapping[str, np.ndarray]) -> dict[str, Picture]:
     """Key -> picture from evaluation.npz. A key is the same image in every run of the sweep."""
     found = {}
     kinds = {"originals": "original", "recon_mean": "mean", "recon_sampled": "sampled"}
-    if all(name in arrays for name in kinds):
-        caption = " | ".join(kinds.values())
-        for index, row in enumerate(zip(*(arrays[name][:MAX_HELD_OUT] for name in kinds), strict=True)):
+    known = [name for name in kinds if name in arrays]  # an autoencoder has nothing to sample
+    if "originals" in known:
+        caption = " | ".join(kinds[name] for name in known)
+        for index, row in enumerate(zip(*(arrays[name][:MAX_HELD_OUT] for name in known), strict=True)):
             found[f"held_out/{index:02d}"] = Picture(grid([row]), caption)
     if "prior_samples" in arrays and len(arrays["prior_samples"]):
         samples = arrays["prior_samples"]
@@ -132,7 +133,7 @@ def pictures(arrays: Mapping[str, np.ndarray]) -> dict[str, Picture]:
         rows = [samples[at : at + width] for at in range(0, len(samples) - width + 1, width)]
         found["prior/samples"] = Picture(grid(rows), "decoded draws from the prior")
     if len(arrays.get("interpolations", ())):
-        found["prior/interpolations"] = Picture(grid(arrays["interpolations"]), "a pair of held-out images per row")
+        found["latents/interpolations"] = Picture(grid(arrays["interpolations"]), "a pair of held-out images per row")
     if len(arrays.get("traversals", ())):
         units = ", ".join(str(unit) for unit in arrays.get("traversal_units", ()))
         found["latents/traversals"] = Picture(grid(arrays["traversals"]), f"one unit per row: {units}")
@@ -161,5 +162,5 @@ def verdict_table(
     """(columns, one row). W&B joins the tables of the runs that are looked at into one."""
     matters = flatten(config_that_matters(entry["config"]))
     row = {"run": run_name(entry), **{key: matters.get(key) for key in swept}}
-    row |= {key: told.get(key) for key in ("val/recon", "val/kl", "evaluation/val/active_units", "verdict")}
+    row |= {key: told.get(key) for key in ("val/recon", "val/kl", "val/active_units", "verdict")}
     return list(row), [[value if isinstance(value, (int, float, type(None))) else str(value) for value in row.values()]]

@@ -64,7 +64,8 @@ def sync(folder: Path) -> int:
         logs = [str(sitting.folder) for run in new for sitting in sittings(run)]
         with tempfile.TemporaryDirectory() as scratch:  # for wandb's own log, by default ./wandb
             command = [sys.executable, "-m", "wandb", "sync", *logs]
-            subprocess.run(command, env=os.environ | {"WANDB_DIR": scratch}, check=False)
+            environ = {"WANDB_ERROR_REPORTING": "false"} | os.environ | {"WANDB_DIR": scratch}
+            subprocess.run(command, env=environ, check=False)
     for run in waiting:  # what the server had in part, and what wandb's sync could not read: the log of a killed run
         if not is_uploaded(run):
             _replay(folder, members[run], manifest)
@@ -81,7 +82,6 @@ def _replay(folder: Path, entry: Mapping[str, Any], manifest: Mapping[str, Any])
     """Tell the server the run once more from its files; wandb leaves out the steps that it has."""
     logger = {**entry["config"]["logger"], "wandb": "online"}
     tracker = open_tracker(logger, folder, entry, manifest, say=print, timeout_s=REPLAY_TIMEOUT_S)
-    tracker.finish()
     wait_for([tracker], REPLAY_TIMEOUT_S)
 
 

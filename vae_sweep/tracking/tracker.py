@@ -37,7 +37,7 @@ class Tracker:
         """A row of metrics.jsonl, as it is written. Returns at once."""
 
     def finish(self, verdict: str = "") -> None:
-        """The run has ended: result.json and evaluation.* are as they will stay. Returns at once."""
+        """The run has ended: result.json and evaluation.* are as they will stay. Returns at once; once is enough."""
 
     def wait(self, timeout_s: float) -> None:
         """Wait until all is told, at most so long."""
@@ -65,7 +65,10 @@ def open_tracker(
 
 
 def wait_for(trackers: Iterable[Tracker], timeout_s: float = TIMEOUT_S) -> None:
-    """Wait until all that the trackers were told is uploaded, at most so long for all of them together."""
+    """Finish what is not yet finished, and wait until all of it is uploaded, at most so long for all together."""
+    trackers = list(trackers)
+    for tracker in trackers:
+        tracker.finish()
     deadline = time.monotonic() + timeout_s
     for tracker in trackers:
         tracker.wait(max(0.0, deadline - time.monotonic()))
@@ -87,6 +90,7 @@ class _Mirror(Tracker):
         self.id = content.run_id(entry, manifest)
         self.run: Any = None  # wandb's; None if it could not be had
         self._last_step = 0
+        self._finished = False
         self._unsent: dict[str, Any] = {}
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._jobs.put(self._open)
@@ -104,6 +108,9 @@ class _Mirror(Tracker):
         self._last_step = row["step"]
 
     def finish(self, verdict: str = "") -> None:
+        if self._finished:
+            return
+        self._finished = True
         self._send()
         self._jobs.put(lambda: self._finish(verdict))
         self._jobs.put(None)
