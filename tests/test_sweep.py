@@ -1,5 +1,6 @@
 """Sweeps begun, continued, extended and refused; the training is a fake one that writes a run's files."""
 
+import errno
 import json
 import os
 import signal
@@ -135,6 +136,19 @@ def test_a_member_that_cannot_start_has_a_result_with_its_error(sweep, monkeypat
     assert outcome.results[0]["status"] == "failed"
     assert outcome.results[0]["error"]["message"] == "No module named 'fake_training'"
     assert outcome.results[0]["config"]["loss"]["kl_weight"] == 1
+
+
+def test_a_full_disk_is_said_and_stops_nobody_else(sweep, monkeypatch):
+    """The parent cannot write down either what the killed worker could not."""
+    from vae_sweep import outcomes
+
+    def full(path, value):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(outcomes, "write_json", full)
+    outcome, text = sweep([1, 0.5], {1: "kills"})
+    assert (statuses(outcome), outcome.exit_code) == (["running", "done"], 1)
+    assert "No space left on device" in text
 
 
 def test_two_sweeps_on_one_folder(sweep, tmp_path):
