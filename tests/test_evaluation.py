@@ -315,7 +315,7 @@ def test_sizes_of_k() -> None:
 def test_from_the_checkpoint(
     small_sweep: Callable[..., tuple[Path, list[str]]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sweep, ids = small_sweep(["loss.kl_weight=0.5"], ["objective=autoencoder"])
+    sweep, ids = small_sweep(["trainer.evaluate=false"], ["objective=autoencoder", "trainer.evaluate=false"])
     for member in ids:
         train_pack(sweep, [member])
     arguments = ["--k", "10", "--bound-images", "3", "--images", "20", "--gradient-images", "20"]
@@ -356,7 +356,7 @@ def test_other_images_are_refused(
 ) -> None:
     mine = tmp_path / "mine.npy"
     np.save(mine, np.load(images))
-    sweep, ids = small_sweep([f"data.path={mine}", "trainer.max_steps=2"])
+    sweep, ids = small_sweep([f"data.path={mine}", "trainer.max_steps=2", "trainer.evaluate=false"])
     train_pack(sweep, ids)
     np.save(mine, 255 - np.load(images))
     assert door.main([str(sweep)]) == 1
