@@ -84,16 +84,15 @@ def conv(image_shape: ImageShape, latent_dim: int, posterior: str = "diagonal", 
     grid = _Grid(image_shape, channels)
     down: list[nn.Module] = [_PadTo(grid.padded)]
     for c_in, c_out in zip([image_shape[0], *grid.widths], grid.widths, strict=False):
-        down += [nn.Conv2d(c_in, c_out, 4, stride=2, padding=1), nn.ReLU()]
+        down += [nn.Conv2d(c_in, c_out, 4, stride=2, padding=1), nn.SiLU()]
     up: list[nn.Module] = []
     for c_in, c_out in zip(grid.widths[::-1], [*grid.widths[-2::-1], image_shape[0]], strict=True):
-        up += [nn.ReLU(), nn.ConvTranspose2d(c_in, c_out, 4, stride=2, padding=1)]
+        up += [nn.SiLU(), nn.ConvTranspose2d(c_in, c_out, 4, stride=2, padding=1)]
     encoder = nn.Sequential(*down, nn.Flatten(), nn.Linear(grid.cells, family.n_params(latent_dim)))
-    _begin_at_mid_grey(up[-1])
     decoder = nn.Sequential(
         nn.Linear(latent_dim, grid.cells), nn.Unflatten(1, grid.shape), *up, _CropTo(image_shape[1:])
     )
-    return VAE(encoder, decoder, family, latent_dim)
+    return _initialised(VAE(encoder, decoder, family, latent_dim), last=up[-1])
 
 
 def resnet(
@@ -115,11 +114,10 @@ def resnet(
         up += [_ResidualBlock(c_out) for _ in range(blocks)]
     up += [_norm(grid.widths[0]), nn.SiLU(), nn.Conv2d(grid.widths[0], image_shape[0], 3, padding=1)]
     encoder = nn.Sequential(*down, nn.Flatten(), nn.Linear(grid.cells, family.n_params(latent_dim)))
-    _begin_at_mid_grey(up[-1])
     decoder = nn.Sequential(
         nn.Linear(latent_dim, grid.cells), nn.Unflatten(1, grid.shape), *up, _CropTo(image_shape[1:])
     )
-    return VAE(encoder, decoder, family, latent_dim)
+    return _initialised(VAE(encoder, decoder, family, latent_dim), last=up[-1])
 
 
 def mlp(
@@ -204,9 +202,30 @@ class _ResidualBlock(nn.Module):
         return x + self.layers(x)
 
 
-def _begin_at_mid_grey(layer: nn.Module) -> None:
-    """Start the output near the images' mean: else the first epochs go into one number."""
-    nn.init.constant_(layer.bias, 0.5)  # type: ignore[arg-type]
+def _initialised(vae: VAE, last: nn.Module) -> VAE:
+    """Weights that keep the scale of activations through the depth (He et al. 2015), counting the inputs that a
+    strided transposed convolution really adds up; torch's defaults shrink them by half at every layer, and the first
+    epochs go into growing them back. Images begin close to mid grey, posterior scales close to the prior's.
+
+    last: the layer that puts out the image.
+    """
+    for layer in vae.modules():
+        if isinstance(layer, nn.ConvTranspose2d):
+            taps = math.prod(layer.kernel_size) // math.prod(layer.stride)
+            nn.init.normal_(layer.weight, std=math.sqrt(2 / (layer.in_channels * taps)))
+        elif isinstance(layer, nn.Conv2d):
+            nn.init.normal_(layer.weight, std=math.sqrt(2 / (layer.in_channels * math.prod(layer.kernel_size))))
+        elif isinstance(layer, nn.Linear):  # an affine end: nothing follows that would halve its variance
+            nn.init.normal_(layer.weight, std=math.sqrt(1 / layer.in_features))
+        else:
+            continue
+        nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    with torch.no_grad():
+        head = vae.encoder[-1]  # type: ignore[index]
+        head.weight[vae.latent_dim :] *= 0.1
+        last.weight *= 0.1  # type: ignore[operator]
+        last.bias.fill_(0.5)  # type: ignore[union-attr, operator]
+    return vae
 
 
 def _norm(channels: int) -> nn.GroupNorm:
