@@ -155,6 +155,11 @@ def test_slopes_are_not_judged_where_the_objective_fixes_no_price(tmp_path):
     assert not said & {"beaten", "slope", "stationary"}
 
 
+def test_an_autoencoder_that_loses_to_a_vae_has_not_converged(tmp_path):
+    rules = rules_of(read(tmp_path / "s", undertrained=(3,)))
+    assert rules["autoencoder"][0] == "beaten"
+
+
 # --- recommendation and words ----------------------------------------------------------------------------------------
 
 
@@ -186,7 +191,7 @@ def test_a_curve_without_a_bend_says_go_below(tmp_path):
 
 def test_unconverged_runs_say_train_longer(tmp_path):
     found = read(tmp_path / "s", weights=WEIGHTS, latent_dims=(64,), undertrained=(1, 2, 3))
-    assert headline(found) == "Train longer first."
+    assert headline(found) == "So far kl_weight 0.03; train longer to be sure."
 
 
 @pytest.mark.parametrize(

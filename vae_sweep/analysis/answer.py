@@ -68,9 +68,8 @@ def _one_weight(study: Study, found: Recommendation) -> tuple[str, str]:
 
 def _no_corner(study: Study, found: Recommendation) -> tuple[str, str]:
     first, last = found.curve[0], found.curve[-1]
-    best = min(found.curve, key=lambda s: s.distortion)
     return (
-        f"So far {best.weight:g} reconstructs best.",
+        f"So far {_spot(found).weight:g} reconstructs best.",
         f"{count(len(found.curve), 'weight')} show no corner: from {first.weight:g} to {last.weight:g} the rate goes "
         f"from {figure(first.rate)} to {figure(last.rate)} nats and the error from {figure(first.distortion)} to "
         f"{figure(last.distortion)}. Three weights or more, well apart, can show where the curve bends.",
@@ -92,10 +91,13 @@ def _smaller(study: Study, found: Recommendation) -> tuple[str, str]:
 
 
 def _train_longer(study: Study, found: Recommendation) -> tuple[str, str]:
+    weight, late = _spot(found).weight, found.unconverged
+    example = weight if weight in late else next(iter(late))
+    few = len(late) < len(found.curve)
     return (
-        "Train longer first.",
-        "The runs have not converged, so their order can still change (the verdicts below say which and why). "
-        f"As they stand, {_spot(found).weight:g} looks best. {_why(study, found)}",
+        f"So far kl_weight {weight:g}; train longer to be sure.",
+        f"{len(late) if few else 'All'} of the {len(found.curve)} weights have not converged (at {example:g}: "
+        f"{late[example]}), so their order can still change. {_why(study, found)}",
     )
 
 

@@ -13,7 +13,7 @@ from vae_sweep.analysis.verdicts import Finding
 
 STILL_STEEP = 0.5  # last_price above which the curve has not bent yet
 TIE = 0.01  # objectives closer than this are equal: the smaller latent wins
-_UNCONVERGED = {"beaten", "slope", "stationary", "falling"}
+UNCONVERGED = {"beaten", "slope", "stationary", "falling"}
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,8 @@ class Recommendation:
     only_autoencoder | unfinished | all_failed | empty.
 
     `likelihood`: the weight that equals 2 * MSE per pixel, and whether it lies within, below or above those tried.
+    `unconverged`: weight -> what a rule says against its convergence; with the recommended weight among them, or a
+    third of the curve, the answer is to train longer.
     `by_seed`, `by_family`: the knee of each on its own. `reach`: share of the error between the mean image and the
     autoencoder that the smallest weight removes.
     """
@@ -34,6 +36,7 @@ class Recommendation:
     by_family: dict[tuple[Setting, ...], float] = field(default_factory=dict)
     likelihood: tuple[float | None, str] = (None, "within")
     reach: float | None = None
+    unconverged: dict[float, str] = field(default_factory=dict)
 
     @property
     def weight(self) -> float | None:
@@ -44,29 +47,30 @@ def recommend(study: Study, verdicts: Mapping[str, list[Finding]]) -> Recommenda
     curves = spots(study)
     if not curves:
         return Recommendation(_without_runs(study))
-    decibel = study.squared_error
-    knees = {family: _knee(curve, decibel) for family, curve in curves.items()}
+    knees = {family: _knee(curve, study.squared_error) for family, curve in curves.items()}
     corners = {family: curves[family][knee.index].weight for family, knee in knees.items() if knee}
-    family = _best_family(
-        curves, median(corners.values()) if corners else min(s.weight for c in curves.values() for s in c)
-    )
+    tried = [spot.weight for curve in curves.values() for spot in curve]
+    family = _best_family(curves, median(corners.values()) if corners else min(tried))
     curve, knee = curves[family], knees[family]
-    smallest = curve[-1]
-
-    kind, spot = "take", smallest
-    if len(curve) == 1:
-        kind = "one_weight"
-    elif knee is None:
-        kind = "no_corner"
-    elif knee.last_price > STILL_STEEP:
-        kind = "smaller"
-    else:
-        spot = curve[knee.index]
-    if kind in ("take", "smaller") and _unconverged(curve, spot, verdicts):
+    kind, spot = _pick(curve, knee)
+    unconverged = _unconverged(curve, verdicts)
+    if kind != "one_weight" and (spot.weight in unconverged or 3 * len(unconverged) >= len(curve)):
         kind = "train_longer"
     return Recommendation(
-        kind, spot, knee, curve, _by_seed(curve, decibel), corners, _likelihood(study, curve), _reach(study, curve)
-    )
+        kind, spot, knee, curve, _by_seed(curve, study.squared_error), corners, _likelihood(study, curve),
+        _reach(study, curve), unconverged,
+    )  # fmt: skip
+
+
+def _pick(curve: list[Spot], knee: Knee | None) -> tuple[str, Spot]:
+    """The corner if the curve bends before its end, else the smallest weight."""
+    if len(curve) == 1:
+        return "one_weight", curve[0]
+    if knee is None:
+        return "no_corner", min(curve, key=lambda s: s.distortion)
+    if knee.last_price > STILL_STEEP:
+        return "smaller", curve[-1]
+    return "take", curve[knee.index]
 
 
 def _without_runs(study: Study) -> str:
@@ -110,13 +114,13 @@ def _by_seed(curve: list[Spot], decibel: bool) -> dict[Any, float]:
     return knees
 
 
-def _unconverged(curve: list[Spot], spot: Spot, verdicts: Mapping[str, list[Finding]]) -> bool:
-    """The recommended runs, or a third of the curve's."""
-
-    def bad(s: Spot) -> bool:
-        return any(finding.rule in _UNCONVERGED for p in s.points for finding in verdicts.get(p.id, []))
-
-    return bad(spot) or sum(map(bad, curve)) >= len(curve) / 3
+def _unconverged(curve: list[Spot], verdicts: Mapping[str, list[Finding]]) -> dict[float, str]:
+    found = {}
+    for spot in curve:
+        findings = (f for p in spot.points for f in verdicts.get(p.id, []))
+        if first := next((f for f in findings if f.rule in UNCONVERGED), None):
+            found[spot.weight] = first.words
+    return found
 
 
 def _likelihood(study: Study, curve: list[Spot]) -> tuple[float | None, str]:

@@ -19,7 +19,7 @@ DEAD_RATE = 0.01  # nats
 SLOPE_FACTOR = 2.0  # a chord between two weights may miss them by this much before it counts
 BEATEN = 0.02  # fraction of its own objective
 BETA_HAT = 1.5
-FALLING = 0.02
+FALLING = 0.05
 OVERFIT = 0.25
 MMD_FACTOR = 3.0
 HOLE_FACTOR = 2.0
@@ -135,6 +135,8 @@ def _collapsed(point: Point, context: Context) -> tuple[str, Evidence] | None:
 
 
 def _beaten(point: Point, context: Context) -> tuple[str, Evidence] | None:
+    if point.autoencoder:
+        return _beaten_autoencoder(point, context)
     spot, fraction = context.beaten_by.get(point.id, (None, 0.0))
     if spot is None or fraction < BEATEN:
         return None
@@ -142,6 +144,23 @@ def _beaten(point: Point, context: Context) -> tuple[str, Evidence] | None:
         ("at this run's own beta", f"kl_weight {spot.weight:g} reaches an objective {percent(fraction)} lower"),
     )
     return f"not converged: beaten by kl_weight {spot.weight:g} at its own objective", evidence
+
+
+def _beaten_autoencoder(point: Point, context: Context) -> tuple[str, Evidence] | None:
+    """With nothing but the error to lower, it must not lose to a VAE that decodes its means with the same network."""
+    own = point.get("train", "sse")
+    families = [family for family in context.study.families if set(point.family) <= set(family)]
+    rivals = [
+        (error, p.weight)
+        for family in families
+        for p in context.study.families[family]
+        if (error := p.get("train", "sse_mean")) is not None
+    ]
+    best, weight = min(rivals, default=(None, None))
+    if own is None or best is None or weight is None or best > own * (1 - BEATEN):
+        return None
+    evidence = (("training error", figure(own)), (f"of kl_weight {weight:g}, decoding the mean", figure(best)))
+    return f"not converged: kl_weight {weight:g} reconstructs better", evidence
 
 
 def _slope(point: Point, context: Context) -> tuple[str, Evidence] | None:
@@ -256,8 +275,8 @@ RULES = (
         "bad",
         "not converged: beaten at its own objective",
         _beaten,
-        f"Another run of the same network has an objective over {percent(BEATEN)} lower at this run's own beta; "
-        "an optimum is beaten by nobody.",
+        f"Another run of the same network has an objective over {percent(BEATEN)} lower at this run's own beta, or, for "
+        "an autoencoder, a lower error; an optimum is beaten by nobody.",
     ),
     Rule(
         "slope",
