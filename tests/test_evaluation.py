@@ -26,7 +26,7 @@ from vae_sweep.theory import LinearVAE, Pixels, Spectrum, linear_vae, negative_l
 from vae_sweep.train import train_pack
 
 BETA, LATENTS = 0.02, 5
-EVERYTHING = Settings(None, None, None, 400, None, 20, 100)
+EVERYTHING = Settings(None, 50, None, 400, None, 20, 100)
 
 
 def gaussian_images(count: int = 2000) -> np.ndarray:
