@@ -65,6 +65,7 @@ class LiveView:
         self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
         self._drawn = 0.0
         self._next_line: dict[str, float] = {}
+        self._noted: set[str] = set()
 
     def __enter__(self) -> "LiveView":
         if self._live:
@@ -86,6 +87,9 @@ class LiveView:
         elif kind == "started" and self._live is None:
             for member in event["ids"]:
                 self.line(f"> {self.members[member].name}  starts on {', '.join(event['slots'])}")
+        elif kind == "note" and event["text"] not in self._noted:
+            self._noted.add(event["text"])
+            self.line(f"! {event['text']}", "yellow")
         elif kind == "split":
             sizes = " and ".join(str(len(part)) for part in event["into"])
             self.line(f"! out of memory: the pack goes on as packs of {sizes}", "yellow")
@@ -185,5 +189,5 @@ def console() -> Console:
 
 
 def print_lines(lines: Sequence[str], to: Console) -> None:
-    for line in lines:
+    for line in filter(None, lines):
         to.print(Text(line), soft_wrap=True, highlight=False)

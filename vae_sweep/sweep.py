@@ -36,6 +36,7 @@ from vae_sweep.settings import check_members
 from vae_sweep.slots import Slot
 from vae_sweep.stop import StopRequest
 from vae_sweep.sweep_folder import MANIFEST, opened
+from vae_sweep.tracking import choose_mode
 
 Load = Callable[[Mapping[str, Any]], ImageData]
 
@@ -100,7 +101,7 @@ def run_sweep(
         manifest, packs, slots = planned(manifest, folder, list(unique.values()), place, first)
         if packs:
             manifest = with_forecast(manifest, {data.fingerprint: data for data in images})
-            live.print_lines(banners(manifest), console)
+            live.print_lines([*banners(manifest), choose_mode(first["logger"]["wandb"]).line], console)
         try:
             _write_books(folder, manifest, {member.id: job.books for member, job in zip(members, jobs, strict=True)})
             write_json(folder / MANIFEST, manifest)

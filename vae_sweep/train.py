@@ -88,6 +88,10 @@ def train_pack(
     device = hardware.accelerator(configs[0]["trainer"]["accelerator"])
     fixed = {"versions": manifest["versions"], "data_fingerprint": data.fingerprint, "device": device}
     files = [RunFiles(sweep, entries[member_id], fixed, report, writes=ranks.rank() == 0) for member_id in member_ids]
+
+    def note(line: str) -> None:
+        report({"event": "note", "text": line})
+
     members: list[LitVAE] = []
     try:
         members = [build(config, image_shape(data), len(data.train)) for config in configs]
@@ -95,7 +99,7 @@ def train_pack(
         pack.restore()
         for file, config in zip(files, configs, strict=True):
             if file.writes:
-                file.tracker = open_tracker(config["logger"], sweep, file.entry, manifest)
+                file.tracker = open_tracker(config["logger"], sweep, file.entry, manifest, say=note)
         with ranks.started(sweep, member_ids[0], configs[0]["trainer"]["devices"]):
             failed = pack.train()
         results = []
