@@ -16,6 +16,7 @@ from vae_sweep.analysis.gap import split_gap
 from vae_sweep.analysis.recommend import recommend
 from vae_sweep.analysis.spots import spots
 from vae_sweep.analysis.study import Study
+from vae_sweep.analysis.survey import linear_objective
 from vae_sweep.analysis.table import summary_csv
 from vae_sweep.analysis.verdicts import judge
 from vae_sweep.records import RecordError, load_sweep
@@ -153,6 +154,20 @@ def test_slopes_are_not_judged_where_the_objective_fixes_no_price(tmp_path):
         edit(run / "result.json", lambda r: r["config"]["loss"].update(free_bits=2.0))
     said = {rule for rules in rules_of(study.read([load_sweep(folder)])).values() for rule in rules}
     assert not said & {"beaten", "slope", "stationary"}
+
+
+def test_a_run_behind_the_linear_model_is_named_and_the_linear_model_itself_is_not(tmp_path):
+    found = read(tmp_path / "s", weights=(3.0, 0.5), latent_dims=(16,), undertrained=(1,))
+    rules = rules_of(found)
+    assert "behind-linear" not in rules["kl_weight 3"]
+    assert "behind-linear" in rules["kl_weight 0.5"]
+    assert "1 of 2 VAEs is behind a linear model" in " ".join(confounds(found, judge(found)))
+    values, s2 = np.array(found.preflight["eigenvalues"]), 1.5
+    active = values[:16][values[:16] > s2]
+    closed_form = s2 * len(active) + values.sum() - active.sum() + 3.0 * 0.5 * np.log(active / s2).sum()
+    assert linear_objective(found, 16, 3.0) == pytest.approx(closed_form, rel=0.005)
+    assert linear_objective(found, 17, 3.0) is None
+    assert linear_objective(found, 16, 1e6) is None
 
 
 def test_an_autoencoder_that_loses_to_a_vae_has_not_converged(tmp_path):

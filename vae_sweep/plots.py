@@ -21,7 +21,8 @@ from vae_sweep.analysis.questions import spread
 from vae_sweep.analysis.recommend import recommend
 from vae_sweep.analysis.spots import spots
 from vae_sweep.analysis.study import Point, Study
-from vae_sweep.analysis.verdicts import judge, survey
+from vae_sweep.analysis.survey import survey
+from vae_sweep.analysis.verdicts import judge
 from vae_sweep.page.palette import colour, weight_positions
 from vae_sweep.page.payload import CURVE_POINTS, family_name, study_weights
 

@@ -97,7 +97,7 @@ def _train_longer(study: Study, found: Recommendation) -> tuple[str, str]:
     return (
         f"So far kl_weight {weight:g}; train longer to be sure.",
         f"{len(late) if few else 'All'} of the {len(found.curve)} weights have not converged (at {example:g}: "
-        f"{late[example]}), so their order can still change. {_why(study, found)}",
+        f"{late[example]}), so their order can still change. {_why(study, found, f'{weight:g}')}",
     )
 
 
@@ -113,17 +113,17 @@ def _spot(found: Recommendation) -> Spot:
     return found.spot
 
 
-def _why(study: Study, found: Recommendation) -> str:
+def _why(study: Study, found: Recommendation, subject: str = "It") -> str:
     spot, knee = _spot(found), found.knee
     settings = ", ".join(f"{name_of(key)} {short(value)}" for key, value in spot.family)
     where = f" ({settings})" if settings else ""
-    leaves = f"It leaves {_error(study, spot)} at {_nats(spot)}"
+    leaves = f"leaves {_error(study, spot)} at {_nats(spot)}"
     if knee is None or knee.last_price > STILL_STEEP:
-        return f"{leaves}{where}."
+        return f"{subject} {leaves}{where}."
     before, beyond = knee.gain / knee.cost, (1 - knee.gain) / (1 - knee.cost)
     return (
-        f"It is the corner of the curve{where}: down to {spot.weight:g}, each extra nat of code buys {times(before)} "
-        f"the average improvement; beyond it, {times(beyond)}. {leaves}."
+        f"{subject} is the corner of the curve{where}: down to {spot.weight:g}, each extra nat of code buys "
+        f"{times(before)} the average improvement; beyond it, {times(beyond)}. It {leaves}."
     )
 
 

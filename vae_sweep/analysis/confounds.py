@@ -9,7 +9,10 @@ _UNEVEN = 0.01  # fraction by which the steps may differ
 
 def confounds(study: Study, verdicts: dict[str, list[Finding]]) -> list[str]:
     """Sentences, the gravest first; none if the comparison is clean."""
-    found = (_missing(study), _unequal_training(study), _overfitting(study, verdicts), _one_seed(study))
+    found = (
+        _missing(study), _unequal_training(study), _behind_linear(study, verdicts), _overfitting(study, verdicts),
+        _one_seed(study),
+    )  # fmt: skip
     return [sentence for sentence in (*found, _no_autoencoder(study)) if sentence]
 
 
@@ -30,6 +33,17 @@ def _unequal_training(study: Study) -> str | None:
     if known and max(known) > min(known) * (1 + _UNEVEN):
         return f"Unequal training: from {min(known):,} to {max(known):,} optimiser steps."
     return None
+
+
+def _behind_linear(study: Study, verdicts: dict[str, list[Finding]]) -> str | None:
+    behind = [p for p in study.vaes if any(f.rule == "behind-linear" for f in verdicts.get(p.id, []))]
+    if not behind:
+        return None
+    return (
+        f"{len(behind)} of {count(len(study.vaes), 'VAE')} {'is' if len(behind) == 1 else 'are'} behind a linear model "
+        "of the same latent size (dotted in the plane below): training longer, or another network, may change more "
+        "than the weight does."
+    )
 
 
 def _overfitting(study: Study, verdicts: dict[str, list[Finding]]) -> str | None:

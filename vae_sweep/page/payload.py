@@ -26,7 +26,8 @@ from vae_sweep.analysis.study import (
     name_of,
     short,
 )
-from vae_sweep.analysis.verdicts import Context, Finding
+from vae_sweep.analysis.survey import Context
+from vae_sweep.analysis.verdicts import Finding
 from vae_sweep.page import sprites
 from vae_sweep.page.palette import weight_positions
 

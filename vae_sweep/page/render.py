@@ -13,8 +13,10 @@ from vae_sweep.analysis import compare, glossary, table
 from vae_sweep.analysis.answer import Answer
 from vae_sweep.analysis.confounds import confounds
 from vae_sweep.analysis.recommend import Recommendation
+from vae_sweep.analysis.rules import RULES
 from vae_sweep.analysis.study import Study, name_of, short
-from vae_sweep.analysis.verdicts import RULES, Finding, survey
+from vae_sweep.analysis.survey import survey
+from vae_sweep.analysis.verdicts import Finding
 from vae_sweep.analysis.words import count, duration, figure
 from vae_sweep.page import payload
 from vae_sweep.page.palette import colour

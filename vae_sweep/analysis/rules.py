@@ -1,0 +1,299 @@
+"""The rules: each a check that returns words and evidence or None, its grade, and the sentence that states its threshold.
+
+The gravest come first. A threshold stands once, here, and again in the sentence that the page shows.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from vae_sweep.analysis.curves import still_falling
+from vae_sweep.analysis.study import Point
+from vae_sweep.analysis.survey import Context, linear_objective
+from vae_sweep.analysis.words import figure, percent, times
+
+DEAD_RATE = 0.01  # nats
+SLOPE_FACTOR = 2.0  # a chord between two weights may miss them by this much before it counts
+BEATEN = 0.02  # fraction of its own objective
+BETA_HAT = 1.5
+BEHIND_LINEAR = 0.1
+FALLING = 0.05
+OVERFIT = 0.25
+MMD_FACTOR = 3.0
+HOLE_FACTOR = 2.0
+FEW_UNITS = 0.1
+
+Evidence = tuple[tuple[str, str], ...]  # (what, value), ...
+Check = Callable[[Point, Context], tuple[str, Evidence] | None]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """`title`: what it is called over all the runs it hits; `because`: the rule itself, threshold included."""
+
+    name: str
+    grade: str
+    title: str
+    check: Check
+    because: str
+
+
+def _failed(point: Point, _: Context) -> tuple[str, Evidence] | None:
+    if point.status != "failed":
+        return None
+    error = point.run.error or {}
+    return f"failed: {error.get('type', 'error unknown')}", (("message", str(error.get("message", ""))),)
+
+
+def _unfinished(point: Point, _: Context) -> tuple[str, Evidence] | None:
+    if point.status in ("done", "failed"):
+        return None
+    steps, total = point.run.result.get("steps"), point.run.result.get("total_steps")
+    done = f"{percent(steps / total)} of its steps" if steps and total else "no step yet"
+    return f"{point.status}: {done}", (("steps", f"{steps or 0} of {total or 'unknown'}"),)
+
+
+def _diverged(point: Point, context: Context) -> tuple[str, Evidence] | None:
+    known = point.distortion("train"), point.distortion("val")
+    if any(value is not None for value in known):
+        return None
+    return "no finite result", (("train/recon", "missing or not finite"), ("val/recon", "missing or not finite"))
+
+
+def _collapsed(point: Point, context: Context) -> tuple[str, Evidence] | None:
+    rate, active = point.rate(context.study.split), active_units(point)
+    if rate is None or not (active == 0 or rate < DEAD_RATE):
+        return None
+    evidence = [("rate", f"{figure(rate)} nats")]
+    words = "collapsed: the code is ignored"
+    if active is not None:
+        evidence.append(("active units", f"{active:.0f} of {point.latent_dim}"))
+        words = f"collapsed: {active:.0f}/{point.latent_dim} units active"
+    threshold = context.study.preflight.get("collapse_threshold")
+    if threshold and point.exchange_rate:
+        side = "above" if point.exchange_rate > threshold else "below"
+        evidence.append(
+            ("beta", f"{figure(point.exchange_rate)}, {side} the data's collapse threshold {figure(threshold)}")
+        )
+    return words, tuple(evidence)
+
+
+def _beaten(point: Point, context: Context) -> tuple[str, Evidence] | None:
+    if point.autoencoder:
+        return _beaten_autoencoder(point, context)
+    spot, fraction = context.beaten_by.get(point.id, (None, 0.0))
+    if spot is None or fraction < BEATEN:
+        return None
+    evidence = (
+        ("at this run's own beta", f"kl_weight {spot.weight:g} reaches an objective {percent(fraction)} lower"),
+    )
+    return f"not converged: beaten by kl_weight {spot.weight:g} at its own objective", evidence
+
+
+def _beaten_autoencoder(point: Point, context: Context) -> tuple[str, Evidence] | None:
+    """With nothing but the error to lower, it must not lose to a VAE that decodes its means with the same network."""
+    own = point.get("train", "sse")
+    families = [family for family in context.study.families if set(point.family) <= set(family)]
+    rivals = [
+        (error, p.weight)
+        for family in families
+        for p in context.study.families[family]
+        if (error := p.get("train", "sse_mean")) is not None
+    ]
+    best, weight = min(rivals, default=(None, None))
+    if own is None or best is None or weight is None or best > own * (1 - BEATEN):
+        return None
+    evidence = (("training error", figure(own)), (f"of kl_weight {weight:g}, decoding the mean", figure(best)))
+    return f"not converged: kl_weight {weight:g} reconstructs better", evidence
+
+
+def _slope(point: Point, context: Context) -> tuple[str, Evidence] | None:
+    """The run is blamed only if it is the one that lies above the hull of its neighbours."""
+    missing = [(c, s) for c, s in context.chords.get(point.id, []) if not 1 / SLOPE_FACTOR <= c.factor <= SLOPE_FACTOR]
+    if not missing or context.above_hull.get(point.id, 0.0) < 0.005:
+        return None
+    chord, spot = max(missing, key=lambda pair: abs(np.log(max(pair[0].factor, 1e-3))))
+    evidence = (
+        (f"slope towards kl_weight {spot.weight:g}", f"{figure(chord.slope)} per nat"),
+        ("optima keep it within", f"{figure(chord.low)} to {figure(chord.high)}"),
+        ("above the hull", percent(context.above_hull[point.id])),
+    )
+    return f"not converged: slope {times(chord.factor)} beta", evidence
+
+
+def _stationary(point: Point, _: Context) -> tuple[str, Evidence] | None:
+    beta, beta_hat = point.exchange_rate, point.get("train", "beta_hat")
+    if beta is None or beta_hat is None or beta < 0.01:
+        return None
+    ratio = beta_hat / beta
+    if 1 / BETA_HAT <= ratio <= BETA_HAT:
+        return None
+    evidence = (("beta_hat / beta", f"{figure(beta_hat)} / {figure(beta)} = {figure(ratio)}"),
+                ("cosine of the two gradients", figure(point.get("train", "grad_cosine"))))  # fmt: skip
+    return f"not converged: gradients balance at {times(ratio)} beta", evidence
+
+
+def _behind_linear(point: Point, context: Context) -> tuple[str, Evidence] | None:
+    """D + beta R against the linear VAE's at the same weight and latent size, both on training data."""
+    distortion, rate, beta = point.distortion("train"), point.rate("train"), point.exchange_rate
+    linear = linear_objective(context.study, point.latent_dim, beta)
+    if distortion is None or rate is None or beta is None or linear is None:
+        return None
+    own = distortion + beta * rate
+    if own <= linear * (1 + BEHIND_LINEAR):
+        return None
+    evidence = (("objective, this run", figure(own)), ("objective, linear model", figure(linear)))
+    return f"behind a linear model: objective {percent(own / linear - 1)} higher", evidence
+
+
+def _falling(point: Point, _: Context) -> tuple[str, Evidence] | None:
+    fall = still_falling(point.rows, point.weight)
+    if fall is None or fall < FALLING:
+        return None
+    return f"still falling: {percent(fall)} in the last quarter", (("fall of the objective", percent(fall)),)
+
+
+def _overfit(point: Point, _: Context) -> tuple[str, Evidence] | None:
+    train, held_out = point.get("train", "sse"), point.get("val", "sse")
+    if not train or held_out is None or held_out / train - 1 < OVERFIT:
+        return None
+    evidence = (("sse, training", figure(train)), ("sse, held out", figure(held_out)))
+    return f"overfits: held-out error {percent(held_out / train - 1)} higher", evidence
+
+
+def _like_autoencoder(point: Point, _: Context) -> tuple[str, Evidence] | None:
+    mmd, high = point.get("val", "mmd2"), point.get("val", "mmd2_null_high")
+    hole, codes = point.get("val", "hole_cycle_error"), point.get("val", "hole_cycle_error_codes")
+    if point.autoencoder or mmd is None or not high or mmd <= MMD_FACTOR * high:
+        return None
+    evidence = [("MMD² to the prior", f"{figure(mmd)}; chance stays below {figure(high)}")]
+    if hole is not None and codes is not None:
+        if hole < HOLE_FACTOR * codes:
+            return None
+        evidence.append(
+            ("lost on the way to a picture and back", f"{percent(hole)} of a prior draw, {percent(codes)} of a code")
+        )
+    return "AE-like: prior samples unreliable", tuple(evidence)
+
+
+def _no_prior(point: Point, _: Context) -> tuple[str, Evidence] | None:
+    return ("autoencoder: reconstructs, cannot sample", (("KL", "none"),)) if point.autoencoder else None
+
+
+def _few_units(point: Point, context: Context) -> tuple[str, Evidence] | None:
+    active = active_units(point)
+    if not active or not point.latent_dim or active > FEW_UNITS * point.latent_dim:
+        return None
+    return f"mostly unused: {active:.0f}/{point.latent_dim} units active", (("active units", f"{active:.0f}"),)
+
+
+def _full(point: Point, context: Context) -> tuple[str, Evidence] | None:
+    active, d, values = active_units(point), point.latent_dim, context.study.preflight.get("eigenvalues") or []
+    if active is None or not d or active < d or len(values) <= d or not point.exchange_rate:
+        return None
+    if 2 * values[d] <= point.exchange_rate:
+        return None
+    evidence = (
+        ("active units", f"{active:.0f} of {d}"),
+        (f"2 λ of the data's direction {d + 1}", f"{figure(2 * values[d])} > beta {figure(point.exchange_rate)}"),
+    )
+    return f"latent full: {active:.0f}/{d} units active", evidence
+
+
+def active_units(point: Point) -> float | None:
+    active = point.get("val", "active_units")
+    return point.get("train", "active_units") if active is None else active
+
+
+RULES = (
+    Rule("failed", "status", "failed", _failed, "The run ended with an error."),
+    Rule("unfinished", "status", "not finished", _unfinished, "The run has not ended; its numbers are of the moment."),
+    Rule("diverged", "bad", "no finite result", _diverged, "No finite reconstruction term was recorded."),
+    Rule(
+        "collapsed",
+        "bad",
+        "collapsed: the code is ignored",
+        _collapsed,
+        f"No unit is active (variance of its mean over images above 0.01), or the rate is below {DEAD_RATE} nats.",
+    ),
+    Rule(
+        "beaten",
+        "bad",
+        "not converged: beaten at its own objective",
+        _beaten,
+        f"Another run of the same network has an objective over {percent(BEATEN)} lower at this run's own beta, or, "
+        "for an autoencoder, a lower error; an optimum is beaten by nobody.",
+    ),
+    Rule(
+        "slope",
+        "warn",
+        "not converged: off its curve",
+        _slope,
+        "Between optima the slope -dD/dR lies between their two betas; here it misses them by more than a factor of "
+        f"{SLOPE_FACTOR:g}, and this run lies above the hull.",
+    ),
+    Rule(
+        "stationary",
+        "warn",
+        "not converged: the gradients do not cancel",
+        _stationary,
+        "At a stationary point the encoder's two gradients cancel at beta_hat = beta; here they differ by more than a "
+        f"factor of {BETA_HAT:g}.",
+    ),
+    Rule(
+        "falling",
+        "warn",
+        "still falling",
+        _falling,
+        f"The objective at the target weight fell by over {percent(FALLING)} from the third to the last quarter of "
+        "training, beyond two standard errors.",
+    ),
+    Rule(
+        "behind-linear",
+        "warn",
+        "behind a linear model",
+        _behind_linear,
+        f"The objective on training data is over {percent(BEHIND_LINEAR)} above the linear model's optimum at the same "
+        "weight and latent size, computed from the data before training: more training, or a stronger network, would change "
+        "more than the weight does.",
+    ),
+    Rule(
+        "overfits",
+        "warn",
+        "overfits",
+        _overfit,
+        f"The held-out error is over {percent(OVERFIT)} above the training error.",
+    ),
+    Rule(
+        "ae-like",
+        "warn",
+        "AE-like: prior samples unreliable",
+        _like_autoencoder,
+        f"The codes' MMD² to the prior is over {MMD_FACTOR:g} times the upper end of its null band, and a draw of the "
+        f"prior, decoded and encoded again, comes back at least {HOLE_FACTOR:g} times worse than a code of an image: "
+        "it fell where no image lies.",
+    ),
+    Rule(
+        "few-units",
+        "info",
+        "mostly unused latent",
+        _few_units,
+        f"At most {percent(FEW_UNITS)} of the units are active.",
+    ),
+    Rule(
+        "full",
+        "info",
+        "latent full",
+        _full,
+        "Every unit is active and the data's next eigenvalue still pays at this beta (2 lambda > beta): "
+        "a larger latent would be used.",
+    ),
+    Rule(
+        "no-prior",
+        "info",
+        "autoencoder: reconstructs, cannot sample",
+        _no_prior,
+        "No KL, hence no prior to sample from: the anchor of the comparison.",
+    ),
+)
