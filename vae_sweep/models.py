@@ -8,6 +8,7 @@ a Bernoulli one; the likelihood says which. No layer mixes the images of a batch
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -202,7 +203,7 @@ class _ResidualBlock(nn.Module):
         return x + self.layers(x)
 
 
-def _initialised(vae: VAE, last: nn.Module) -> VAE:
+def _initialised(vae: VAE, last: Any) -> VAE:
     """Weights that keep the scale of activations through the depth (He et al. 2015), counting the inputs that a
     strided transposed convolution really adds up; torch's defaults shrink them by half at every layer, and the first
     epochs go into growing them back. Images begin close to mid grey, posterior scales close to the prior's.
@@ -221,10 +222,10 @@ def _initialised(vae: VAE, last: nn.Module) -> VAE:
             continue
         nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
     with torch.no_grad():
-        head = vae.encoder[-1]  # type: ignore[index]
-        head.weight[vae.latent_dim :] *= 0.1
-        last.weight *= 0.1  # type: ignore[operator]
-        last.bias.fill_(0.5)  # type: ignore[union-attr, operator]
+        head: Any = vae.encoder[-1]  # type: ignore[index]
+        head.weight[vae.latent_dim :].mul_(0.1)
+        last.weight.mul_(0.1)
+        last.bias.fill_(0.5)
     return vae
 
 
