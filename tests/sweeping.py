@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 TARGET = "fake_training:train_members"
 COMMAND = ["/x/vae_sweep/run.py", "-m", "loss.kl_weight=1,0.5"]
 OVERRIDES = [
-    "data=arrays", "model=linear", "model.latent_dim=2", "data.batch_size=5", "trainer.max_epochs=1",
+    "data=image_folder", "model=linear", "model.latent_dim=2", "data.batch_size=5", "trainer.max_epochs=1",
     "trainer.accelerator=cpu", "launcher.jobs=2", "launcher.pack=off", "sweep=s",
 ]  # fmt: skip
 
@@ -27,7 +27,7 @@ def config():
     """A member's config, from the real conf/, of images that are nowhere."""
     with initialize_config_dir(str(HERE.parent / "conf"), version_base="1.3"):
         made = OmegaConf.to_container(compose("config", OVERRIDES), resolve=True)
-    made["data"] |= {"_target_": "somewhere.images", "root": "a"}
+    made["data"] |= {"root": "a"}
     made["model"]["kind"] = "fine"
     return made
 

@@ -166,8 +166,8 @@ def test_sweeps_without_a_name_get_folders_of_their_own(sweep, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"fingerprint": "g"}, "somewhere.images|images in a has changed since"),
-        ({"fingerprint": "g", "data__root": "b"}, "compares runs on images in a, not on images in b"),
+        ({"fingerprint": "g"}, "image_folder in a has changed since"),
+        ({"fingerprint": "g", "data__root": "b"}, "compares runs on image_folder in a, not on image_folder in b"),
     ],
 )
 def test_other_images_are_refused(sweep, changes, reason):
