@@ -5,9 +5,11 @@ Hydra finds launchers in the namespace `hydra_plugins` only, and imports them al
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher as HydrasBasicLauncher
+from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn, run_job, setup_globals
 from hydra.errors import CompactHydraException
 from hydra.plugins.launcher import Launcher
@@ -109,6 +111,16 @@ class BasicLauncher(HydrasBasicLauncher):
             configs = compose(self.config, self.hydra_context, job_overrides, initial_job_idx)
             check_members([job_of(config).config for config in configs])
         return super().launch(job_overrides, initial_job_idx)
+
+
+@dataclass
+class BasicConf:
+    """`hydra/launcher=basic`: in the place of Hydra's own, which is registered before plugins are imported."""
+
+    _target_: str = "hydra_plugins.vae_sweep_launcher.BasicLauncher"
+
+
+ConfigStore.instance().store(group="hydra/launcher", name="basic", node=BasicConf, provider="vae-sweep")
 
 
 def compose(
