@@ -21,9 +21,11 @@ def ssim(image: Tensor, x: Tensor) -> Tensor:
         return x.new_zeros(0)
     side = min(11, *x.shape[-2:])
     window = side - (side + 1) % 2  # odd
+    # Depthwise convolutions on a CPU are twice as fast with the channels last.
+    image, x = (pixels.float().contiguous(memory_format=torch.channels_last) for pixels in (image.clamp(0, 1), x))
     values = structural_similarity_index_measure(
-        image.clamp(0, 1).float(),
-        x.float(),
+        image,
+        x,
         sigma=WINDOW_SIGMA * window / 11,
         kernel_size=window,
         data_range=1.0,
