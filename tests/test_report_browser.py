@@ -239,6 +239,39 @@ def test_the_plane_is_walked_with_the_arrow_keys_and_shows_the_run_s_picture(pag
     page.wait(lambda p: p.one("#viewer[open]"))
 
 
+def test_a_curve_under_the_pointer_names_its_run(page, index):
+    page.open(index).read_to_the_end()
+    line = page.one("#curves .columns svg path[stroke]:not([stroke-dasharray])")
+    page("arguments[0].scrollIntoView({block: 'center'})", line)
+    ActionChains(page.driver).move_to_element_with_offset(line, 0, 0).perform()
+    x, y = page(  # a point of the drawn line, in the window's pixels
+        "const m = arguments[0].getScreenCTM(), p = arguments[0].getPointAtLength(arguments[0].getTotalLength() / 2);"
+        "return [m.a * p.x + m.e, m.d * p.y + m.f]",
+        line,
+    )
+    page(
+        "arguments[0].ownerSVGElement.dispatchEvent("
+        "new PointerEvent('pointermove', {clientX: arguments[1], clientY: arguments[2], bubbles: true}))",
+        line, x, y,
+    )  # fmt: skip
+    assert "kl_weight" in page.one("#tip").text or "autoencoder" in page.one("#tip").text
+    assert page.all("#curves path.faint")
+
+
+def test_the_plane_shows_either_split_on_either_axis(page, index):
+    page.open(index).read_to_the_end()
+
+    def said() -> str:
+        return page.one("#plane-chart .mark").get_attribute("aria-label")
+
+    training = said()
+    page("document.querySelector('#plane').scrollIntoView()")
+    for value in ("val", "log"):
+        page.one(f"#plane-chart input[value='{value}']").find_element(By.XPATH, "..").click()
+    assert said() != training
+    assert page.complaints() == []
+
+
 def test_the_keyboard_alone_reaches_the_answer(page, index):
     page.open(index)
     page.press(Keys.TAB)

@@ -1,4 +1,4 @@
-"""The rules: each a check that returns words and evidence or None, its grade, and the sentence that states its threshold.
+"""The rules: each a check that returns words and evidence or None, a grade, and a sentence with its threshold.
 
 The gravest come first. A threshold stands once, here, and again in the sentence that the page shows.
 """
@@ -255,8 +255,8 @@ RULES = (
         "behind a linear model",
         _behind_linear,
         f"The objective on training data is over {percent(BEHIND_LINEAR)} above the linear model's optimum at the same "
-        "weight and latent size, computed from the data before training: more training, or a stronger network, would change "
-        "more than the weight does.",
+        "weight and latent size, computed from the data before training: more training, or a stronger network, would "
+        "change more than the weight does.",
     ),
     Rule(
         "overfits",

@@ -42,21 +42,36 @@ function termChart(term, shown, log) {
     label: `${TERMS[term]()} of every run over the steps`, height: term === "weight" ? 150 : 300,
     x: { title: "optimiser step", range: [0, x[1]], log: false }, y: { title: TERMS[term](), range: y, log },
   }, (g, sx, sy) => {
-    const paths = lines.map((line) => {
-      const path = el("path", { d: curvePath(line.steps, line.values, sx, sy, log), fill: "none", stroke: colourOf(line.run),
-        "stroke-width": line.split === "val" ? 1.5 : 2, "stroke-dasharray": line.split === "val" ? "1.5 3.5" : null, "stroke-linejoin": "round" });
-      const wide = el("path", { d: path.getAttribute("d"), fill: "none", stroke: "transparent", "stroke-width": 12 });
-      wide.addEventListener("pointerenter", () => { paths.forEach(([p, l]) => p.classList.toggle("faint", l.run !== line.run)); });
-      wide.addEventListener("pointermove", (event) => {
-        const at = { getBoundingClientRect: () => ({ left: event.clientX, right: event.clientX, top: event.clientY, bottom: event.clientY }) };
-        showTip(at, el("b", {}, line.run.label), el("div", {}, line.run.verdict));
-      });
-      wide.addEventListener("pointerleave", () => { paths.forEach(([p]) => p.classList.remove("faint")); hideTip(); });
-      g.append(path);
-      return [path, line, wide];
+    const many = lines.length > 80;
+    const paths = lines.map((line) => el("path", {
+      d: curvePath(line.steps, line.values, sx, sy, log), fill: "none", stroke: colourOf(line.run), "stroke-linejoin": "round",
+      "stroke-width": many ? 1 : line.split === "val" ? 1.5 : 2, "stroke-dasharray": line.split === "val" ? "1.5 3.5" : null, opacity: many ? 0.6 : null,
+    }));
+    g.append(...paths);
+    const svg = g.parentNode;
+    const show = (chosen) => paths.forEach((path, i) => path.classList.toggle("faint", chosen !== null && lines[i].run !== chosen));
+    svg.addEventListener("pointermove", (event) => {
+      const box = svg.getBoundingClientRect();
+      const line = nearestLine(lines, event.clientX - box.left, event.clientY - box.top, sx, sy);
+      show(line && line.run);
+      if (!line) return hideTip();
+      const at = { left: event.clientX, right: event.clientX, top: event.clientY, bottom: event.clientY };
+      showTip({ getBoundingClientRect: () => at }, el("b", {}, line.run.label), el("div", {}, line.run.verdict));
     });
-    g.append(...paths.map(([, , wide]) => wide));
+    svg.addEventListener("pointerleave", () => { show(null); hideTip(); });
   });
+}
+
+// The line that passes nearest below the pointer, within 16 pixels; null if none does.
+function nearestLine(lines, x, y, sx, sy) {
+  let best = null, least = 16;
+  for (const line of lines) {
+    const i = line.steps.findIndex((step) => sx(step) >= x);
+    if (i < 0) continue;
+    const distance = Math.abs(sy(line.values[i]) - y);
+    if (distance < least) [best, least] = [line, distance];
+  }
+  return best;
 }
 
 // The first tenth of a curve may tower over the rest: the axis ignores what only that reaches.

@@ -244,7 +244,8 @@ function openViewer(source, index) {
     strip(b, state.b, kindFor(state.b, state.b === "original" ? "mean" : state.kind), [state.image]);
     tags[0].textContent = name(state.a);
     tags[1].textContent = name(state.b);
-    place.textContent = `image ${state.image + 1} of ${imageCount}`;
+    const known = [["left", state.a], ["right", state.b]].filter(([, id]) => runs.has(id));
+    place.textContent = [`image ${state.image + 1} of ${imageCount}`, ...known.map(([side, id]) => `${side}: ${quality(runs.get(id))} over all held-out images`)].join("; ");
     cut();
   };
   const step = (by) => { state.image = (state.image + by + imageCount) % imageCount; draw(); };
