@@ -22,6 +22,7 @@ SMALL = (
     "trainer.precision=32",
     "trainer.accelerator=cpu",
     "logger.wandb=disabled",
+    "trainer.evaluate=false",
 )
 
 

@@ -44,7 +44,7 @@ def started(sweep: Path, member_id: str, processes: int) -> Iterator[None]:
         _leave_group()
         for other in others:
             other.kill()
-            other.wait()
+            other.communicate()
         os.environ.clear()
         os.environ |= before
 

@@ -129,7 +129,8 @@ def image_shape(data: ImageData) -> ImageShape:
 
 def quiet_lightning() -> None:
     """Silence what Lightning says of every Trainer: devices that are not there, tips, its own deprecations."""
-    for name in ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.rank_zero"):
+    chatty = ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.rank_zero")
+    for name in (*chatty, "lightning_fabric.utilities.distributed"):
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning_fabric)\.")
     # Our loaders read memory, not files: they need no worker processes.
