@@ -68,6 +68,7 @@ def test_what_may_train_together(change, together):
         (5, LARGE, None, 5),
         ("auto", SMALL, None, plan.CPU_PACK_LIMIT),
         ("auto", LARGE, None, 1),
+        ("auto", Cost(1e6, 2_000_000, 1000), None, 1),
         ("auto", SMALL, 1e12, plan.GPU_PACK_LIMIT),
         ("auto", LARGE, 2 * LARGE.bytes / plan.MEMORY_SHARE, 2),
         ("auto", LARGE, 0.1 * LARGE.bytes, 1),

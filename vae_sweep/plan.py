@@ -5,8 +5,9 @@ if they differ only in keys that are a number in the arithmetic (`MAY_DIFFER`); 
 must be equal.
 
 `launcher.pack=auto` packs where it pays:
-  CPU  a step of less than CPU_PACK_FLOP is mostly Python and dispatch, which a pack pays once. Above that the
-       processor is the limit, and a pack gains nothing.
+  CPU  a step of less than CPU_PACK_FLOP on fewer than CPU_PACK_PARAMS parameters is mostly Python and dispatch, which
+       a pack pays once. Above that arithmetic or memory is the limit, and a pack gains nothing or loses (docs/engine.md
+       has the measurements).
   GPU  always, up to the memory of the device.
 There are never fewer packs than slots to fill, and packs of one kind are of equal size (to one member).
 """
@@ -27,7 +28,8 @@ MAY_DIFFER = ("loss.kl_weight", "optimizer.lr", "seed")
 # Schedules that only scale the weight; the others change the loss itself and are packed with their own kind.
 _MULTIPLIERS = tuple(f"vae_sweep.schedules.{name}" for name in ("constant", "linear", "cosine", "logistic", "cyclical"))
 
-CPU_PACK_FLOP = 1e9
+CPU_PACK_FLOP = 5e8
+CPU_PACK_PARAMS = 5e5
 CPU_PACK_LIMIT = 16
 GPU_PACK_LIMIT = 32
 MEMORY_SHARE = 0.6  # of a device, for a pack's own tensors: the rest is workspace, fragmentation and the images
@@ -74,7 +76,7 @@ def largest_pack(setting: str | int | bool, cost: Cost | None, memory: float | N
     if cost is None:  # somebody's own network: nobody has checked that vmap can run it
         return 1
     if memory is None:
-        return CPU_PACK_LIMIT if cost.flop < CPU_PACK_FLOP else 1
+        return CPU_PACK_LIMIT if cost.flop < CPU_PACK_FLOP and cost.params < CPU_PACK_PARAMS else 1
     return max(1, min(GPU_PACK_LIMIT, int(MEMORY_SHARE * memory / cost.bytes)))
 
 
