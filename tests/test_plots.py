@@ -85,17 +85,7 @@ def test_nothing_to_show_is_no_figure(options, tmp_path):
     assert plots.save_all(found, tmp_path / "figures") == []
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"failed": (0, 1, 2)},
-        {"running": (0, 1, 2, 3)},
-        {"weights": (0.5,)},
-        {"weights": ()},
-        {"channels": 1},
-        {"without_evaluation": (1,)},
-    ],
-)
+@pytest.mark.parametrize("options", [{"failed": (0, 1, 2), "channels": 1}, {"running": (0, 1, 2, 3)}, {"weights": ()}])
 def test_whatever_is_there_is_drawn_without_a_warning(options, tmp_path):
     found = study.read([load_sweep(write_sweep(tmp_path / "s", **options))])
     figures = [figure for plot in plots.PLOTS.values() if (figure := plot(found))]

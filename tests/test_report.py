@@ -206,8 +206,8 @@ def test_watching_builds_again_until_every_run_has_ended(tmp_path, monkeypatch, 
         assert len(pages) < 4
 
     monkeypatch.setattr(report.time, "sleep", wait)
-    report.watch([folder], None)
-    assert capsys.readouterr().out.count("report built") == 2
+    assert report.main([str(folder), "--watch", "--no-figures"]) == 0
+    assert capsys.readouterr().out.count("index.html") == 2
     assert 'data-refresh="5.0"' in pages[0]
     assert "data-refresh" not in (folder / "report" / "index.html").read_text()
 

@@ -9,7 +9,7 @@ import argparse
 import sys
 import time
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from vae_sweep.analysis import study as studies
@@ -51,17 +51,15 @@ def _default_out(folders: Sequence[Path]) -> Path:
     return folders[0].resolve().parent / f"report-{'+'.join(folder.resolve().name for folder in folders)}"
 
 
-def watch(folders: Sequence[Path], out: Path | None, seconds: float = WATCH_SECONDS) -> None:
-    """Build again whenever a run's files change; once more, with figures, when every run has ended."""
+def watch(folders: Sequence[Path], out: Path | None, figures: bool, seconds: float = WATCH_SECONDS) -> Iterator[Path]:
+    """Build whenever a run's files change; a last time, with figures, when every run has ended. Yields the page."""
     seen = None
     while True:
         state = _state(folders)
         if state != seen:
             seen = state
             running = any(run.status in ("running", "queued") for folder in folders for run in load_sweep(folder).runs)
-            started = time.monotonic()
-            build(folders, out, figures=not running, refresh=seconds if running else None)
-            print(f"{time.strftime('%H:%M:%S')} report built in {time.monotonic() - started:.1f} s", flush=True)
+            yield build(folders, out, figures and not running, refresh=seconds if running else None)
             if not running:
                 return
         time.sleep(seconds)
@@ -93,19 +91,14 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
+    figures = not args.no_figures
     try:
         folders = args.sweep or [latest_sweep(args.outputs)]
-        index = build(
-            folders,
-            args.out,
-            figures=not (args.no_figures or args.watch),
-            refresh=WATCH_SECONDS if args.watch else None,
-        )
-        print(index)
-        if args.open:
-            webbrowser.open(index.resolve().as_uri())
-        if args.watch:
-            watch(folders, args.out)
+        built = watch(folders, args.out, figures) if args.watch else iter([build(folders, args.out, figures)])
+        for number, index in enumerate(built):
+            print(f"{time.strftime('%H:%M:%S')} {index}" if args.watch else index, flush=True)
+            if args.open and number == 0:
+                webbrowser.open(index.resolve().as_uri())
     except (RecordError, OSError) as error:
         print(f"vae-sweep-report: {error}", file=sys.stderr)
         return 1

@@ -207,7 +207,7 @@ def active_units(point: Point) -> float | None:
 
 
 RULES = (
-    Rule("failed", "status", "failed", _failed, "The run ended with an error."),
+    Rule("failed", "bad", "failed", _failed, "The run ended with an error."),
     Rule("unfinished", "status", "not finished", _unfinished, "The run has not ended; its numbers are of the moment."),
     Rule("diverged", "bad", "no finite result", _diverged, "No finite reconstruction term was recorded."),
     Rule(

@@ -30,7 +30,7 @@ def findings(point: Point, context: Context) -> list[Finding]:
     for rule in RULES:
         if result := rule.check(point, context):
             found.append(Finding(rule.name, rule.grade, *result, rule.because))
-            if rule.grade == "status":  # an unfinished run is not judged further
+            if not point.done:  # an unfinished run is not judged further
                 break
     return found or [_healthy(point)]
 

@@ -152,19 +152,18 @@ def _shared(arrays: dict[str, np.ndarray], detail: sprites.Detail) -> Json | Non
 
 def _matrix(study: Study) -> Json:
     """Rows: weights, largest first. Columns: families (latent size, schedule ...). Cells: run ids, one per seed."""
-    drawn = [p for p in study.points if p.status != "failed" or p.run.folder.joinpath("evaluation.npz").exists()]
-    families = list(dict.fromkeys(p.family for p in drawn if not p.autoencoder)) or [()]
+    families = list(dict.fromkeys(p.family for p in study.points if not p.autoencoder)) or [()]
     families.sort(key=lambda f: [_sortable(v) for _, v in f])
     weights = study_weights(study)
     cells = {
         str(i): {
-            str(j): [p.id for p in drawn if p.weight == w and p.family == f and not p.autoencoder]
+            str(j): [p.id for p in study.points if p.weight == w and p.family == f and not p.autoencoder]
             for j, f in enumerate(families)
         }
         for i, w in enumerate(weights)
     }  # fmt: skip
     anchors = [[p.id for p in study.points if p.autoencoder and set(p.family) <= set(f)] for f in families]
-    seeds = list(dict.fromkeys(str(p.seed) for p in drawn))
+    seeds = list(dict.fromkeys(str(p.seed) for p in study.points))
     varied = [name_of(k) for k in study.swept if k not in (WEIGHT, SEED, OBJECTIVE)]
     order = [name for name in (name_of(LATENT), name_of(SCHEDULE)) if name in varied]
     return {

@@ -12,7 +12,7 @@ function drawGaps() {
   const references = [...new Set(all.map((bar) => bar.reference))];
   const negative = all.some((bar) => data.gapParts.some((part) => bar[part] < 0));
   root.append(el("p", { class: "note" }, `Summed squared error per held-out image, mean over the seeds. Capacity is the training error of ${references.join("; ")}.`,
-    negative ? " A part below zero takes nothing away from the bar: its figure is in the bar's tip." : ""));
+    negative ? " A part below zero is drawn as nothing; point at the bar for its figure." : ""));
 }
 
 function gapBar(bar, top) {
