@@ -51,7 +51,7 @@ def save_all(study: Study, folder: Path) -> list[Path]:
                 continue
             for suffix in ("png", "svg"):
                 written.append(folder / f"{name}.{suffix}")
-                figure.savefig(written[-1], dpi=150)
+                figure.savefig(written[-1], dpi=150, bbox_inches="tight", pad_inches=0.05)
                 figure.set_layout_engine("none")  # it is laid out now
     return written
 
@@ -215,7 +215,7 @@ def plot_reconstructions(study: Study, images: int = 4, kind: str = "recon_mean"
     if "mean_image" in first:
         rows.append(("mean image", [np.stack([first["mean_image"]] * len(rows[0][1][0]))] * len(families)))  # type: ignore[arg-type]
     for weight in spread(study_weights(study), MOST_COLUMNS):
-        rows.append((f"{weight:g}", [_tiles(study.families.get(f, []), weight, kind, images) for f in families]))
+        rows.append((f"weight {weight:g}", [_tiles(study.families.get(f, []), weight, kind, images) for f in families]))
     if any(study.autoencoders(f) for f in families):
         rows.append(("autoencoder", [_tiles(study.autoencoders(f), None, "recon_mean", images) for f in families]))
     figure = Figure(figsize=(1.1 + 0.9 * images * len(families), 0.95 * len(rows) + 0.4), layout="constrained")
