@@ -40,7 +40,7 @@ def draw_factors(rng: np.random.Generator) -> Factors:
     return Factors(
         family=int(rng.integers(len(FAMILIES))),
         hue=float(rng.uniform(0, 1)),
-        accent=float(rng.uniform(0.3, 0.7)),
+        accent=float(rng.uniform(0.2, 0.5)),
         lightness=float(rng.uniform(0.25, 0.92)),
         chroma=float(rng.uniform(0.06, 0.17)),
         x=float(rng.uniform(0.33, 0.67)),
@@ -56,9 +56,9 @@ class Palette:
 
     def __init__(self, f: Factors):
         self.f = f
-        self.ground = oklch(f.lightness, 0.35 * f.chroma, f.hue)
+        self.ground = oklch(f.lightness, 0.8 * f.chroma, f.hue)
         self.dark = oklch(0.22, 0.4 * f.chroma, f.hue + f.accent)
-        self.light = oklch(0.93, 0.25 * f.chroma, f.hue)
+        self.light = oklch(0.93, 0.4 * f.chroma, f.hue)
         # What stands on the ground must part from it.
         self.main = self.tone(0.45 if f.lightness > 0.55 else 0.72)
         self.second = self.contrast(0.6 if f.lightness > 0.55 else 0.8)
@@ -70,8 +70,8 @@ class Palette:
         return oklch(lightness, strength * self.f.chroma, self.f.hue + self.f.accent + turn)
 
     def any(self, rng: np.random.Generator, low: float = 0.3, high: float = 0.9) -> Colour:
-        """A colour near the main hue (60 %) or its accent."""
-        side = self.tone if rng.random() < 0.6 else self.contrast
+        """A colour near the main hue (three in four) or its accent."""
+        side = self.tone if rng.random() < 0.75 else self.contrast
         return side(float(rng.uniform(low, high)), float(rng.normal(0, 0.04)), float(rng.uniform(0.7, 1.2)))
 
 
@@ -99,12 +99,12 @@ def colour_field(f: Factors, rng: np.random.Generator, size: int) -> Canvas:
 def grid(f: Factors, rng: np.random.Generator, size: int) -> Canvas:
     """Dark lines, pale and coloured planes, after Mondrian and van Doesburg."""
     colours = Palette(f)
-    pale = colours.tone(0.75 + 0.18 * f.lightness, strength=0.3)
+    pale = colours.tone(0.75 + 0.18 * f.lightness, strength=0.6)
     canvas = Canvas.primed(size, pale)
     p, q = canvas.frame(f.x, f.y, 0.15 * f.angle)
     columns = _spread(rng, 1 + f.count // 3)
     rows = _spread(rng, 1 + (f.count + 1) // 3)
-    planes = (colours.tone(0.5, strength=1.2), colours.contrast(0.72, strength=1.2), colours.tone(0.8, turn=0.25))
+    planes = (colours.tone(0.5, strength=1.2), colours.contrast(0.72, strength=1.2), colours.tone(0.8, turn=0.1))
     cells = np.tile(pale, (len(rows) + 1, len(columns) + 1, 1))
     for _ in range(2 + f.count // 2):
         cells[rng.integers(len(rows) + 1), rng.integers(len(columns) + 1)] = planes[rng.integers(len(planes))]
@@ -198,10 +198,10 @@ def landscape(f: Factors, rng: np.random.Generator, size: int) -> Canvas:
     canvas = Canvas.primed(size, colours.tone(0.55 + 0.35 * f.lightness, strength=0.7))
     u, v = canvas.uv
     horizon = 0.3 + 0.75 * (f.y - 0.3)
-    canvas.lay(colours.contrast(0.9, strength=0.7), np.clip(1 - np.abs(v - horizon) / 0.45, 0, 1))
+    canvas.lay(colours.contrast(0.9, strength=0.4), np.clip(1 - np.abs(v - horizon) / 0.45, 0, 1))
     radius = 0.09 * f.scale
     height = horizon - 0.16 + 0.2 * f.angle
-    glow, sun = oklch(0.95, 0.05, 0.05 + 0.3 * f.accent), oklch(0.85, 0.14, 0.02 + 0.4 * (f.accent - 0.3))
+    glow, sun = oklch(0.95, 0.05, 0.05 + 0.5 * (f.accent - 0.2)), oklch(0.85, 0.14, 0.02 + 0.5 * (f.accent - 0.2))
     canvas.lay(glow, 0.7 * canvas.disc(f.x, height, 2.2 * radius, soft=2.4 * radius))
     canvas.lay(sun, canvas.disc(f.x, height, radius))
     layers = 1 + f.count // 2
@@ -218,9 +218,9 @@ def landscape(f: Factors, rng: np.random.Generator, size: int) -> Canvas:
         canvas.lay(glow, water * ripples * glitter)
     else:
         field = canvas.below(shore + 0.02 * canvas.ridge(rng, 3))
-        canvas.lay(colours.contrast(0.6, strength=1.1), field)
+        canvas.lay(colours.tone(0.6, -0.06), field)
         fan = (u - f.x) / np.maximum(v - shore + 0.12, 0.05)
-        canvas.lay(colours.contrast(0.42, strength=0.9), field * np.clip(0.5 + 1.5 * np.sin(9 * fan), 0, 0.8))
+        canvas.lay(colours.tone(0.45, -0.06), field * np.clip(0.5 + 1.5 * np.sin(9 * fan), 0, 0.8))
     return canvas
 
 
@@ -260,7 +260,7 @@ def portrait(f: Factors, rng: np.random.Generator, size: int) -> Canvas:
 def hatching(f: Factors, rng: np.random.Generator, size: int) -> Canvas:
     """Form out of lines that swell in the shadow, after Duerer's engravings."""
     colours = Palette(f)
-    paper, ink = oklch(0.9 - 0.1 * (1 - f.lightness), 0.03, 0.2 + 0.05 * f.hue), oklch(0.24, 0.03, f.hue)
+    paper, ink = oklch(0.7 + 0.2 * f.lightness, 0.5 * f.chroma, f.hue), oklch(0.24, 0.03, f.hue)
     canvas = Canvas.primed(size, paper)
     u, v = canvas.uv
     r = 0.34 * f.scale
@@ -290,7 +290,7 @@ def still_life(f: Factors, rng: np.random.Generator, size: int) -> Canvas:
     u, v = canvas.uv
     canvas.shade(0.1 * canvas.cloud(rng, 3) - 0.25 * np.clip(u - 0.4, 0, 1))
     table = 0.45 + 0.4 * (f.y - 0.3)
-    canvas.lay(colours.contrast(0.68, strength=0.5), canvas.below(table + 0.1 * f.angle * (u[0] - 0.5)))
+    canvas.lay(colours.tone(0.68, 0.08, 0.7), canvas.below(table + 0.1 * f.angle * (u[0] - 0.5)))
     canvas.shade(-0.3 * np.clip(v - 0.8, 0, 1))
     base, bottle = table + 0.12, f.x
     tall = 0.42 * f.scale
@@ -343,10 +343,10 @@ def patchwork(f: Factors, rng: np.random.Generator, size: int) -> Canvas:
 def suprematism(f: Factors, rng: np.random.Generator, size: int) -> Canvas:
     """Bars and squares adrift along one diagonal on an empty ground, after Malevich."""
     colours = Palette(f)
-    canvas = Canvas.primed(size, oklch(0.7 + 0.25 * f.lightness, 0.03, f.hue))
+    canvas = Canvas.primed(size, oklch(0.7 + 0.25 * f.lightness, 0.6 * f.chroma, f.hue))
     canvas.shade(-0.05 * (1 + canvas.cloud(rng, 4)))
     tilt = 1.6 * f.angle
-    if f.accent > 0.5:
+    if f.accent > 0.35:
         canvas.lay(colours.contrast(0.7, strength=0.8), canvas.disc(1 - f.x, 1 - f.y, 0.2 * f.scale))
     a, b = 0.24 * f.scale, (0.1 + 0.14 * float(rng.random())) * f.scale
     canvas.lay(colours.dark, canvas.rectangle(f.x, f.y, a, b, tilt))
@@ -363,7 +363,7 @@ def suprematism(f: Factors, rng: np.random.Generator, size: int) -> Canvas:
 def waves(f: Factors, rng: np.random.Generator, size: int) -> Canvas:
     """Bands that roll across the sheet under a pale sun, after Hokusai."""
     colours = Palette(f)
-    canvas = Canvas.primed(size, colours.tone(0.9, strength=0.35))
+    canvas = Canvas.primed(size, colours.tone(0.9, strength=0.6))
     u = canvas.uv[0][0]
     canvas.lay(colours.contrast(0.72, strength=1.2), canvas.disc(1 - f.x, 0.2 + 0.2 * (f.y - 0.5), 0.12 * f.scale))
     bands = 1 + f.count
