@@ -12,7 +12,7 @@ from typing import Any
 # What a member's numbers do not depend on. Data are known by their fingerprint, not by where they lie.
 _IMMATERIAL = (
     "logger", "launcher", "sweep", "retry", "output_dir", "experiment",
-    "data.root", "data.path", "data.cache_dir", "data.download", "data.max_unreadable",
+    "data.root", "data.path", "data.cache_dir", "data.download", "data.max_unreadable", "data.workers",
     "trainer.log_every_n_steps", "trainer.checkpoint_every_s", "trainer.evaluate", "trainer.accelerator",
 )  # fmt: skip
 # What an autoencoder, which has no KL, does not depend on either.

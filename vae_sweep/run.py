@@ -1,5 +1,6 @@
 """`python -m vae_sweep.run`: one run, or with -m a sweep. Hydra's door; torch waits until something is trained."""
 
+import logging
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -41,7 +42,15 @@ def _with_hydra(config: DictConfig) -> DictConfig:
     return whole
 
 
+def _speak() -> None:
+    """What the package has to say (images decoded, files left out) goes to standard error, as plain lines."""
+    logger = logging.getLogger("vae_sweep")
+    logger.addHandler(logging.StreamHandler())
+    logger.setLevel(logging.INFO)
+
+
 def main() -> None:
+    _speak()
     with refused_in_one_line():
         check_overrides(sys.argv[1:], CONF)
     with TemporaryDirectory(prefix="vae-sweep-") as scratch:
