@@ -160,7 +160,7 @@ LINEAR = ("model=linear", "data.batch_size=500", "optimizer.lr=0.1")
 
 
 def linear(
-    folder: Path, steps: int = 2000, weights: Sequence[float] = WEIGHTS, latents: Sequence[int] = LATENTS
+    folder: Path, steps: int = 3500, weights: Sequence[float] = WEIGHTS, latents: Sequence[int] = LATENTS
 ) -> list[Figure]:
     """Linear VAEs at 8 weights and 3 latent sizes: their whole closed form."""
     grid = [[f"loss.kl_weight={w}", f"model.latent_dim={d}"] for d, w in itertools.product(latents, weights)]
@@ -239,7 +239,7 @@ def controllers(folder: Path, steps: int = 3000) -> list[Figure]:
     geco, control_vae, learned, optimal = trained(folder, gaussian_images(), common, cases)
     known, pixels = geco.spectrum, math.prod(geco.data.images.shape[1:])
     ppca = math.sqrt(optimal_sigma2(known, d))
-    learned_sigma = float(torch.exp(learned.lit.objective.likelihood.log_scale))
+    learned_sigma = float(torch.exp(learned.lit.objective.likelihood.log_scale.detach()))
     return [
         Figure("GECO: SSE", geco.expected_sse(), goal, 0.02),
         Figure("GECO: weight it settles at", _steered(geco), float(geco_weight(known, d, goal) or 0), 0.03),
@@ -250,7 +250,7 @@ def controllers(folder: Path, steps: int = 3000) -> list[Figure]:
 
 
 def _steered(member: Trained) -> float:
-    return float(member.lit.kl_schedule.kl_weight)  # type: ignore[union-attr, arg-type]
+    return float(member.lit.kl_schedule.kl_weight.detach())  # type: ignore[union-attr, arg-type]
 
 
 def collapse(folder: Path, steps: int = 800) -> list[Figure]:
@@ -288,7 +288,7 @@ def _collapse_weight(folder: Path, images: np.ndarray, recon: str, steps: int) -
     return math.sqrt(low * high)
 
 
-def stationary(folder: Path, steps: int = 2500) -> list[Figure]:
+def stationary(folder: Path, steps: int = 5000) -> list[Figure]:
     """What holds at any stationary point, on a converged convolutional VAE: moments of the codes, beta_hat."""
     weights = (0.1, 0.2, 0.5, 1.0, 2.0)
     common = ["model=conv", "model.channels=4", "model.latent_dim=8", "data.batch_size=128", "optimizer.lr=5e-3"]
