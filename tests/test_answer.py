@@ -88,7 +88,7 @@ def test_spots_average_the_seeds(sweep):
 
 def test_a_weight_above_the_collapse_threshold_is_called_collapsed(tmp_path):
     found = read(tmp_path / "s", weights=(40.0, 1.0, 0.3))
-    assert found.preflight["collapse_threshold"] < 40
+    assert found.forecast(found.points[0])["collapse_threshold"] < 40
     rules = rules_of(found)
     assert rules["kl_weight 40"][0] == "collapsed"
     assert "collapsed" not in rules["kl_weight 1"]
@@ -129,7 +129,7 @@ def test_a_prior_that_misses_the_codes_is_named(tmp_path):
 
 def test_a_full_latent_is_named_where_the_spectrum_says_more_would_pay(sweep):
     rules = rules_of(sweep)
-    values = sweep.preflight["eigenvalues"]
+    values = sweep.forecast(sweep.points[0])["eigenvalues"]
     for point in sweep.points:
         if point.weight:
             pays = 2 * values[point.latent_dim] > point.weight
@@ -162,12 +162,11 @@ def test_a_run_behind_the_linear_model_is_named_and_the_linear_model_itself_is_n
     assert "behind-linear" not in rules["kl_weight 3"]
     assert "behind-linear" in rules["kl_weight 0.5"]
     assert "1 of 2 VAEs is behind a linear model" in " ".join(confounds(found, judge(found)))
-    values, s2 = np.array(found.preflight["eigenvalues"]), 1.5
+    values, s2 = np.array(found.forecast(found.points[0])["eigenvalues"]), 1.5
     active = values[:16][values[:16] > s2]
     closed_form = s2 * len(active) + values.sum() - active.sum() + 3.0 * 0.5 * np.log(active / s2).sum()
-    assert linear_objective(found, 16, 3.0) == pytest.approx(closed_form, rel=0.005)
-    assert linear_objective(found, 17, 3.0) is None
-    assert linear_objective(found, 16, 1e6) is None
+    assert linear_objective(found, found.points[0]) == pytest.approx(closed_form, rel=0.005)
+    assert linear_objective(found, found.points[-1]) is None  # an autoencoder has no weight
 
 
 def test_an_autoencoder_that_loses_to_a_vae_has_not_converged(tmp_path):
@@ -263,7 +262,7 @@ def test_the_gap_of_a_linear_model_is_its_closed_form(tmp_path):
     """KL pressure: sum over active units of s2^2 / lambda, and lambda of those the weight left idle;
     sampling noise: sum over active units of s2 (1 - s2 / lambda)."""
     found = read(tmp_path / "s", weights=(3.0,), latent_dims=(16,))
-    values, s2 = np.array(found.preflight["eigenvalues"]), 1.5
+    values, s2 = np.array(found.forecast(found.points[0])["eigenvalues"]), 1.5
     inside, active = values[:16], values[:16] > s2
     gap = split_gap(found, found.points[0])
     assert gap is not None
@@ -317,7 +316,7 @@ def test_a_bernoulli_sweep_is_judged_in_nats(tmp_path):
         edit(run / "evaluation.json", lambda e: [e[s].update(recon=500 + e[s]["sse"]) for s in ("train", "val")])
     found = study.read([load_sweep(folder)])
     assert not found.squared_error
-    assert found.mean_image_distortion is None
+    assert found.mean_image_distortion(found.points[0]) is None
     assert found.points[0].distortion("train") == pytest.approx(500 + found.points[0].get("train", "sse"))
     result = recommend(found, judge(found))
     assert result.likelihood == (None, "within")

@@ -40,7 +40,9 @@ def test_the_plane_draws_runs_hull_and_anchors_where_they_are(sweep):
         hull = frontier.lower_hull([s.rate for s in curve], [s.distortion for s in curve])
         expected = np.array([[curve[i].rate, curve[i].distortion] for i in hull])
         assert any(line.shape == expected.shape and np.allclose(line, expected) for line in drawn)
-    assert any(np.allclose(line, [[0, sweep.mean_image_distortion]]) for line in drawn if len(line) == 1)
+    assert any(
+        np.allclose(line, [[0, sweep.mean_image_distortion(sweep.points[0])]]) for line in drawn if len(line) == 1
+    )
 
 
 def test_tangents_have_the_slope_that_the_weight_asks_for(sweep):

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import NoSuchElementException
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -57,7 +58,7 @@ class Page:
         return self.driver.find_element(By.CSS_SELECTOR, selector)
 
     def wait(self, until: Callable[["Page"], Any]) -> Any:
-        return WebDriverWait(self, 30).until(until)
+        return WebDriverWait(self, 30, ignored_exceptions=(NoSuchElementException,)).until(until)
 
     def press(self, *keys: str) -> None:
         ActionChains(self.driver).send_keys(*keys).perform()
@@ -121,7 +122,7 @@ def test_it_is_drawn_without_a_complaint_or_a_request_and_is_accessible(page, in
     assert page("return document.documentElement.scrollWidth") == WIDTHS[width]
     for selector in ("#hero canvas", "#morph canvas", "#matrix canvas", "#plane-chart .mark", "#curves path",
                      "#latent-panels canvas", "#gaps .bar-row", "#table tbody tr"):  # fmt: skip
-        assert page.all(selector), selector
+        page.wait(lambda p, s=selector: p.all(s))
     page("document.querySelectorAll('details').forEach(details => { details.open = true; })")
     axe = Path(find_spec("axe_core_python").submodule_search_locations[0]) / "axe.min.js"  # type: ignore[union-attr, index]
     page(axe.read_text())
@@ -156,11 +157,11 @@ def test_another_image_shows_in_every_pane(page, index):
 
 def test_the_matrix_changes_what_it_shows(page, index):
     page.open(index)
-    cell = page.wait(lambda p: p.one("#matrix .cell[data-run]:not([data-run='original']):not([data-run='mean image'])"))
+    cell = page.wait(lambda p: p.one("#matrix .cell[data-run]:not([data-run*=':'])"))
     page("arguments[0].scrollIntoView({block: 'center'})", cell)
     assert len(cell.find_elements(By.CSS_SELECTOR, "canvas")) == 1
     page.one("#matrix input[value='all']").find_element(By.XPATH, "..").click()
-    cell = page.one("#matrix .cell[data-run]:not([data-run='original']):not([data-run='mean image'])")
+    cell = page.one("#matrix .cell[data-run]:not([data-run*=':'])")
     assert len(cell.find_elements(By.CSS_SELECTOR, "canvas")) == 3
     assert any("failed" in e.text for e in page.all("#matrix .empty")) or page.all("#matrix .empty") == []
 
@@ -228,7 +229,7 @@ def test_a_verdict_opens_with_its_evidence_and_rule(page, index):
 
 def test_the_plane_is_walked_with_the_arrow_keys_and_shows_the_run_s_picture(page, index):
     page.open(index).read_to_the_end()
-    first = page.one("#plane-chart .mark[tabindex='0']")
+    first = page.wait(lambda p: p.one("#plane-chart .mark[tabindex='0']"))
     page("arguments[0].scrollIntoView({block: 'center'}); arguments[0].focus()", first)
     page.wait(lambda p: p.one("#tip").is_displayed() and len(p.all("#tip canvas")) == 2)
     said = page.one("#tip").text
@@ -241,7 +242,7 @@ def test_the_plane_is_walked_with_the_arrow_keys_and_shows_the_run_s_picture(pag
 
 def test_a_curve_under_the_pointer_names_its_run(page, index):
     page.open(index).read_to_the_end()
-    line = page.one("#curves .columns svg path[stroke]:not([stroke-dasharray])")
+    line = page.wait(lambda p: p.one("#curves .columns svg path[stroke]:not([stroke-dasharray])"))
     page("arguments[0].scrollIntoView({block: 'center'})", line)
     ActionChains(page.driver).move_to_element_with_offset(line, 0, 0).perform()
     x, y = page(  # a point of the drawn line, in the window's pixels
@@ -264,7 +265,7 @@ def test_the_plane_shows_either_split_on_either_axis(page, index):
     def said() -> str:
         return page.one("#plane-chart .mark").get_attribute("aria-label")
 
-    training = said()
+    training = page.wait(lambda _: said())
     page("document.querySelector('#plane').scrollIntoView()")
     for value in ("val", "log"):
         page.one(f"#plane-chart input[value='{value}']").find_element(By.XPATH, "..").click()
@@ -296,6 +297,25 @@ def test_whatever_a_sweep_lacks_the_page_says_so_and_does_not_stumble(page, tmp_
     index = report.build([write_sweep(tmp_path / "s", **options)], figures=False)
     page.open(index).read_to_the_end()
     assert said in page.one("body").text
+    assert page.complaints() == []
+
+
+def test_a_sweep_over_image_sizes_shows_each_run_its_own_originals(page, tmp_path):
+    """Two data sets in one sweep: 24 and 16 pixels."""
+    folder, other = write_sweep(tmp_path / "s"), write_sweep(tmp_path / "t", image_size=16)
+    manifest, small = (json.loads((f / "sweep.json").read_text()) for f in (folder, other))
+    for member in small["members"]:
+        result = other / member["folder"] / "result.json"
+        member |= {"number": member["number"] + 4, "id": f"s{member['id']}", "data_fingerprint": "5ma11"}
+        result.write_text(json.dumps(json.loads(result.read_text()) | member))
+        (other / member["folder"]).rename(folder / f"{member['folder']}-small")
+        manifest["members"].append(member | {"folder": f"{member['folder']}-small"})
+    manifest["datasets"] = {"5ma11": small["data"] | {"preflight": small["preflight"]}}
+    (folder / "sweep.json").write_text(json.dumps(manifest))
+    page.open(report.build([folder], figures=False)).read_to_the_end()
+    page.wait(lambda p: len(p.all("#matrix .cell")) >= 12)
+    heights = page("return [...document.querySelectorAll('#matrix .cell canvas')].map(c => c.height)")
+    assert heights == [16, 24] * (len(heights) // 2)
     assert page.complaints() == []
 
 

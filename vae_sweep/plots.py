@@ -66,7 +66,8 @@ def plot_rate_distortion(study: Study, split: str | None = None) -> Figure | Non
     colours, dominated = _colours(study), survey(study).dominated
     recommended = recommend(study, judge(study)).spot
     rate_end = max(s.rate for curve in families.values() for s in curve) * 1.08
-    for curve in (study.preflight.get("linear") or []) if study.squared_error else []:
+    anchors = {p.data: p for points in study.families.values() for p in points}.values()  # one run of each data set
+    for curve in [c for p in anchors for c in study.forecast(p).get("linear", []) if study.squared_error]:
         rate, distortion = np.array(curve["rate"]), np.array(curve["distortion"])
         axes.plot(rate[rate <= rate_end], distortion[rate <= rate_end], ":", color=SOFT, lw=1)
     for marker, (family, curve) in zip(_cycled(MARKERS, families), families.items(), strict=True):
@@ -84,8 +85,9 @@ def plot_rate_distortion(study: Study, split: str | None = None) -> Figure | Non
         axes.plot([], [], marker, color=SOFT, label=family_name(family) or "runs")
     if recommended and split == study.split:
         axes.plot(recommended.rate, recommended.distortion, "o", ms=15, mfc="none", mec=INK, label="recommended")
-    if (zero := study.mean_image_distortion) is not None:
-        axes.plot(0, zero, "D", color=INK, label="mean image")
+    for point in anchors:
+        if (zero := study.mean_image_distortion(point)) is not None:
+            axes.plot(0, zero, "D", color=INK, label="mean image")
     axes.set(xlim=(-0.01 * rate_end, rate_end), ylim=(0 if study.squared_error else None, None))
     for s in (s for curve in families.values() for s in curve if s.beta is not None):
         _tangent(axes, s.rate, s.distortion, -(s.beta or 0.0), colours[s.weight])

@@ -1,5 +1,6 @@
 """The answer in words: a headline, why, and the figures beside it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from vae_sweep.analysis.questions import Question, questions
@@ -158,11 +159,19 @@ def _certainty(found: Recommendation) -> Fact | None:
     knees, i = found.by_seed, found.knee.index
     if not knees:
         around = [f"{s.weight:g}" for s in found.curve[max(0, i - 1) : i] + found.curve[i + 1 : i + 2]]
-        return Fact("How sure", "1 seed", f"no spread known; the neighbours tried are {listed(around)}")
-    if len(set(knees.values())) == 1:
-        return Fact("How sure", f"{len(knees)}/{len(knees)} seeds", "every seed on its own gives the same corner")
-    spread = listed([f"{w:g}" for w in sorted(set(knees.values()))])
-    return Fact("How sure", f"{len(knees)} seeds", f"on their own they give {spread}")
+        value, words = "1 seed", f"no spread known; the neighbours tried are {listed(around)}"
+    elif len(set(knees.values())) == 1:
+        value, words = f"{len(knees)}/{len(knees)} seeds", "every seed on its own gives the same corner"
+    else:
+        value, words = f"{len(knees)} seeds", f"on their own they give {_weights(knees.values())}"
+    if len(found.by_family) > 1:
+        others = "the same" if len(set(found.by_family.values())) == 1 else _weights(found.by_family.values())
+        words += f"; the corners of the {len(found.by_family)} curves are {others}"
+    return Fact("How sure", value, words)
+
+
+def _weights(weights: Iterable[float]) -> str:
+    return listed([f"{w:g}" for w in sorted(set(weights))])
 
 
 def _anchors(study: Study, found: Recommendation) -> Fact | None:
@@ -171,7 +180,7 @@ def _anchors(study: Study, found: Recommendation) -> Fact | None:
         return None
     spot = found.spot or found.curve[-1]
     words = f"error of the autoencoder, the same network without KL; {spot.weight:g} leaves {figure(spot.distortion)}"
-    if (zero := study.mean_image_distortion) is not None:
+    if (zero := study.mean_image_distortion(spot.points[0])) is not None:
         words += f", the mean image {figure(zero)}"
     return Fact("Within reach", figure(limit), words)
 

@@ -108,7 +108,7 @@ def _latent_words(study: Study, levels: list[Level]) -> str:
     units = [(x.value, a) for x in levels if (a := x.spot.mean("val", "active_units")) is not None]
     if units:
         text += f"; in use {listed([f'{a:.0f}/{d}' for d, a in units])}"
-    values = study.preflight.get("eigenvalues") or []
+    values = study.forecast(enough.spot.points[0]).get("eigenvalues") or []
     if values and enough.spot.beta:
         payable = sum(2 * v > enough.spot.beta for v in values)
         text += f"; the linear model would use {payable if payable < len(values) else f'{payable} or more'}"

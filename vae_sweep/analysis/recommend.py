@@ -1,5 +1,6 @@
 """Which weight to take: the numbers behind the answer."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import median
@@ -24,8 +25,7 @@ class Recommendation:
     `likelihood`: the weight that equals 2 * MSE per pixel, and whether it lies within, below or above those tried.
     `unconverged`: weight -> what a rule says against its convergence; with the recommended weight among them, or a
     third of the curve, the answer is to train longer.
-    `by_seed`, `by_family`: the knee of each on its own. `reach`: share of the error between the mean image and the
-    autoencoder that the smallest weight removes.
+    `by_seed`, `by_family`: the knee of each seed of the curve, and of each curve, on its own.
     """
 
     kind: str
@@ -35,7 +35,6 @@ class Recommendation:
     by_seed: dict[Any, float] = field(default_factory=dict)
     by_family: dict[tuple[Setting, ...], float] = field(default_factory=dict)
     likelihood: tuple[float | None, str] = (None, "within")
-    reach: float | None = None
     unconverged: dict[float, str] = field(default_factory=dict)
 
     @property
@@ -44,7 +43,7 @@ class Recommendation:
 
 
 def recommend(study: Study, verdicts: Mapping[str, list[Finding]]) -> Recommendation:
-    curves = spots(study)
+    curves = _on_one_data_set(spots(study))
     if not curves:
         return Recommendation(_without_runs(study))
     knees = {family: _knee(curve, study.squared_error) for family, curve in curves.items()}
@@ -58,8 +57,15 @@ def recommend(study: Study, verdicts: Mapping[str, list[Finding]]) -> Recommenda
         kind = "train_longer"
     return Recommendation(
         kind, spot, knee, curve, _by_seed(curve, study.squared_error), corners, _likelihood(study, curve),
-        _reach(study, curve), unconverged,
+        unconverged,
     )  # fmt: skip
+
+
+def _on_one_data_set(curves: dict[tuple[Setting, ...], list[Spot]]) -> dict[tuple[Setting, ...], list[Spot]]:
+    """Of a sweep over the data's own settings, the curves on the data with most weights: errors of others differ."""
+    sizes = Counter(curve[0].points[0].data for curve in curves.values() for _ in curve)
+    chosen = max(sizes, key=lambda data: sizes[data], default=None)
+    return {family: curve for family, curve in curves.items() if curve[0].points[0].data == chosen}
 
 
 def _pick(curve: list[Spot], knee: Knee | None) -> tuple[str, Spot]:
@@ -128,8 +134,3 @@ def _likelihood(study: Study, curve: list[Spot]) -> tuple[float | None, str]:
         return None, "within"
     pairs = [(s.beta or s.weight, 2 * mse) for s in curve if (mse := s.mean(study.split, "mse"))]
     return frontier.crossing([w for w, _ in pairs], [c for _, c in pairs])
-
-
-def _reach(study: Study, curve: list[Spot]) -> float | None:
-    start, end = study.mean_image_distortion, study.autoencoder_distortion(curve[0].family, study.split)
-    return None if start is None or end is None or start <= end else (start - curve[-1].distortion) / (start - end)

@@ -70,7 +70,7 @@ def _collapsed(point: Point, context: Context) -> tuple[str, Evidence] | None:
     if active is not None:
         evidence.append(("active units", f"{active:.0f} of {point.latent_dim}"))
         words = f"collapsed: {active:.0f}/{point.latent_dim} units active"
-    threshold = context.study.preflight.get("collapse_threshold")
+    threshold = context.study.forecast(point).get("collapse_threshold")
     if threshold and point.exchange_rate:
         side = "above" if point.exchange_rate > threshold else "below"
         evidence.append(
@@ -137,7 +137,7 @@ def _stationary(point: Point, _: Context) -> tuple[str, Evidence] | None:
 def _behind_linear(point: Point, context: Context) -> tuple[str, Evidence] | None:
     """D + beta R against the linear VAE's at the same weight and latent size, both on training data."""
     distortion, rate, beta = point.distortion("train"), point.rate("train"), point.exchange_rate
-    linear = linear_objective(context.study, point.latent_dim, beta)
+    linear = linear_objective(context.study, point)
     if distortion is None or rate is None or beta is None or linear is None:
         return None
     own = distortion + beta * rate
@@ -189,7 +189,7 @@ def _few_units(point: Point, context: Context) -> tuple[str, Evidence] | None:
 
 
 def _full(point: Point, context: Context) -> tuple[str, Evidence] | None:
-    active, d, values = active_units(point), point.latent_dim, context.study.preflight.get("eigenvalues") or []
+    active, d, values = active_units(point), point.latent_dim, context.study.forecast(point).get("eigenvalues") or []
     if active is None or not d or active < d or len(values) <= d or not point.exchange_rate:
         return None
     if 2 * values[d] <= point.exchange_rate:

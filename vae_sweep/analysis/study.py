@@ -33,6 +33,7 @@ class Point:
     run: Run
     settings: dict[str, Any]
     evaluation: dict[str, Any]
+    data: str  # fingerprint of its images
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -153,25 +154,34 @@ class Study:
     def manifest(self) -> dict[str, Any]:
         return self.sweeps[0].manifest
 
-    @property
-    def preflight(self) -> dict[str, Any]:
-        return self.manifest.get("preflight") or {}
+    @cached_property
+    def _forecasts(self) -> dict[str, dict[str, Any]]:
+        """Data fingerprint -> its pre-flight; of several sweeps on the same data, the linear models of all."""
+        found: dict[str, dict[str, Any]] = {}
+        for sweep in self.sweeps:
+            manifest = sweep.manifest
+            own = {key: described.get("preflight") for key, described in (manifest.get("datasets") or {}).items()}
+            own[_fingerprint(sweep)] = manifest.get("preflight")
+            for fingerprint, forecast in own.items():
+                known = found.get(fingerprint, {})
+                linear = {
+                    c["latent_dim"]: c for c in [*known.get("linear", []), *((forecast or {}).get("linear") or [])]
+                }
+                found[fingerprint] = known | (forecast or {}) | {"linear": list(linear.values())}
+        return found
 
-    @property
-    def pixels(self) -> int | None:
-        """n: pixels of an image, channels counted."""
-        shape = (self.manifest.get("data") or {}).get("shape")
-        return int(np.prod(shape)) if shape else self.preflight.get("n")
+    def forecast(self, point: Point) -> dict[str, Any]:
+        """What was computed from the images of this run before any training; {} if nothing was."""
+        return self._forecasts.get(point.data, {})
 
     @property
     def squared_error(self) -> bool:
         """Whether distortion is in squared error; else it is in nats of the objective's own likelihood."""
         return all(point.flat.get("loss.recon") not in _OWN_NATS for point in self.points)
 
-    @property
-    def mean_image_distortion(self) -> float | None:
+    def mean_image_distortion(self, point: Point) -> float | None:
         """SSE of answering every image with the mean image: the data's total variance."""
-        return self.preflight.get("total_variance") if self.squared_error else None
+        return self.forecast(point).get("total_variance") if self.squared_error else None
 
     @cached_property
     def done(self) -> list[Point]:
@@ -209,14 +219,18 @@ class Study:
 
 def read(sweeps: list[Sweep]) -> Study:
     """Raises RecordError if the sweeps were trained on different data: their pictures cannot be laid side by side."""
-    prints = {str((s.manifest.get("data") or {}).get("fingerprint")): s.folder.name for s in sweeps}
+    prints = {_fingerprint(sweep): sweep.folder.name for sweep in sweeps}
     if len(prints) > 1:
         raise RecordError(f"sweeps on different data cannot share a report: {', '.join(prints.values())}")
     runs = {run.id or str(run.folder): run for sweep in sweeps for run in sweep.runs}.values()
-    configs = [run.config for run in runs if run.config]
-    swept = _swept(configs)
-    points = [_point(run, swept) for run in runs]
+    swept = _swept([run.config for run in runs if run.config])
+    points = [_point(run, _fingerprint(sweeps[0]), swept) for run in runs]
     return Study(sweeps, sorted(points, key=_order), swept)
+
+
+def _fingerprint(sweep: Sweep) -> str:
+    """Of the sweep's first data set; members may sweep the data's own settings."""
+    return str((sweep.manifest.get("data") or {}).get("fingerprint"))
 
 
 def _swept(configs: list[dict[str, Any]]) -> list[str]:
@@ -228,14 +242,15 @@ def _swept(configs: list[dict[str, Any]]) -> list[str]:
     return first + [key for key in kept if key not in first and key != SEED] + [SEED] * (SEED in kept)
 
 
-def _point(run: Run, swept: list[str]) -> Point:
+def _point(run: Run, data: str, swept: list[str]) -> Point:
     matters = flatten(config_that_matters(run.config)) if run.config else {}
     problems: list[str] = []
     try:
         evaluation = run.evaluation()
     except RecordError as error:
         evaluation, problems = {}, [str(error)]
-    return Point(run, {key: matters[key] for key in swept if key in matters}, evaluation, problems)
+    settings = {key: matters[key] for key in swept if key in matters}
+    return Point(run, settings, evaluation, str(run.result.get("data_fingerprint", data)), problems)
 
 
 def _order(point: Point) -> tuple[Any, ...]:

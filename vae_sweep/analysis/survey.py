@@ -6,7 +6,7 @@ import numpy as np
 
 from vae_sweep.analysis import frontier
 from vae_sweep.analysis.spots import Spot, spots
-from vae_sweep.analysis.study import Study
+from vae_sweep.analysis.study import Point, Study
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,11 @@ def survey(study: Study) -> Context:
     return context
 
 
-def linear_objective(study: Study, latent_dim: int | None, beta: float | None) -> float | None:
-    """D + beta R of the linear VAE from the pre-flight, log-interpolated; None outside its weights or sizes."""
-    curves = (study.preflight.get("linear") or []) if study.squared_error else []
-    curve = next((c for c in curves if c.get("latent_dim") == latent_dim), None)
+def linear_objective(study: Study, point: Point) -> float | None:
+    """D + beta R of the linear VAE of the point's size at its weight, from the pre-flight; None outside its range."""
+    beta = point.exchange_rate
+    curves = study.forecast(point).get("linear", []) if study.squared_error else []
+    curve = next((c for c in curves if c.get("latent_dim") == point.latent_dim), None)
     if curve is None or not beta:
         return None
     weights = np.array(curve["kl_weight"], float)

@@ -28,8 +28,8 @@ from vae_sweep.analysis.study import (
 )
 from vae_sweep.analysis.survey import Context
 from vae_sweep.analysis.verdicts import Finding
-from vae_sweep.page import sprites
 from vae_sweep.page.palette import weight_positions
+from vae_sweep.page.pictures import Pictures, choose_detail
 
 Json = dict[str, Any]
 CURVE_POINTS = 160
@@ -41,28 +41,24 @@ _NUMBERS = ("kl", "sse", "sse_mean", "psnr", "psnr_mean", "ssim_mean", "active_u
 
 @dataclass(frozen=True)
 class Payload:
-    """`data`: one JSON for the page; `pictures`: run id -> its sprite sheets; `detail`: how they were stored."""
+    """`data`: one JSON for the page, without the runs' pictures."""
 
     data: Json
-    pictures: dict[str, Json]
-    detail: sprites.Detail
+    pictures: Pictures
 
 
 def build(study: Study, verdicts: dict[str, list[Finding]], context: Context, found: Recommendation) -> Payload:
     weights = study_weights(study)
     colours = {w: i for i, w in enumerate(weights)}
-    detail, shared = _detail(study), None
-    pictures: dict[str, Json] = {}
+    pictures = Pictures(choose_detail(study))
     latents: dict[str, Json] = {}
-    for point in study.points:  # one run's arrays in memory at a time
-        arrays = point.arrays()
-        if arrays:
-            shared = shared or _shared(arrays, detail)
-            pictures[point.id] = _sheets(arrays, detail)
+    for point in study.points:
+        if arrays := point.arrays():
+            pictures.add(point.id, point.data, arrays)
             latents[point.id] = _latents(arrays)
     data = {
         "runs": [_run(p, verdicts.get(p.id, []), colours, pictures) for p in study.points],
-        "weights": weights, "positions": weight_positions(weights), "shared": shared,
+        "weights": weights, "positions": weight_positions(weights), "originals": pictures.originals,
         "matrix": _matrix(study), "hero": _hero(study, found),
         "planes": {split: _plane(study, split, context, colours) for split in SPLITS},
         "curves": {p.id: _curves(p) for p in study.points},
@@ -70,9 +66,8 @@ def build(study: Study, verdicts: dict[str, list[Finding]], context: Context, fo
         "grid": GRID.tolist(), "gaps": _gaps(study), "gapParts": list(PARTS),
         "recommended": {"weight": found.weight, "runs": [p.id for p in found.spot.points] if found.spot else []},
         "squaredError": study.squared_error, "split": study.split,
-        "threshold": study.preflight.get("collapse_threshold"),
     }  # fmt: skip
-    return Payload(_rounded(data), pictures, detail)
+    return Payload(_rounded(data), pictures)
 
 
 def study_weights(study: Study) -> list[float]:
@@ -84,70 +79,17 @@ def family_name(family: Iterable[Setting]) -> str:
     return ", ".join(f"{name_of(key)} {short(value)}" for key, value in family)
 
 
-def _run(point: Point, findings: list[Finding], colours: dict[float, int], pictures: dict[str, Json]) -> Json:
+def _run(point: Point, findings: list[Finding], colours: dict[float, int], pictures: Pictures) -> Json:
     return {
         "id": point.id, "number": point.run.number, "label": point.label, "weight": point.weight,
         "colour": colours.get(point.weight) if point.weight is not None else None, "beta": point.exchange_rate,
         "autoencoder": point.autoencoder, "family": family_name(point.family), "seed": point.seed,
         "latent": point.latent_dim, "schedule": point.schedule, "status": point.status,
         "verdict": findings[0].words if findings else "", "grade": findings[0].grade if findings else "info",
-        "pictures": sorted(pictures.get(point.id, {})),
+        "pictures": sorted(pictures.runs.get(point.id, {})), "data": pictures.data.get(point.data),
         "train": {name: point.get("train", name) for name in _NUMBERS},
         "val": {name: point.get("val", name) for name in _NUMBERS},
     }  # fmt: skip
-
-
-# --- pictures --------------------------------------------------------------------------------------------------------
-
-
-def _detail(study: Study) -> sprites.Detail:
-    """How good the pictures can be: every run of a sweep writes as many as the first."""
-    written = [p for p in study.points if (p.run.folder / "evaluation.npz").exists()]
-    arrays = next((a for p in written if "recon_mean" in (a := p.arrays())), {})
-
-    def tiles(*names: str) -> int:
-        return len(written) * sum(math.prod(arrays[name].shape[:-3]) for name in names if name in arrays)
-
-    if not arrays:
-        return sprites.Detail(lossless=True)
-    _, h, w, _ = arrays["recon_mean"].shape
-    return sprites.choose_detail(
-        (h, w), tiles("recon_mean", "recon_sampled"), tiles("prior_samples", "interpolations", "traversals")
-    )
-
-
-def _sheets(arrays: dict[str, np.ndarray], detail: sprites.Detail) -> Json:
-    """Sprite sheets of one run; rows of `recon`: mean, sampled."""
-    found: Json = {}
-    rows = [arrays[k] for k in ("recon_mean", "recon_sampled") if k in arrays]
-    if "recon_mean" in arrays:
-        found["recon"] = sprites.encode(np.stack(rows), detail.lossless, detail.shrink)
-    if "prior_samples" in arrays:
-        samples = arrays["prior_samples"][:64]
-        columns = min(16, len(samples))
-        samples = samples[: len(samples) // columns * columns]
-        found["prior"] = sprites.encode(
-            samples.reshape(-1, columns, *samples.shape[1:]), detail.lossless, detail.side_shrink
-        )
-    for name in ("interpolations", "traversals"):
-        if name in arrays and arrays[name].size:
-            found[name] = sprites.encode(arrays[name], detail.lossless, detail.side_shrink)
-    if "traversals" in found:
-        found["traversals"] |= {
-            "units": arrays.get("traversal_units", np.arange(len(arrays["traversals"]))).tolist(),
-            "values": arrays.get("traversal_values", np.array([])).tolist(),
-        }
-    return found
-
-
-def _shared(arrays: dict[str, np.ndarray], detail: sprites.Detail) -> Json | None:
-    """Originals and the mean image, one row: the last tile is the mean image, if known."""
-    if "originals" not in arrays:
-        return None
-    row = list(arrays["originals"])
-    has_mean = "mean_image" in arrays
-    sheet = sprites.encode(np.stack(row + [arrays["mean_image"]] * has_mean)[None], detail.lossless, detail.shrink)
-    return sheet | {"count": len(row), "hasMean": has_mean}
 
 
 def _matrix(study: Study) -> Json:
@@ -205,11 +147,15 @@ def _plane(study: Study, split: str, context: Context, colours: dict[float, int]
             "autoencoder": study.autoencoder_distortion(family, split),
             "autoencoderRuns": [p.id for p in study.autoencoders(family)],
         })  # fmt: skip
-    linear = study.preflight.get("linear") or [] if study.squared_error else []
-    return {
-        "families": families, "meanImage": study.mean_image_distortion,
-        "linear": [{key: curve.get(key) for key in ("latent_dim", "rate", "distortion")} for curve in linear],
-    }  # fmt: skip
+    anchors = {p.data: p for points in study.families.values() for p in points}.values()  # one run of each data set
+    means = [mean for p in anchors if (mean := study.mean_image_distortion(p)) is not None]
+    linear = {
+        (p.data, curve["latent_dim"]): {key: curve[key] for key in ("rate", "distortion")}
+        for p in anchors
+        for curve in study.forecast(p).get("linear", [])
+        if study.squared_error
+    }
+    return {"families": families, "meanImages": means, "linear": list(linear.values())}
 
 
 def _spot(spot: Spot, split: str, context: Context, colours: dict[float, int]) -> Json:

@@ -60,7 +60,7 @@ def page(
     built = payload.build(study, verdicts, survey(study), found)
     return _environment().get_template("report.html.j2").render(
         **_common(study, verdicts, found, said), refresh=refresh, data=_json(built.data),
-        pictures={run: _json(sheets) for run, sheets in built.pictures.items()}, detail=built.detail,
+        pictures={run: _json(sheets) for run, sheets in built.pictures.runs.items()}, detail=built.pictures.detail,
         css=_text("report.css"), palette=_palette(built.data["positions"]),
         script=Markup("\n".join(map(_text, SCRIPTS))),
         settings=table.settings_columns(study), results=table.result_columns(study), cell=table.value,

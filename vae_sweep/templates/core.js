@@ -70,14 +70,23 @@ function decoded(sheet) {
   return imageCache.get(sheet);
 }
 
-const imageCount = data.shared ? data.shared.count : 0;
-const tileSize = () => data.shared.tile;
+// A source of pictures is a run's id, or the originals or the mean image of a data set: "original:0", "mean image:0".
+const isRun = (source) => runs.has(source);
+const isOriginal = (source) => source.startsWith("original:");
+const dataOf = (source) => (isRun(source) ? runs.get(source).data : Number(source.split(":")[1]));
+const originalOf = (source) => `original:${dataOf(source)}`;
+const meanImageOf = (source) => `mean image:${dataOf(source)}`;
+const imageCount = (source) => data.originals[dataOf(source)].count;
+const tileSize = (source) => data.originals[dataOf(source)].tile;
+const sourceName = (source) => (isRun(source) ? runs.get(source).label : source.split(":")[0]);
 
-// Where a tile lies: {sheet, row, column}, or null if that picture does not exist.
-// source: run id, "original" or "mean image"; kind: "mean" | "sampled"
+// Where a tile lies: {sheet, row, column}, or null if that picture does not exist. kind: "mean" | "sampled"
 function locate(source, kind, index) {
-  if (source === "original") return { sheet: data.shared, row: 0, column: index };
-  if (source === "mean image") return data.shared.hasMean ? { sheet: data.shared, row: 0, column: imageCount } : null;
+  if (!isRun(source)) {
+    const sheet = data.originals[dataOf(source)];
+    if (isOriginal(source)) return { sheet, row: 0, column: index };
+    return sheet.hasMean ? { sheet, row: 0, column: sheet.count } : null;
+  }
   const sheet = sheetsOf(source).recon;
   if (!sheet) return null;
   const row = kind === "sampled" ? 1 : 0;
@@ -94,7 +103,7 @@ const RESIDUAL_GAIN = 3;
 
 // A row of tiles into a canvas. kind: "mean" | "sampled" | "residual" (three times |x - xhat|, black is no error)
 async function strip(canvas, source, kind, indices) {
-  const [w, h] = tileSize();
+  const [w, h] = tileSize(source);
   const gap = indices.length > 1 ? Math.max(1, Math.round(w / 24)) : 0;
   const scratch = el("canvas", { width: indices.length * (w + gap) - gap, height: h });
   const context = scratch.getContext("2d", { willReadFrequently: kind === "residual" });
@@ -105,7 +114,7 @@ async function strip(canvas, source, kind, indices) {
     await paint(context, place, x, 0, w, h);
     if (kind === "residual") {
       const shown = context.getImageData(x, 0, w, h);
-      await paint(context, locate("original", "", index), x, 0, w, h);
+      await paint(context, locate(originalOf(source), "", index), x, 0, w, h);
       const truth = context.getImageData(x, 0, w, h);
       for (let i = 0; i < shown.data.length; i++) {
         shown.data[i] = i % 4 === 3 ? 255 : RESIDUAL_GAIN * Math.abs(shown.data[i] - truth.data[i]);

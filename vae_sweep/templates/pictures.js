@@ -1,7 +1,7 @@
 // The hero row, the morph through the weights, the matrix, and the viewer that compares two pictures under a wipe.
 
 const KINDS = [["mean", "mean"], ["sampled", "sampled"], ["residual", "error ×3"]];
-const hasPictures = (id) => runs.has(id) && runs.get(id).pictures.includes("recon");
+const hasPictures = (id) => runs.has(id) && runs.get(id).pictures.includes("recon") && runs.get(id).data !== null;
 const quality = (run) => `${figure(run.val.psnr_mean ?? run.val.psnr)} dB`;
 
 function nothing(node, text) { node.append(el("p", { class: "note" }, text)); }
@@ -12,11 +12,11 @@ function drawHero() {
   const root = byId("hero");
   const shown = data.hero.runs.filter(hasPictures);
   const anchor = hasPictures(data.hero.autoencoder) ? data.hero.autoencoder : null;
-  if (!data.shared || (!shown.length && !anchor)) return;
+  if (!shown.length && !anchor) return;
   const chosen = shown.find((id) => data.recommended.runs.includes(id));
   const columns = spread(shown, 6, chosen);
   const keep = new Set([columns[0], columns.at(-1), chosen]);
-  const indices = [0, 1, 2].filter((i) => i < imageCount);
+  const original = originalOf(shown[0] || anchor), indices = [0, 1, 2].filter((i) => i < imageCount(original));
   const add = (source, title, words, options = {}) => {
     const figures = indices.map((index) => {
       const canvas = el("canvas");
@@ -27,7 +27,7 @@ function drawHero() {
       el("figcaption", {}, el("b", {}, title), words), el("div", {}, figures)));
   };
   root.className = "hero";
-  add("original", "original", "held out");
+  add(original, "original", "held out");
   for (const id of columns) {
     const run = runs.get(id);
     add(id, weightName(run), `${quality(run)}, ${figure(run.val.kl ?? run.train.kl)} nats`,
@@ -53,16 +53,13 @@ function spread(list, most, needed) {
 
 function drawMorph() {
   const root = byId("morph");
-  if (!data.shared) return nothing(root, "No run has written its pictures yet.");
+  if (!data.originals.length) return nothing(root, "No run has written its pictures yet.");
   const groups = sequences();
   if (!groups.length) return nothing(root, "No VAE has written its pictures yet.");
   let group = groups.find((g) => g.runs.some((id) => data.recommended.runs.includes(id))) || groups[0];
   let image = 0, position = Math.max(0, group.runs.findIndex((id) => data.recommended.runs.includes(id)));
-  const thumbs = Array.from({ length: imageCount }, (_, index) => {
-    const canvas = el("canvas");
-    strip(canvas, "original", "mean", [index]);
-    return el("button", { "aria-pressed": String(index === 0), "aria-label": `Image ${index + 1}`, onclick: () => { image = index; update(); } }, canvas);
-  });
+  let thumbs = [];
+  const thumbRow = el("div", { class: "thumbs", role: "group", "aria-label": "Held-out images" });
   const panes = [["original", "original"], ["mean", "from the mean of the code"], ["sampled", "from a sampled code"], ["residual", "error of the mean, ×3"]]
     .map(([kind, title]) => ({ kind, canvas: el("canvas", { role: "img", "aria-label": title }), title }));
   const range = el("input", { type: "range", min: 0, step: "any", "aria-label": "KL weight", id: "weight-slider", oninput: () => { position = Number(range.value); update(); } });
@@ -92,13 +89,21 @@ function drawMorph() {
     tools.append(picker("Curve", groups.map((g, i) => [String(i), g.name]), String(groups.indexOf(group)), (value) => { group = groups[value]; lay(); }));
   }
   if (group.runs.length > 1) tools.append(play);
-  root.append(tools, el("div", { class: "thumbs", role: "group", "aria-label": "Held-out images" }, thumbs),
+  root.append(tools, thumbRow,
     el("div", { class: "stage" }, panes.map((p) => el("figure", {}, p.canvas, el("figcaption", {}, p.title)))),
     el("div", { class: "ruler", hidden: group.runs.length < 2 }, range, tickRow), readout);
 
   function lay() {
     range.max = group.runs.length - 1;
     position = Math.min(position, group.runs.length - 1);
+    const original = originalOf(group.runs[0]);
+    image = Math.min(image, imageCount(original) - 1);
+    thumbs = Array.from({ length: imageCount(original) }, (_, index) => {
+      const canvas = el("canvas");
+      strip(canvas, original, "mean", [index]);
+      return el("button", { "aria-label": `Image ${index + 1}`, onclick: () => { image = index; update(); } }, canvas);
+    });
+    thumbRow.replaceChildren(...thumbs);
     const crowded = group.runs.length > 14 || innerWidth < 500 && group.runs.length > 7;
     const named = new Set(crowded ? spread(group.runs, innerWidth < 500 ? 5 : 10) : group.runs);
     tickRow.replaceChildren(...group.runs.map((id, i) => el("span", { style: `left:${(100 * i) / Math.max(1, group.runs.length - 1)}%;--c:${colourOf(runs.get(id))}` },
@@ -118,11 +123,11 @@ function drawMorph() {
       : [["weight ", weightName(run)], ["rate ", `${figure(run.val.kl)} nats`], ["held-out error ", figure(run.val.sse ?? run.val.recon)], ["", quality(run)], ["units ", run.val.active_units === null ? "–" : `${run.val.active_units}/${run.latent}`]]
           .map(([name, value]) => el("span", {}, name, el("b", {}, value)))));
     const [from, to] = [group.runs[here], group.runs[Math.min(here + 1, group.runs.length - 1)]];
-    const [w, h] = tileSize();
+    const original = originalOf(from), [w, h] = tileSize(from);
     drawing = drawing.then(async () => {
       for (const { kind, canvas } of panes) {
         const [a, b] = [el("canvas"), el("canvas")];
-        const one = kind === "original" ? "original" : from, two = kind === "original" ? "original" : to;
+        const one = kind === "original" ? original : from, two = kind === "original" ? original : to;
         await strip(a, one, kindFor(one, kind), [image]);
         if (share) await strip(b, two, kindFor(two, kind), [image]);
         if (canvas.width !== w || canvas.height !== h) [canvas.width, canvas.height] = [w, h];
@@ -136,8 +141,8 @@ function drawMorph() {
   lay();
 }
 
-// An autoencoder has no sampled code: its mean stands there.
-const kindFor = (source, kind) => (kind === "sampled" && source !== "original" && !locate(source, "sampled", 0) ? "mean" : kind);
+// An autoencoder has no sampled code, an original neither code nor error: they stand as they are.
+const kindFor = (source, kind) => (isOriginal(source) || (kind === "sampled" && !locate(source, "sampled", 0)) ? "mean" : kind);
 
 // Runs along the weights for every family and seed, the autoencoder as the end.
 function sequences() {
@@ -161,21 +166,21 @@ function sequences() {
 
 function drawMatrix() {
   const root = byId("matrix"), { matrix } = data;
-  if (!data.shared) return nothing(root, "No picture to show.");
+  if (!data.originals.length) return nothing(root, "No picture to show.");
   let kind = "mean", seed = matrix.seeds[0], first = 0;
-  const columns = matrix.columns;
-  const fits = () => Math.max(1, Math.min(imageCount, Math.floor((root.clientWidth || 800) / columns.length / (innerWidth < 720 ? 62 : 110))));
+  const columns = matrix.columns, count = Math.min(...data.originals.map((sheet) => sheet.count));
+  const fits = () => Math.max(1, Math.min(count, Math.floor((root.clientWidth || 800) / columns.length / (innerWidth < 720 ? 62 : 110))));
   const grid = el("div", { class: "matrix" });
   const tools = el("div", { class: "tools" }, segments("Show", [...KINDS, ["all", "all three"]], kind, (value) => { kind = value; fill(); }));
   if (matrix.seeds.length > 1) tools.append(picker("Seed", matrix.seeds.map((s) => [s, s]), seed, (value) => { seed = value; fill(); }));
-  if (imageCount > fits()) {
-    tools.append(el("button", { class: "plain", onclick: () => { first = (first + fits()) % imageCount; fill(); } }, "other images"));
+  if (count > fits()) {
+    tools.append(el("button", { class: "plain", onclick: () => { first = (first + fits()) % count; fill(); } }, "other images"));
   }
   root.append(tools, el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Reconstructions of every run" }, grid));
 
   function fill() {
     const m = fits();
-    const indices = Array.from({ length: Math.min(m, imageCount) }, (_, i) => (first + i) % imageCount);
+    const indices = Array.from({ length: Math.min(m, count) }, (_, i) => (first + i) % count);
     const narrow = innerWidth < 720;
     grid.style.gridTemplateColumns = `${narrow ? "4.6rem" : "8.5rem"} repeat(${columns.length}, minmax(${narrow ? m * 56 : m * 72}px, 1fr))`;
     const cells = [];
@@ -184,8 +189,9 @@ function drawMatrix() {
       cells.push(el("div", { class: "row", style: colour ? `--c:${colour}` : null }, el("b", {}, title), el("span", {}, words)));
       sources.forEach((source) => cells.push(source ? cell(source, indices, kind) : el("div", { class: "empty" }, "no run")));
     };
-    line("original", "held out", columns.map(() => "original"));
-    if (data.shared.hasMean) line("mean image", "zero nats", columns.map(() => "mean image"));
+    const known = columns.map((_, j) => [...Object.values(matrix.cells).flatMap((row) => row[j]), ...matrix.autoencoders[j]].find(hasPictures));
+    line("original", "held out", known.map((id) => id && originalOf(id)));
+    if (data.originals.some((sheet) => sheet.hasMean)) line("mean image", "zero nats", known.map((id) => id && meanImageOf(id)));
     data.weights.forEach((weight, i) => line(figure(weight, 4), "weight", columns.map((_, j) => chooseSeed(matrix.cells[i][j], seed)), `var(--w${i})`));
     if (matrix.autoencoders.some((a) => a.length)) line("no KL", "autoencoder", columns.map((_, j) => chooseSeed(matrix.autoencoders[j], seed)));
     grid.replaceChildren(...cells);
@@ -198,12 +204,12 @@ const chooseSeed = (ids, seed) => ids.find((id) => String(runs.get(id).seed) ===
 function cell(source, indices, kind) {
   const run = runs.get(source);
   if (run && !hasPictures(source)) return el("div", { class: "empty" }, `${run.status}: no pictures`);
-  const kinds = !run || source === "original" ? ["mean"] : kind === "all" ? ["mean", "sampled", "residual"] : [kind];
+  const kinds = !run ? ["mean"] : kind === "all" ? ["mean", "sampled", "residual"] : [kind];
   const canvases = kinds.map(() => {
-    const [w, h] = tileSize();
+    const [w, h] = tileSize(source);
     return el("canvas", { width: indices.length * w, height: h });
   });
-  const name = run ? run.label : source;
+  const name = sourceName(source);
   const words = run ? `${figure(run.val.kl)} nats, ${quality(run)}` : "";
   const node = el("button", { class: "cell", "data-run": source, "aria-label": `Enlarge ${name}${words && `, ${words}`}` },
     canvases.map((canvas) => el("div", { style: "margin-bottom:2px" }, canvas)), run && el("small", {}, run.autoencoder ? quality(run) : words));
@@ -220,10 +226,11 @@ function cell(source, indices, kind) {
 
 function openViewer(source, index) {
   const dialog = byId("viewer");
-  const options = [["original", "original"], ...(data.shared.hasMean ? [["mean image", "mean image"]] : []),
-    ...data.runs.filter((run) => hasPictures(run.id)).map((run) => [run.id, run.label])];
-  const state = { a: "original", b: source, image: index, kind: "mean", cut: 50 };
-  if (source === "original") state.b = data.hero.runs.filter(hasPictures).at(-1) || options.at(-1)[0];
+  const original = originalOf(source), count = imageCount(source);
+  const own = data.runs.filter((run) => hasPictures(run.id) && run.data === dataOf(source)).map((run) => run.id);
+  const options = [original, ...(data.originals[dataOf(source)].hasMean ? [meanImageOf(source)] : []), ...own].map((id) => [id, sourceName(id)]);
+  const state = { a: original, b: source, image: index, kind: "mean", cut: 50 };
+  if (isOriginal(source)) state.b = data.hero.runs.filter((id) => own.includes(id)).at(-1) || own.at(-1);
   const [a, b] = [el("canvas"), el("canvas")];
   const tags = [el("span", { class: "tag a" }), el("span", { class: "tag b" })];
   const wipe = el("div", { class: "wipe" }, a, b, el("div", { class: "edge" }), tags);
@@ -238,17 +245,16 @@ function openViewer(source, index) {
   };
   wipe.addEventListener("pointerdown", (event) => { wipe.setPointerCapture(event.pointerId); drag(event); });
   wipe.addEventListener("pointermove", drag);
-  const name = (id) => (runs.has(id) ? runs.get(id).label : id);
   const draw = () => {
-    strip(a, state.a, kindFor(state.a, state.a === "original" ? "mean" : state.kind), [state.image]);
-    strip(b, state.b, kindFor(state.b, state.b === "original" ? "mean" : state.kind), [state.image]);
-    tags[0].textContent = name(state.a);
-    tags[1].textContent = name(state.b);
+    strip(a, state.a, kindFor(state.a, state.kind), [state.image]);
+    strip(b, state.b, kindFor(state.b, state.kind), [state.image]);
+    tags[0].textContent = sourceName(state.a);
+    tags[1].textContent = sourceName(state.b);
     const known = [["left", state.a], ["right", state.b]].filter(([, id]) => runs.has(id));
-    place.textContent = [`image ${state.image + 1} of ${imageCount}`, ...known.map(([side, id]) => `${side}: ${quality(runs.get(id))} over all held-out images`)].join("; ");
+    place.textContent = [`image ${state.image + 1} of ${count}`, ...known.map(([side, id]) => `${side}: ${quality(runs.get(id))} over all held-out images`)].join("; ");
     cut();
   };
-  const step = (by) => { state.image = (state.image + by + imageCount) % imageCount; draw(); };
+  const step = (by) => { state.image = (state.image + by + count) % count; draw(); };
   dialog.replaceChildren(
     el("div", { class: "bar" },
       picker("left", options, state.a, (value) => { state.a = value; draw(); }),

@@ -21,8 +21,8 @@ function drawPlane() {
     const xRange = extent(logX ? rates : [0, ...rates], logX);
     // The mean image belongs to the picture unless it would squeeze the runs into a fifth of it.
     const errors = spots.flatMap((s) => [s.distortion - s.distortionSd, s.distortion + s.distortionSd]).concat(anchors);
-    const far = plane.meanImage !== null && plane.meanImage > 5 * Math.max(...errors);
-    const yRange = extent(plane.meanImage === null || (far && !logY) ? errors : [...errors, plane.meanImage], logY);
+    const means = plane.meanImages, far = Math.max(0, ...means) > 5 * Math.max(...errors);
+    const yRange = extent(far && !logY ? errors : [...errors, ...means], logY);
     const unit = data.squaredError ? "squared error per image" : "reconstruction term, nats per image";
     holder.replaceChildren(chart({
       label: "Rate-distortion plane; use the arrow keys to move from run to run", interactive: true, clip: false,
@@ -47,11 +47,13 @@ function drawPlane() {
       g.append(el("line", { x1: size.margin.left, x2: right, y1: y, y2: y, stroke: "var(--ink)", "stroke-dasharray": "6 4" }),
         label(y, plane.families.length > 1 && family.latent ? `no KL, d ${family.latent}` : "autoencoder"));
     });
-    if (plane.meanImage !== null && !view.far && !view.logX) {
-      g.append(el("path", { d: SHAPES[3](6), transform: `translate(${sx(0)},${sy(plane.meanImage)})`, fill: "var(--ink)" }),
-        el("text", { x: sx(0) + 12, y: sy(plane.meanImage) + 4 }, "mean image"));
-    } else if (view.far) {
-      g.append(el("text", { x: size.margin.left + 8, y: size.margin.top + 4 }, `↑ mean image ${figure(plane.meanImage)}`));
+    if (view.far) {
+      g.append(el("text", { x: size.margin.left + 8, y: size.margin.top + 4 }, `↑ mean image ${plane.meanImages.map((v) => figure(v)).join(", ")}`));
+    } else if (!view.logX) {
+      for (const mean of plane.meanImages) {
+        g.append(el("path", { d: SHAPES[3](6), transform: `translate(${sx(0)},${sy(mean)})`, fill: "var(--ink)" }),
+          el("text", { x: sx(0) + 12, y: sy(mean) + 4 }, "mean image"));
+      }
     }
     for (const family of plane.families) {
       g.append(el("path", { d: linePath(family.hull.map(([r, d]) => [sx(r), sy(d)])), fill: "none", stroke: "var(--ink)", "stroke-width": 1.25, opacity: 0.55 }));
@@ -113,11 +115,11 @@ function drawPlane() {
     const content = [el("b", {}, `weight ${figure(spot.weight, 4)}`), spot.family.name && el("div", {}, spot.family.name),
       el("div", {}, `${figure(spot.rate)} nats, error ${figure(spot.distortion)}${spot.seeds.length ? ` ± ${figure(spot.distortionSd, 2)} (${spot.seeds.length} seeds)` : ""}`),
       el("div", {}, runs.get(spot.runs[0]).verdict), spot.dominated && el("div", {}, "dominated: another run is better in both")].filter(Boolean);
-    if (id && data.shared) {
-      const indices = [0, 1, 2, 3].filter((i) => i < imageCount);
-      const [original, own] = [el("canvas"), el("canvas")];
-      Promise.all([strip(original, "original", "mean", indices), strip(own, id, "mean", indices)]).then(() => !tip.hidden && showTip(node, ...content, original, own));
-      content.push(original, own);
+    if (id) {
+      const indices = [0, 1, 2, 3].filter((i) => i < imageCount(id));
+      const [truth, own] = [el("canvas"), el("canvas")];
+      Promise.all([strip(truth, originalOf(id), "mean", indices), strip(own, id, "mean", indices)]).then(() => !tip.hidden && showTip(node, ...content, truth, own));
+      content.push(truth, own);
     }
     showTip(node, ...content);
   }
