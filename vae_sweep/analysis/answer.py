@@ -97,7 +97,8 @@ def _train_longer(study: Study, found: Recommendation) -> tuple[str, str]:
     few = len(late) < len(found.curve)
     return (
         f"So far kl_weight {weight:g}; train longer to be sure.",
-        f"{len(late) if few else 'All'} of the {len(found.curve)} weights have not converged (at {example:g}: "
+        f"{f'{len(late)} of the' if few else 'None of the'} {count(len(found.curve), 'weight')} "
+        f"{'have not' if few and len(late) > 1 else 'has not' if few else 'has'} converged (at {example:g}: "
         f"{late[example]}), so their order can still change. {_why(study, found, f'{weight:g}')}",
     )
 
@@ -119,8 +120,10 @@ def _why(study: Study, found: Recommendation, subject: str = "It") -> str:
     settings = ", ".join(f"{name_of(key)} {short(value)}" for key, value in spot.family)
     where = f" ({settings})" if settings else ""
     leaves = f"leaves {_error(study, spot)} at {_nats(spot)}"
-    if knee is None or knee.last_price > STILL_STEEP:
+    if knee is None:
         return f"{subject} {leaves}{where}."
+    if knee.last_price > STILL_STEEP:
+        return f"{subject} {leaves}{where}; the curve has not bent there yet, so smaller weights are worth trying."
     before, beyond = knee.gain / knee.cost, (1 - knee.gain) / (1 - knee.cost)
     return (
         f"{subject} is the corner of the curve{where}: down to {spot.weight:g}, each extra nat of code buys "

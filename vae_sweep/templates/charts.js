@@ -77,7 +77,7 @@ function svgChart(options, width, draw) {
   box.append(el("rect", { x: margin.left, y: margin.top - 8, width: Math.max(0, width - margin.left - margin.right + 8), height: height - margin.top - margin.bottom + 9 }));
   const marks = el("g", options.clip === false ? {} : { "clip-path": `url(#${clip})` });
   svg.append(box, grid, axis, marks);
-  draw(marks, sx, sy, { width, height, margin });
+  draw(marks, sx, sy, { width, height, margin, clip: `url(#${clip})` });
   return svg;
 }
 

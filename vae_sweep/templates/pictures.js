@@ -31,7 +31,7 @@ function drawHero() {
   for (const id of columns) {
     const run = runs.get(id);
     add(id, weightName(run), `${quality(run)}, ${figure(run.val.kl ?? run.train.kl)} nats`,
-      { chosen: id === chosen, extra: !keep.has(id), colour: colourOf(run) });
+      { chosen: id === chosen, extra: columns.length > 3 && !keep.has(id), colour: colourOf(run) });
   }
   if (anchor) add(anchor, "no KL", `${quality(runs.get(anchor))}, autoencoder`);
 }
@@ -182,7 +182,7 @@ function drawMatrix() {
     const m = fits();
     const indices = Array.from({ length: Math.min(m, count) }, (_, i) => (first + i) % count);
     const narrow = innerWidth < 720;
-    grid.style.gridTemplateColumns = `${narrow ? "4.6rem" : "8.5rem"} repeat(${columns.length}, minmax(${narrow ? m * 56 : m * 72}px, 1fr))`;
+    grid.style.gridTemplateColumns = `${narrow ? "5.6rem" : "8.5rem"} repeat(${columns.length}, minmax(${narrow ? m * 56 : m * 72}px, 1fr))`;
     const cells = [];
     if (columns.length > 1 || columns[0]) cells.push(el("div", { class: "head" }, matrix.columnTitle), ...columns.map((c) => el("div", { class: "head" }, el("b", {}, c))));
     const line = (title, words, sources, colour) => {

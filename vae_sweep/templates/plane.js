@@ -48,7 +48,7 @@ function drawPlane() {
         label(y, plane.families.length > 1 && family.latent ? `no KL, d ${family.latent}` : "autoencoder"));
     });
     if (view.far) {
-      g.append(el("text", { x: size.margin.left + 8, y: size.margin.top + 4 }, `↑ mean image ${plane.meanImages.map((v) => figure(v)).join(", ")}`));
+      g.append(el("text", { x: size.width - size.margin.right, y: size.margin.top + 4, "text-anchor": "end" }, `↑ mean image ${plane.meanImages.map((v) => figure(v)).join(", ")}`));
     } else if (!view.logX) {
       for (const mean of plane.meanImages) {
         g.append(el("path", { d: SHAPES[3](6), transform: `translate(${sx(0)},${sy(mean)})`, fill: "var(--ink)" }),
@@ -58,14 +58,15 @@ function drawPlane() {
     for (const family of plane.families) {
       g.append(el("path", { d: linePath(family.hull.map(([r, d]) => [sx(r), sy(d)])), fill: "none", stroke: "var(--ink)", "stroke-width": 1.25, opacity: 0.55 }));
     }
-    const half = 44;
+    const half = 44, tangents = el("g", { "clip-path": size.clip });
+    g.append(tangents);
     for (const spot of spots) {
       if (spot.beta === null) continue;
       const [x, y] = [sx(spot.rate), sy(spot.distortion)];
       const e = (view.xRange[1] - view.xRange[0]) * 1e-3; // the tangent's direction on these axes, log or not
       const [dx, dy] = [sx(spot.rate + e) - x, sy(Math.max(spot.distortion - spot.beta * e, 1e-9)) - y];
       const n = half / Math.hypot(dx, dy);
-      g.append(el("line", { x1: x - dx * n, y1: y - dy * n, x2: x + dx * n, y2: y + dy * n, stroke: `var(--w${spot.colour})`, "stroke-width": 2, opacity: 0.65 }));
+      tangents.append(el("line", { x1: x - dx * n, y1: y - dy * n, x2: x + dx * n, y2: y + dy * n, stroke: `var(--w${spot.colour})`, "stroke-width": 2, opacity: 0.65 }));
     }
     const nodes = spots.map((spot, i) => {
       const [x, y] = [sx(spot.rate), sy(spot.distortion)];
