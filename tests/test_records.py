@@ -77,3 +77,15 @@ def test_what_is_no_sweep_is_named(tmp_path: Path) -> None:
     (tmp_path / "sweep.json").write_text("{")
     with pytest.raises(RecordError, match="not valid JSON"):
         load_sweep(tmp_path)
+
+
+def test_unreadable_result_is_a_failed_run(tmp_path: Path) -> None:
+    members = [{"id": name, "number": number, "folder": name, "overrides": []} for number, name in enumerate("ab")]
+    write_json(tmp_path / "sweep.json", {"members": members})
+    for name in "ab":
+        write_json(tmp_path / name / "result.json", {"id": name, "status": "done"})
+    (tmp_path / "b" / "result.json").write_text('{"id": "b", "sta')
+    first, second = load_sweep(tmp_path).runs
+    assert first.status == "done"
+    assert (second.id, second.status) == ("b", "failed")
+    assert "result.json" in second.error["message"]

@@ -148,8 +148,8 @@ class Run:
         path = self.folder / "evaluation.npz"
         if not path.exists():
             return {}
-        with np.load(path, allow_pickle=False) as file:
-            return dict(file)
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return dict(arrays)
 
 
 @dataclass(frozen=True)
@@ -162,9 +162,18 @@ class Sweep:
 
 
 def load_run(folder: Path, member: Mapping[str, Any] | None = None) -> Run:
-    """A run from its folder; a member that has not begun is known from the manifest's entry alone."""
-    path = Path(folder) / "result.json"
-    return Run(Path(folder), read_json(path) if path.exists() else dict(member or {}))
+    """A run from its folder; a member that has not begun is known from the manifest's entry alone.
+
+    An unreadable result.json makes it a failed run that says so: it must not hide the others of its sweep.
+    """
+    path, known = Path(folder) / "result.json", dict(member or {})
+    if not path.exists():
+        return Run(Path(folder), known)
+    try:
+        return Run(Path(folder), read_json(path))
+    except RecordError as error:
+        record = {"type": "RecordError", "message": str(error), "traceback": ""}
+        return Run(Path(folder), known | {"status": "failed", "error": record})
 
 
 def load_sweep(folder: Path) -> Sweep:
