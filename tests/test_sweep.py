@@ -4,6 +4,8 @@ import errno
 import json
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 from filelock import FileLock
@@ -149,6 +151,22 @@ def test_a_full_disk_is_said_and_stops_nobody_else(sweep, monkeypatch):
     outcome, text = sweep([1, 0.5], {1: "kills"})
     assert (statuses(outcome), outcome.exit_code) == (["running", "done"], 1)
     assert "No space left on device" in text
+
+
+def test_a_pack_by_hand(sweep):
+    """What a SLURM job calls: trains a pack, records how it ended, and leaves alone what is done."""
+    outcome, _ = sweep([1, 0.5], {0.5: "raises"})
+    done, failed = (result["id"] for result in outcome.results)
+
+    def pack(members, target):
+        command = [sys.executable, "-m", "vae_sweep.worker", "--pack", str(outcome.folder), members, "--target", target]
+        return subprocess.run(command, check=False, timeout=60, stdout=subprocess.DEVNULL).returncode
+
+    assert pack(done, "no_such_module:train") == 0
+    assert pack(failed, "no_such_module:train") == 1
+    assert load_sweep(outcome.folder).runs[1].status == "failed"
+    assert pack(failed, TARGET) == 0
+    assert [run.status for run in load_sweep(outcome.folder).runs] == ["done", "done"]
 
 
 def test_two_sweeps_on_one_folder(sweep, tmp_path):

@@ -15,6 +15,7 @@ results. What happens to a job:
 import contextlib
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -38,6 +39,8 @@ _ALIVE = (
     "PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED", "REQUEUED", "REQUEUE_FED", "RESIZING", "STAGE_OUT",
     "SIGNALING", "STOPPED",
 )  # fmt: skip
+# A warning that comes before Python can hear it would kill the job, and a job that has ended is not requeued.
+_DEAF_AT_FIRST = """/bin/sh -c 'trap "" USR2 TERM; exec "$0" "$@"'"""
 _MAX_TIMEOUTS = 1000  # every one leaves a checkpoint: a long run takes as many jobs as it needs
 
 
@@ -122,7 +125,8 @@ class Cluster:
             import submitit
         except ImportError:
             raise SystemExit("error: hydra/launcher=slurm needs submitit: pip install 'vae-sweep[slurm]'") from None
-        executor = submitit.SlurmExecutor(folder / "logs" / "slurm", max_num_timeout=_MAX_TIMEOUTS)
+        python = f"{_DEAF_AT_FIRST} {shlex.quote(sys.executable)}"
+        executor = submitit.SlurmExecutor(folder / "logs" / "slurm", max_num_timeout=_MAX_TIMEOUTS, python=python)
         resources: dict[str, Any] = {"gpus_per_node": width} if self.gpu else {}
         executor.update_parameters(
             **{
@@ -178,7 +182,7 @@ class PackJob:
                 pass_fds=[channel.fileno()],
             )
             code = self.process.wait()
-        if code == STOPPED:
+        if code in (STOPPED, -signal.SIGTERM, -signal.SIGUSR2):  # negative: before the worker could hear
             self._await_verdict()
         elif code not in (0, 1):
             for member in self.members:

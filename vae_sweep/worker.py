@@ -100,8 +100,12 @@ def serve(folder: Path, target: str, report: Report) -> int:
 
 def train_one(folder: Path, members: Sequence[str], target: str, report: Report) -> int:
     """Train one pack of the plan in sweep.json. Returns the exit code: 0, 1 (a member failed), 143 (stopped)."""
-    from vae_sweep.outcomes import settle
+    from vae_sweep.outcomes import entry, read_result, settle
     from vae_sweep.records import read_json
+
+    results = [read_result(folder / entry(folder, member)["folder"]) for member in members]
+    if all(result.get("status") == "done" for result in results):  # a job that was requeued at its very end
+        return 0
 
     stop = threading.Event()
     for signum in (signal.SIGTERM, signal.SIGUSR2):  # USR2: a cluster's warning before it preempts or times out

@@ -93,10 +93,11 @@ def test_a_preempted_job_is_requeued_and_continues(sweep, tmp_path):
         wrap = ["sbatch", "-p", "high", "--exclusive", "-o", "/dev/null", "--wrap", "true"]
         subprocess.run(wrap, check=True, capture_output=True)
 
-    outcome, _ = sweep([1, 2], {1: "stops"}, once_in_the_middle(tmp_path, 1, preempt))
-    assert statuses(outcome) == ["done", "done"]
+    outcome, text = sweep([1, 2], {1: "stops"}, once_in_the_middle(tmp_path, 1, preempt))
+    assert statuses(outcome) == ["done", "done"], text
     run = load_sweep(outcome.folder).runs[0]
-    assert (sittings(run), complete(run)) == (2, True)
+    assert sittings(run) >= 2  # SLURM may preempt it again while the other job still waits for the node
+    assert complete(run)
 
 
 def test_a_job_that_runs_out_of_time_continues(sweep, tmp_path):
