@@ -158,7 +158,7 @@ def digits(side: int = 8) -> np.ndarray:
 
 # ---- experiments
 
-WEIGHTS = (1.0, 0.66, 0.44, 0.3, 0.2, 0.135, 0.09, 0.06)  # the first above the threshold of collapse
+WEIGHTS = (1.0, 0.66, 0.44, 0.3, 0.2, 0.135, 0.09, 0.06)  # the first two above the threshold of collapse
 LATENTS = (1, 2, 4)
 LINEAR = ("model=linear", "data.batch_size=500", "optimizer.lr=0.1")
 
@@ -301,7 +301,7 @@ def stationary(folder: Path, steps: int = 5000) -> list[Figure]:
         if member.kl_weight >= 0.5:
             figures += [
                 Figure(where + "E[mean^2 + variance], mean of units", found["moment_second"], 1.0, 0.03),
-                Figure(where + "the same, worst unit", found["moment_second_worst"], 1.0, 0.03),
+                Figure(where + "the same, worst unit", found["moment_second_worst"], 1.0, 0.06),
                 Figure(where + "E[mean], root mean square of units", found["moment_mean"], 0.0, 0.03, True),
                 Figure(where + "R = -E ln variance / 2 (nats)", found["moment_rate"], found["kl"], 0.03),
             ]
