@@ -16,6 +16,8 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
+BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+
 
 class MemberFailed(CompactHydraException):
     """A member that did not get done; the message says why. Hydra prints it without a traceback of its own."""
@@ -52,7 +54,11 @@ class SweepLauncher(Launcher):
         self.name = outcome.folder.name
         if outcome.exit_code >= 128:  # Ctrl-C or SIGTERM: not a failure of a job, and no more batches
             raise SystemExit(outcome.exit_code)
-        return [self.job_return(config, result) for config, result in zip(configs, outcome.results, strict=True)]
+        returns = [self.job_return(config, result) for config, result in zip(configs, outcome.results, strict=True)]
+        if outcome.exit_code and whole_grid(self.config):
+            # All has been said. Hydra's sweeper would only find the first failure and tell it once more.
+            raise SystemExit(outcome.exit_code)
+        return returns
 
     def place(self, config: dict[str, Any]) -> Any:
         raise NotImplementedError
@@ -121,6 +127,12 @@ class BasicConf:
 
 
 ConfigStore.instance().store(group="hydra/launcher", name="basic", node=BasicConf, provider="vae-sweep")
+
+
+def whole_grid(config: DictConfig) -> bool:
+    """Whether the sweeper launches everything at once and only looks for failures afterwards: Hydra's default."""
+    sweeper = config.hydra.sweeper
+    return sweeper.get("_target_") == BASIC_SWEEPER and sweeper.get("max_batch_size") is None
 
 
 def compose(
