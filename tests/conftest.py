@@ -1,19 +1,16 @@
 """Shared by the tests: members composed from the real conf/, trained on a few small images."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hydra import compose as hydra_compose
-from hydra import initialize_config_dir
-from omegaconf import OmegaConf
+from configs import member_config
 
 from vae_sweep.members import member_id
 from vae_sweep.records import write_json
 
-CONF = Path(__file__).parents[1] / "conf"
 SMALL = (
     "model.channels=8",
     "model.latent_dim=8",
@@ -34,15 +31,9 @@ def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def compose() -> Iterator[Callable[..., dict[str, Any]]]:
+def compose() -> Callable[..., dict[str, Any]]:
     """compose(*overrides) -> the resolved plain config of one member."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-
-        def composed(*overrides: str) -> dict[str, Any]:
-            config = hydra_compose("config", list(overrides))
-            return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
-
-        yield composed
+    return member_config
 
 
 @pytest.fixture(scope="session")

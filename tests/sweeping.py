@@ -3,17 +3,14 @@
 import copy
 import functools
 from io import StringIO
-from pathlib import Path
 
 import numpy as np
-from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
+from configs import member_config
 from rich.console import Console
 
 from vae_sweep.image_data import ImageData
 from vae_sweep.sweep import Job, Outcome, run_sweep
 
-HERE = Path(__file__).parent
 TARGET = "fake_training:train_members"
 COMMAND = ["/x/vae_sweep/run.py", "-m", "loss.kl_weight=1,0.5"]
 OVERRIDES = [
@@ -25,8 +22,7 @@ OVERRIDES = [
 @functools.cache
 def config():
     """A member's config, from the real conf/, of images that are nowhere."""
-    with initialize_config_dir(str(HERE.parent / "conf"), version_base="1.3"):
-        made = OmegaConf.to_container(compose("config", OVERRIDES), resolve=True)
+    made = member_config(*OVERRIDES)
     made["data"] |= {"root": "a"}
     made["model"]["kind"] = "fine"
     return made

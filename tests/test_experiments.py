@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import CONF
+from configs import CONF
 
 from vae_sweep.settings import check_member, check_overrides
 from vae_sweep.train import build

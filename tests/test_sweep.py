@@ -9,7 +9,7 @@ import sys
 
 import pytest
 from filelock import FileLock
-from sweeping import COMMAND, HERE, TARGET, config, jobs, run, sittings, statuses
+from sweeping import COMMAND, TARGET, config, jobs, run, sittings, statuses
 
 from vae_sweep.machine import Machine
 from vae_sweep.manifest import SweepError, split_pack
@@ -20,7 +20,7 @@ from vae_sweep.sweep import Job, continue_command, run_sweep
 
 @pytest.fixture(autouse=True)
 def _importable(monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(HERE))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
 
 
 @pytest.fixture
