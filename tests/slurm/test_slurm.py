@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from sweeping import HERE, TARGET, jobs, run, sittings, statuses
+from sweeping import TARGET, jobs, run, sittings, statuses
 
 from vae_sweep.records import load_sweep, read_json, read_rows
 from vae_sweep.slurm import Cluster
@@ -35,7 +35,7 @@ def controller():
 def sweep(controller, tmp_path, monkeypatch):
     """sweep([weights], kind={weight: kind}, on_event=...) -> (outcome, what was printed)"""
     monkeypatch.setenv("SLURM_CONF", str(controller))
-    monkeypatch.setenv("PYTHONPATH", str(HERE))
+    monkeypatch.setenv("PYTHONPATH", str(SCRIPTS.parent))
 
     def sweep(weights, kind=None, on_event=lambda event: None, **changes):
         place = Watched({"jobs": None}, cpus_per_task=1, poll_s=0.5, partition="low", target=TARGET)
