@@ -113,19 +113,21 @@ class Training:
                 self.tracker.row(row)
         return self
 
-    def end(self, status: str = "done", verdict: str = "") -> "Training":
+    def end(self, status: str = "done") -> "Training":
         error = {"type": "Diverged", "message": "loss is nan", "traceback": ""} if status == "failed" else None
         metrics = {"val/recon": 1.5, "val/kl": None}
-        write_json(self.folder / "result.json", {"status": status, "metrics": metrics, "steps": 40, "error": error})
-        write_json(self.folder / "evaluation.json", {"val": {"psnr": 21.0, "active_units": 2}})
+        result = {"status": status, "metrics": metrics, "steps": 40, "error": error, "config": self.entry["config"]}
+        write_json(self.folder / "result.json", result)
+        ignored = {"kl": 0.001, "sse": 3.0, "active_units": 0}
+        write_json(self.folder / "evaluation.json", {"train": ignored, "val": {**ignored, "psnr": 21.0}})
         write_arrays(self.folder / "evaluation.npz", {**IMAGES, "kl_per_unit": KL})
-        self.tracker.finish(verdict)
+        self.tracker.finish()
         wait_for([self.tracker], self.timeout_s)
         return self
 
 
 def test_a_run_online(online: FakeWandb, sweep: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    training = Training(sweep).steps(10, 20, 30, 40).end(verdict="healthy")
+    training = Training(sweep).steps(10, 20, 30, 40).end()
     assert training.said == []
     assert capfd.readouterr() == ("", "")
     run = online.runs[training.wandb_id]
@@ -137,7 +139,7 @@ def test_a_run_online(online: FakeWandb, sweep: Path, capfd: pytest.CaptureFixtu
     assert is_uploaded(training.folder)
     assert run.summary["val/recon"] == 1.5  # result.json's, not the last row's
     assert run.summary["val/psnr"] == 21.0
-    assert run.summary["verdict"] == "healthy"
+    assert run.summary["verdict"].startswith("collapsed: 0/4 units active")
 
     fields = run.fields
     assert (fields["groupName"], fields["jobType"], fields["displayName"]) == ("weights", "train", "000-kl_weight=1")
@@ -155,7 +157,7 @@ def test_a_run_online(online: FakeWandb, sweep: Path, capfd: pytest.CaptureFixtu
     assert sum(last["latents/kl_per_unit"]["values"]) == len(KL)
     assert last["verdicts"]["_type"] == "table-file"
     table = json.loads(online.uploads[f"{training.wandb_id}/{last['verdicts']['path']}"])
-    assert dict(zip(table["columns"], table["data"][0], strict=True))["verdict"] == "healthy"
+    assert dict(zip(table["columns"], table["data"][0], strict=True))["verdict"] == run.summary["verdict"]
 
 
 def test_members_of_a_pack_have_runs_and_pictures_of_their_own(online: FakeWandb, sweep: Path) -> None:

@@ -93,12 +93,13 @@ def test_histogram_counts_every_unit_between_the_same_edges() -> None:
 def test_summary_holds_finite_numbers_and_the_failure() -> None:
     result = {"status": "failed", "metrics": {"val/kl": float("nan"), "val/recon": 2.0, "val/mse": None}, "steps": 7}
     error = {"type": "Diverged", "message": "loss is nan at step 7", "traceback": "..."}
-    told = content.summary({**result, "error": error}, {"step": 7, "val": {"psnr": 20.0, "tc": None}})
+    told = content.summary({**result, "error": error}, {"step": 7, "val": {"psnr": 20.0, "tc": None}}, "diverged")
     assert told == {
         "val/recon": 2.0,
         "val/psnr": 20.0,
         "steps": 7,
         "status": "failed",
         "error": "Diverged: loss is nan at step 7",
+        "verdict": "diverged",
     }
     assert [content.exit_code(status) for status in ("done", "failed", "interrupted", "running")] == [0, 1, 143, 1]

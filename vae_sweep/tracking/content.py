@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vae_sweep.analysis.study import read
+from vae_sweep.analysis.verdicts import judge
 from vae_sweep.members import config_that_matters, flatten
+from vae_sweep.records import Run, Sweep
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -94,7 +97,13 @@ def finite(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     }
 
 
-def summary(result: Mapping[str, Any], evaluation: Mapping[str, Any], verdict: str = "") -> dict[str, Any]:
+def verdict(run: Run, manifest: Mapping[str, Any]) -> str:
+    """What the report's rules say of the run by itself: when it ends, the others of its sweep may not have."""
+    study = read([Sweep(run.folder.parent, dict(manifest), [run])])
+    return "; ".join(finding.words for findings in judge(study).values() for finding in findings)
+
+
+def summary(result: Mapping[str, Any], evaluation: Mapping[str, Any], verdict: str) -> dict[str, Any]:
     """The numbers at the end of the run, which are the ones to compare: the weight is then at its target.
 
     (A minimum over the run would be found under an annealed weight, and compares runs at different weights.)
@@ -105,11 +114,10 @@ def summary(result: Mapping[str, Any], evaluation: Mapping[str, Any], verdict: s
         **finite(result.get("metrics") or {}),
         **finite({key: result.get(key) for key in ("steps", "wall_s")}),
         "status": result.get("status", "failed"),
+        "verdict": verdict,
     }
     if error := result.get("error"):
         told["error"] = f"{error['type']}: {error['message']}"
-    if verdict:
-        told["verdict"] = verdict
     return told
 
 

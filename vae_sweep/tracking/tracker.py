@@ -36,7 +36,7 @@ class Tracker:
     def row(self, row: Mapping[str, Any]) -> None:
         """A row of metrics.jsonl, as it is written. Returns at once."""
 
-    def finish(self, verdict: str = "") -> None:
+    def finish(self) -> None:
         """The run has ended: result.json and evaluation.* are as they will stay. Returns at once; once is enough."""
 
     def wait(self, timeout_s: float) -> None:
@@ -107,12 +107,12 @@ class _Mirror(Tracker):
         self._unsent |= content.finite(row)
         self._last_step = row["step"]
 
-    def finish(self, verdict: str = "") -> None:
+    def finish(self) -> None:
         if self._finished:
             return
         self._finished = True
         self._send()
-        self._jobs.put(lambda: self._finish(verdict))
+        self._jobs.put(self._finish)
         self._jobs.put(None)
 
     def wait(self, timeout_s: float) -> None:
@@ -203,14 +203,16 @@ class _Mirror(Tracker):
         if self.run and row["step"] >= self.run.starting_step:  # else the server has it, from an earlier sitting
             self.run.log(dict(row), step=row["step"])
 
-    def _finish(self, verdict: str) -> None:
+    def _finish(self) -> None:
         if self.run is None:
             return
         ended = load_run(self.folder)
-        told = content.summary(ended.result, ended.evaluation(), verdict)
+        told = content.summary(ended.result, ended.evaluation(), content.verdict(ended, self.manifest))
         self._attempt(lambda: self._show_pictures(ended.arrays()))
-        if verdict:
-            self._attempt(lambda: self._show_verdict(told))
+        # A table asks the server something and waits for its answer, without an end: a thread to be left behind.
+        table = threading.Thread(target=lambda: self._attempt(lambda: self._show_verdict(told)), daemon=True)
+        table.start()
+        table.join(self.timeout_s)
         self._attempt(lambda: self._summarise(told))
         try:
             self.run.finish(exit_code=content.exit_code(ended.status))
