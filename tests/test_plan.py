@@ -14,7 +14,7 @@ from vae_sweep.plan import Pack
 
 BASE = {
     "objective": "vae",
-    "loss": {"kl_weight": 1.0, "recon": "sse"},
+    "loss": {"kl_weight": 1.0, "recon": "sse", "free_bits": 0.5},
     "kl_schedule": {"_target_": "vae_sweep.schedules.constant"},
     "model": {"_target_": "vae_sweep.models.mlp", "latent_dim": 8, "hidden": [4], "posterior": "diagonal"},
     "optimizer": {"lr": 1e-3},
@@ -48,6 +48,8 @@ def grid(**axes):
         ({"loss__kl_weight": 0.1}, True),
         ({"optimizer__lr": 0.1}, True),
         ({"seed": 1}, True),
+        ({"loss__free_bits": 0.25}, True),
+        ({"loss__free_bits": None}, False),
         ({"kl_schedule": {"_target_": "vae_sweep.schedules.linear", "warmup": 0.5}}, True),
         ({"kl_schedule": {"_target_": "vae_sweep.schedules.geco", "goal": 5}}, False),
         ({"loss__recon": "laplace"}, False),

@@ -140,9 +140,9 @@ def test_autoencoder_has_no_kl(small_sweep: SmallSweep) -> None:
 @pytest.mark.parametrize(
     "kind",
     [
-        ["loss.weight_kl_weight=1"],
-        ["loss.divergence=tc", "loss.tc_weight=6"],
-        ["loss.free_bits=0.5", "loss.free_bits_groups=4"],
+        ["loss.weight_kl_weight=1,0.1"],
+        ["loss.divergence=tc", "loss.tc_weight=6,2", "loss.mi_weight=1,0.5"],
+        ["loss.free_bits=0.5,0.2", "loss.free_bits_groups=4"],
         ["loss.divergence=reverse_kl", "loss.recon=bernoulli"],
         ["loss.recon=gaussian", "loss.learn_scale=true", "loss.scale=0.3"],
         ["loss.recon=optimal_sigma"],
@@ -156,8 +156,8 @@ def test_autoencoder_has_no_kl(small_sweep: SmallSweep) -> None:
     ids=lambda kind: kind[0],
 )
 def test_every_objective_packs_and_continues(small_sweep: SmallSweep, kind: list[str]) -> None:
-    common = [*kind, "trainer.max_steps=15", "trainer.precision=64"]
-    members = [[*common, "seed=0"], [*common, "seed=1", "optimizer.lr=2e-3"]]
+    common = [*kind, "trainer.max_steps=15", "trainer.precision=64", "seed=0,1", "optimizer.lr=1e-3,2e-3"]
+    members = [[_value_of(member, override) for override in common] for member in (0, 1)]
     apart, ids = small_sweep(*members, name="apart")
     for member in ids:
         train_pack(apart, [member])
@@ -168,3 +168,9 @@ def test_every_objective_packs_and_continues(small_sweep: SmallSweep, kind: list
     for one, other in zip(load_sweep(apart).runs, load_sweep(together).runs, strict=True):
         for mine, theirs in zip(rows(one.folder), rows(other.folder), strict=True):
             assert theirs == pytest.approx(mine, rel=1e-9, abs=1e-12)
+
+
+def _value_of(member: int, override: str) -> str:
+    """a=1 of both, or of a=1,2 the member's own."""
+    key, values = override.split("=")
+    return f"{key}={values.split(',')[member % len(values.split(','))]}"

@@ -24,7 +24,10 @@ from vae_sweep.cost import Cost
 from vae_sweep.members import Member, config_that_matters, flatten
 from vae_sweep.slots import Slot
 
-MAY_DIFFER = ("loss.kl_weight", "optimizer.lr", "seed")
+MAY_DIFFER = (
+    "loss.kl_weight", "loss.mi_weight", "loss.tc_weight", "loss.dimension_weight", "loss.free_bits",
+    "loss.weight_kl_weight", "optimizer.lr", "seed",
+)  # fmt: skip
 # Schedules that only scale the weight; the others change the loss itself and are packed with their own kind.
 _MULTIPLIERS = tuple(f"vae_sweep.schedules.{name}" for name in ("constant", "linear", "cosine", "logistic", "cyclical"))
 
@@ -57,7 +60,8 @@ def pack_key(config: Mapping[str, Any]) -> str:
     """Members with equal keys may train together."""
     flat = flatten(config_that_matters(config))
     schedule = str(flat.get("kl_schedule._target_", ""))
-    kept = {key: value for key, value in flat.items() if key not in MAY_DIFFER and not key.startswith("kl_schedule.")}
+    kept = {key: value for key, value in flat.items() if not key.startswith("kl_schedule.")}
+    kept |= {key: kept[key] is None for key in MAY_DIFFER if key in kept}  # with the term or without it
     if schedule not in _MULTIPLIERS:
         kept["kl_schedule._target_"] = schedule
     return json.dumps(kept, sort_keys=True)
