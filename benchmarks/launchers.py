@@ -1,6 +1,6 @@
 """The sweep engine against Hydra's basic launcher, which trains the same members one after another in one process.
 
-python -m benchmarks.launchers [--rounds 3] [--epochs 5] [default small]
+python -m benchmarks.launchers [--rounds 3] [--epochs N] [default small]
 """
 
 import argparse
@@ -12,11 +12,15 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
+from sklearn.datasets import load_digits
+
 WEIGHTS = "loss.kl_weight=4,2,1,0.5,0.25,0.1,0.05,0.02"
 NETWORKS = {
     "default": [],
-    "small": ["data.image_size=8", "model.channels=16", "model.latent_dim=8", "data.batch_size=64"],
+    "small": ["data=arrays", "data.path=digits.npy", "model.channels=16", "model.latent_dim=8", "data.batch_size=64"],
 }
+EPOCHS = {"default": 3, "small": 100}
 LAUNCHERS = ("basic", "local")
 
 
@@ -25,7 +29,7 @@ def seconds(launcher: str, overrides: list[str], folder: Path) -> float:
     command = [sys.executable, "-m", "vae_sweep.run", "-m", f"hydra/launcher={launcher}", *overrides]
     command += [f"output_dir={folder}", f"sweep={launcher}-{time.time_ns()}", "logger.wandb=disabled"]
     start = time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return time.perf_counter() - start
 
 
@@ -33,14 +37,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("networks", nargs="*", metavar="default|small", default=list(NETWORKS))
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--epochs", type=int, help=f"of every network; else {EPOCHS}")
     asked = parser.parse_args()
     if unknown := set(asked.networks) - set(NETWORKS):
         parser.error(f"{', '.join(unknown)}: expected {' or '.join(NETWORKS)}")
-    print(f"8 members, {asked.epochs} epochs, {os.cpu_count()} cores; seconds of wall time", flush=True)
+    print(f"8 members, {os.cpu_count()} cores; seconds of wall time", flush=True)
     with tempfile.TemporaryDirectory() as scratch:
+        np.save(Path(scratch, "digits.npy"), np.uint8(load_digits().images * 15.9375))  # 1,797 of 8x8
         for network in asked.networks:
-            overrides = [WEIGHTS, f"trainer.max_epochs={asked.epochs}", *NETWORKS[network]]
+            overrides = [WEIGHTS, f"trainer.max_epochs={asked.epochs or EPOCHS[network]}", *NETWORKS[network]]
             seconds("local", [*overrides[1:], "loss.kl_weight=1", "trainer.max_steps=1"], Path(scratch))  # fills caches
             times: dict[str, list[float]] = {launcher: [] for launcher in LAUNCHERS}
             for turn in range(asked.rounds):
