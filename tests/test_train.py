@@ -84,6 +84,17 @@ def test_continued_run_is_the_uninterrupted_one_bit_for_bit(
         assert all(torch.equal(tensor, weights(other.folder)[name]) for name, tensor in weights(one.folder).items())
 
 
+def test_continued_run_in_bfloat16(small_sweep: SmallSweep) -> None:
+    """A stretch of steps is one autocast context: were bfloat16 copies of weights cached in it, they would be stale."""
+    whole, ids = small_sweep(["trainer.precision=bf16"], name="whole")
+    train_pack(whole, ids)
+    parts, _ = small_sweep(["trainer.precision=bf16"], name="parts")
+    polled = iter(range(1, 1000))
+    train_pack(parts, ids, should_stop=lambda: next(polled) >= 5)
+    train_pack(parts, ids)
+    assert rows(load_sweep(whole).runs[0].folder) == rows(load_sweep(parts).runs[0].folder)
+
+
 def test_pack_continues_from_the_step_that_all_members_have(small_sweep: SmallSweep) -> None:
     """A kill between the checkpoints of two members: one stands a checkpoint further than the other."""
     members = [["seed=0"], ["seed=1"]]

@@ -5,7 +5,7 @@ they would have seen alone, and nothing needs a state to be saved.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -75,7 +75,7 @@ class Order:
 
 
 class TrainBatches:
-    """What the Trainer iterates over: one `for` loop over it covers the steps up to the next validation.
+    """The batches of training: one `for` loop over it covers the steps up to the next validation.
 
     orders: one per member of a pack. Members of one seed share a batch (B, C, H, W); of several seeds they get
     (N, B, C, H, W). `rank` of `world` processes sees its share of every batch.
@@ -107,6 +107,24 @@ class TrainBatches:
         if self.shared:
             return self.images[self.orders[0][step][self.share]]
         return torch.stack([self.images[order[step][self.share]] for order in self.orders])
+
+
+class Stretches:
+    """What the Trainer iterates over. Its "batch" is a stretch of batches: all up to the next validation.
+
+    Lightning's own loop takes longer than a step of a small network, so it goes round once per stretch. Of several
+    processes each step must go through its forward (DDP prepares there for one backward), so a stretch is one batch.
+    """
+
+    def __init__(self, batches: TrainBatches, one_by_one: bool = False):
+        self.batches = batches
+        self.one_by_one = one_by_one
+
+    def __iter__(self) -> Iterator[Iterable[Tensor]]:
+        if self.one_by_one:
+            yield from ((batch,) for batch in self.batches)
+        else:
+            yield self.batches
 
 
 class ValBatches:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.strategies import Strategy
 
 
 class Interrupted(Exception):
@@ -34,24 +35,27 @@ class Checkpoints(pl.Callback):
         self.every_s = every_s
         self.should_stop = should_stop
         self._due = time.monotonic() + every_s
+        self._strategy: Strategy | None = None  # of several processes
         self._on_sigterm = signal.getsignal(signal.SIGTERM)
 
-    def on_train_start(self, *_: Any) -> None:
+    def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        self._strategy = trainer.strategy if trainer.world_size > 1 else None
         # The Trainer has put its own handler in front, which would end the process with exit code 0.
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self._on_sigterm)
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+    def between_steps(self) -> None:
+        """To be called by the module after every step."""
         if self.step() not in self.validation_steps:
-            self._between_steps(trainer)
+            self._save_or_stop()
 
-    def on_validation_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        self._between_steps(trainer)
+    def on_validation_end(self, *_: Any) -> None:
+        self._save_or_stop()
 
-    def _between_steps(self, trainer: pl.Trainer) -> None:
+    def _save_or_stop(self) -> None:
         ended, stop = self.step() == self.last, self.should_stop()
-        if trainer.world_size > 1:  # one process is asked, all must know
-            stop = trainer.strategy.reduce_boolean_decision(stop, all=False)
+        if self._strategy is not None:  # one process is asked, all must know
+            stop = self._strategy.reduce_boolean_decision(stop, all=False)
         if ended or stop or time.monotonic() >= self._due:
             self.save()
             self._due = time.monotonic() + self.every_s

@@ -8,17 +8,17 @@ Adam, controllers, is each member's own code on its own slices.
 
 from collections.abc import Sequence
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from vae_sweep.lit_steps import LitSteps
 from vae_sweep.lit_vae import Diverged, LitVAE
 from vae_sweep.objectives import Terms
 from vae_sweep.running_means import RunningMeans
 
 
-class LitPack(pl.LightningModule):
+class LitPack(LitSteps):
     """Trains `members` in lockstep. A member that diverges is frozen, its error kept in `failed` by its index.
 
     A batch is (B, C, H, W) for all members, or (N, B, C, H, W). The members' networks have one architecture, their
@@ -27,7 +27,6 @@ class LitPack(pl.LightningModule):
 
     def __init__(self, members: Sequence[LitVAE]):
         super().__init__()
-        self.automatic_optimization = False
         self.lit_members = nn.ModuleList(members)
         self.failed: dict[int, Diverged] = {}
         self.means = RunningMeans()
@@ -50,7 +49,7 @@ class LitPack(pl.LightningModule):
 
     # ---- training
 
-    def training_step(self, batch: Tensor, batch_idx: int) -> None:
+    def train_on(self, batch: Tensor) -> None:
         members = self.members
         x, in_dim = self._inputs(batch)
         of_member = x if in_dim == 0 else [x] * len(members)

@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
 from vae_sweep.batches import binarized, generator
+from vae_sweep.lit_steps import LitSteps
 from vae_sweep.objectives import Objective, Terms
 from vae_sweep.running_means import RunningMeans
 
@@ -44,7 +44,7 @@ class OptimizerSettings:
         return self.lr * 0.5 * (1 + math.cos(math.pi * step / total_steps))
 
 
-class LitVAE(pl.LightningModule):
+class LitVAE(LitSteps):
     """Trains `objective` at `kl_weight` times `kl_schedule(step)`, or at the weight of a controller.
 
     kl_schedule: a function step -> multiplier in [0, 1]; or a controller, an nn.Module with `kl_weight` and
@@ -67,7 +67,6 @@ class LitVAE(pl.LightningModule):
         row_loggers: Sequence[RowLogger] | None = None,
     ):
         super().__init__()
-        self.automatic_optimization = False
         self.objective = objective
         self.target_kl_weight = kl_weight
         self.kl_schedule = kl_schedule
@@ -89,7 +88,7 @@ class LitVAE(pl.LightningModule):
 
     # ---- training
 
-    def training_step(self, batch: Tensor, batch_idx: int = 0) -> None:
+    def train_on(self, batch: Tensor) -> None:
         x = self.draw(batch)
         loss, terms = self.objective(x, self.noise(x), *self.controls(), self.weight_noise(x))
         self.manual_backward(loss)

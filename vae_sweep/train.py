@@ -14,7 +14,7 @@ from pytorch_lightning.plugins.environments import LightningEnvironment
 from torch import nn
 
 from vae_sweep import hardware, ranks
-from vae_sweep.batches import Images, Order, TrainBatches, ValBatches
+from vae_sweep.batches import Images, Order, Stretches, TrainBatches, ValBatches
 from vae_sweep.bayesian import BayesianVAE
 from vae_sweep.callbacks import Checkpoints, Interrupted
 from vae_sweep.checkpoints import checkpoint_of, common_checkpoints, restore, save_checkpoints
@@ -188,6 +188,7 @@ class _Pack:
                 every_s=config["trainer"]["checkpoint_every_s"],
                 should_stop=self.should_stop,
             )
+            module.between_steps = checkpoints.between_steps
             trainer = pl.Trainer(
                 max_epochs=len(stops),  # to Lightning, an epoch lasts from one validation to the next
                 accelerator=self.device,
@@ -203,7 +204,7 @@ class _Pack:
                 num_sanity_val_steps=0,
                 use_distributed_sampler=False,
             )
-            trainer.fit(module, batches, ValBatches(val, batch_size))
+            trainer.fit(module, Stretches(batches, one_by_one=processes > 1), ValBatches(val, batch_size))
         return module.failed if isinstance(module, LitPack) else {}
 
     @property
