@@ -32,6 +32,7 @@ def test_slug_names_what_matters(compose) -> None:
     assert slug(overrides, compose(*overrides)) == "kl_weight=0.5,latent_dim=16,vae"
     overrides = ["loss.kl_weight=0.5", "objective=autoencoder"]
     assert slug(overrides, compose(*overrides)) == "autoencoder"
+    assert slug(["seed=1"], compose("seed=1")) == "seed=1"
     assert slug([], compose()) == "default"
     hostile = slug(["model._target_=a/b<script>" + "x" * 300], compose())
     assert set(hostile).isdisjoint("/<>")

@@ -70,7 +70,8 @@ def slug(overrides: Iterable[str], config: Mapping[str, Any]) -> str:
     for override in overrides:
         key, _, value = override.lstrip("+~").partition("=")
         if key in matters or any(known.startswith(f"{key}.") for known in matters):
-            words.append(f"{key.split('.')[-1]}={value}" if "." in key else value)
+            speaks = "." not in key and value.isidentifier()  # vae, linear, conv; a seed needs its name
+            words.append(value if speaks else f"{key.split('.')[-1]}={value}")
     text = re.sub(r"[^A-Za-z0-9_.=,+-]+", "_", ",".join(words)).strip("_.,-")
     return text[:_SLUG_LENGTH].rstrip("_.,-") or "default"
 
