@@ -110,21 +110,16 @@ class TrainBatches:
 
 
 class Stretches:
-    """What the Trainer iterates over. Its "batch" is a stretch of batches: all up to the next validation.
+    """Batches for the Trainer in one piece: its "batch" is the stretch of all batches up to the next validation.
 
-    Lightning's own loop takes longer than a step of a small network, so it goes round once per stretch. Of several
-    processes each step must go through its forward (DDP prepares there for one backward), so a stretch is one batch.
+    Lightning's own loop takes longer than a step of a small network, so it goes round once per stretch.
     """
 
-    def __init__(self, batches: TrainBatches, one_by_one: bool = False):
+    def __init__(self, batches: TrainBatches):
         self.batches = batches
-        self.one_by_one = one_by_one
 
     def __iter__(self) -> Iterator[Iterable[Tensor]]:
-        if self.one_by_one:
-            yield from ((batch,) for batch in self.batches)
-        else:
-            yield self.batches
+        yield self.batches
 
 
 class ValBatches:

@@ -1,4 +1,4 @@
-"""What LitVAE and LitPack share: Lightning hands over a stretch of batches, and they step through it."""
+"""What LitVAE and LitPack share: Lightning hands over a batch, or a whole stretch of them to step through."""
 
 from collections.abc import Callable, Iterable
 
@@ -7,15 +7,16 @@ from torch import Tensor
 
 
 class LitSteps(pl.LightningModule):
-    """Trains on every batch of a stretch. between_steps: called after every step; what it raises ends the training."""
+    """Trains on every batch it is given. between_steps: called after every step; what it raises ends the training."""
 
     def __init__(self) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.between_steps: Callable[[], None] = lambda: None
 
-    def training_step(self, batches: Iterable[Tensor], batch_idx: int = 0) -> None:
-        for batch in batches:
+    def training_step(self, batches: Tensor | Iterable[Tensor], batch_idx: int = 0) -> None:
+        """One batch, as any loader of yours gives it, or an iterable of batches (batches.Stretches)."""
+        for batch in (batches,) if isinstance(batches, Tensor) else batches:
             self.train_on(batch)
             self.between_steps()
             if self.trainer.should_stop:

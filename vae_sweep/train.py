@@ -204,7 +204,9 @@ class _Pack:
                 num_sanity_val_steps=0,
                 use_distributed_sampler=False,
             )
-            trainer.fit(module, Stretches(batches, one_by_one=processes > 1), ValBatches(val, batch_size))
+            # Of several processes every step goes through DDP's forward, which prepares one backward.
+            given = batches if processes > 1 else Stretches(batches)
+            trainer.fit(module, given, ValBatches(val, batch_size))
         return module.failed if isinstance(module, LitPack) else {}
 
     @property
