@@ -6,9 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
+from torch.utils.data import DataLoader
 
 from vae_sweep.checkpoints import LAST, PREVIOUS, load_checkpoint
+from vae_sweep.likelihoods import SquaredError
+from vae_sweep.lit_vae import LitVAE
+from vae_sweep.models import linear
+from vae_sweep.objectives import Objective
 from vae_sweep.records import load_sweep, read_rows
 from vae_sweep.train import train_pack
 
@@ -179,6 +185,22 @@ def test_every_objective_packs_and_continues(small_sweep: SmallSweep, kind: list
     for one, other in zip(load_sweep(apart).runs, load_sweep(together).runs, strict=True):
         for mine, theirs in zip(rows(one.folder), rows(other.folder), strict=True):
             assert theirs == pytest.approx(mine, rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore")  # Lightning's advice: more loader workers, srun
+def test_lit_vae_trains_under_a_plain_trainer_and_data_loader() -> None:
+    images = torch.rand(48, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    loader = DataLoader(images, batch_size=16)  # type: ignore[arg-type]
+    trained = []
+    for batches in (loader, [list(loader)]):
+        torch.manual_seed(0)
+        module = LitVAE(Objective(linear((1, 8, 8), latent_dim=2), SquaredError()), kl_weight=0.1, row_loggers=[])
+        trainer = pl.Trainer(max_epochs=2, accelerator="cpu", logger=False, enable_checkpointing=False)
+        trainer.fit(module, batches)
+        assert module.step == 6
+        trained.append(module.state_dict())
+    for name, tensor in trained[0].items():
+        torch.testing.assert_close(trained[1][name], tensor, rtol=0, atol=0)
 
 
 def _value_of(member: int, override: str) -> str:
