@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
+from vae_sweep.batches import Stretches
 from vae_sweep.checkpoints import LAST, PREVIOUS, load_checkpoint
 from vae_sweep.likelihoods import SquaredError
 from vae_sweep.lit_vae import LitVAE
@@ -192,7 +193,7 @@ def test_lit_vae_trains_under_a_plain_trainer_and_data_loader() -> None:
     images = torch.rand(48, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     loader = DataLoader(images, batch_size=16)  # type: ignore[arg-type]
     trained = []
-    for batches in (loader, [list(loader)]):
+    for batches in (loader, Stretches(loader)):
         torch.manual_seed(0)
         module = LitVAE(Objective(linear((1, 8, 8), latent_dim=2), SquaredError()), kl_weight=0.1, row_loggers=[])
         trainer = pl.Trainer(max_epochs=2, accelerator="cpu", logger=False, enable_checkpointing=False)

@@ -115,7 +115,7 @@ class Stretches:
     Lightning's own loop takes longer than a step of a small network, so it goes round once per stretch.
     """
 
-    def __init__(self, batches: TrainBatches):
+    def __init__(self, batches: Iterable[Tensor]):
         self.batches = batches
 
     def __iter__(self) -> Iterator[Iterable[Tensor]]:
