@@ -1,0 +1,33 @@
+"""vae-sweep itself, by its command line and at its defaults: evaluation, pictures, files, W&B's offline mirror."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks.peers.task import Task
+from vae_sweep.loading import load_lit
+from vae_sweep.records import load_sweep
+
+
+def command(task: Task) -> list[str]:
+    precision = [] if task.bf16 else ["trainer.precision=32"]
+    return [
+        *(sys.executable, "-m", "vae_sweep.run", "-m", "data=image_folder", f"data.root={task.root}"),
+        f"loss.kl_weight={','.join(f'{weight:g}' for weight in task.kl_weights)}",
+        f"trainer.max_epochs={task.epochs}",
+        f"data.cache_dir={task.out}/cache",
+        f"output_dir={task.out}",
+        "sweep=sweep",
+        *precision,
+    ]
+
+
+def collect(task: Task) -> None:
+    """The weights of the runs, where other peers put theirs. Not part of what is timed."""
+    for run in load_sweep(Path(task.out) / "sweep").runs:
+        lit, _ = load_lit(run.folder)
+        task.save(run.config["loss"]["kl_weight"], lit.objective.vae)
+
+
+if __name__ == "__main__":
+    raise SystemExit(subprocess.call(command(Task.from_command_line())))
