@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from vae_sweep import evaluate as door
+from vae_sweep.analysis import glossary
 from vae_sweep.conventions import Sizes
 from vae_sweep.evaluation import Evaluation, Settings, evaluate
 from vae_sweep.evaluation.bounds import sizes_of_k
@@ -333,6 +334,7 @@ def test_from_the_checkpoint(
     assert values["settings"]["k"] == 10
     assert {"nll_1", "nll_10", "elbo", "hole_cycle_error", "mi_leave_in", "mmd2"} <= values["val"].keys()
     assert {"beta_hat", "moment_second"} <= values["train"].keys()
+    assert {*values["train"], *values["val"]} <= glossary.keys()
     assert arrays["originals"].shape == (8, 16, 16, 3)
     assert "prior_samples" not in load_run(sweep / f"001-{ids[1]}").arrays()
 

@@ -3,6 +3,7 @@
 python -m vae_sweep.analysis.glossary > docs/metrics.md
 """
 
+import re
 import tomllib
 from dataclasses import dataclass
 from importlib.resources import files
@@ -30,6 +31,17 @@ def load() -> list[Group]:
         Group(group["title"], group["about"], [Entry(**entry) for entry in group["entry"]])
         for group in tomllib.loads(text)["group"]
     ]
+
+
+def keys() -> set[str]:
+    """Every key that is explained, combined spellings such as `sse(_mean), nll_1, nll_10` taken apart."""
+    found = set()
+    for group in load():
+        for entry in group.entries:
+            words = re.sub(r"[(),]", " ", entry.key).split()
+            stems = [word for word in words if not word.startswith("_")]
+            found |= set(stems) | {stem + tail for stem in stems for tail in words if tail.startswith("_")}
+    return found
 
 
 def markdown() -> str:
