@@ -107,12 +107,16 @@ def gradients(found: Recommendation) -> Question:
     cosine, beta_hat = spot.mean("train", "grad_cosine"), spot.mean("train", "beta_hat")
     if cosine is not None and beta_hat is not None and spot.beta:
         ratio = beta_hat / spot.beta
-        at_rest = 2 / 3 < ratio < 3 / 2
-        if not at_rest:
+        if 0.9 < ratio < 1.1:
+            state = "at rest"
+        elif 2 / 3 < ratio < 3 / 2:
+            state = f"{times(ratio)} the weight, nearly at rest"
+        else:
+            state = f"{times(ratio)} the weight, not at rest yet"
             short = "Two opposite pulls that do not cancel yet."
         words.append(
             f"At {spot.weight:g} their cosine is {figure(cosine)} (opposite is -1) and they would cancel at a weight "
-            f"of {figure(beta_hat)}: {'at rest' if at_rest else f'{times(ratio)} the weight, not at rest yet'}."
+            f"of {figure(beta_hat)}: {state}."
             if beta_hat > 0
             else f"At {spot.weight:g} their cosine is {figure(cosine)} (opposite is -1): they do not oppose each other."
         )
