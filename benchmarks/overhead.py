@@ -8,7 +8,7 @@ and what is compared are sums over many turns. Rows, validations and checkpoints
 bare loop validates as often. What a run costs besides its steps (plan, files, evaluation, pictures) stands apart.
 """
 
-import io
+import os
 import statistics
 import tempfile
 import time
@@ -17,18 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 
 from benchmarks.figures import Table, parser, publish
-from benchmarks.members import SMALL, config_of, small_paintings
+from benchmarks.members import SMALL, OneThread, config_of, small_paintings, trained_here
 from benchmarks.peers.bare import BareLoop
-from vae_sweep.plan import Pack
-from vae_sweep.slots import Slot
-from vae_sweep.stop import StopRequest
-from vae_sweep.sweep import Job, load_images, run_sweep
-from vae_sweep.this_process import ThisProcess
-from vae_sweep.train import build, image_shape, train_pack
-from vae_sweep.worker import run_pack
+from vae_sweep.slots import environment
+from vae_sweep.sweep import load_images
+from vae_sweep.train import build, image_shape
 
 STEPS = {"default": 2400, "small": 24_000}
 TURN = {"default": 15, "small": 100}  # steps; then the other has its turn
@@ -37,6 +32,7 @@ PRECISIONS = ("bf16", "32")
 
 def measure(quick: bool) -> list[Table]:
     torch.set_num_threads(1)
+    os.environ |= environment(["cpu"], 1)  # as a worker has it
     rows = []
     with tempfile.TemporaryDirectory(prefix="vae-sweep-") as scratch:
         networks = {"default": (), "small": ("data=arrays", small_paintings(Path(scratch)), *SMALL)}
@@ -60,10 +56,8 @@ def side_by_side(overrides: Sequence[str], turns: int, steps: int) -> dict[str, 
     bare = _BareRun(config)
     place = Turns(steps, bare)
     began = time.perf_counter()
-    outcome = run_sweep([Job(config)], place, console=Console(file=io.StringIO()))
+    trained_here(config, place=place)
     whole = time.perf_counter() - began
-    if outcome.exit_code:
-        raise SystemExit(outcome.results[0]["error"]["traceback"])
     own, other = place.own_s, place.other_s[: len(place.own_s)]
     return {
         "bare (ms)": 1e3 * sum(other) / len(other) / steps,
@@ -104,7 +98,7 @@ class _BareRun:
         return self.loop.step * self.loop.batch_size // len(self.loop.pixels)
 
 
-class Turns(ThisProcess):
+class Turns(OneThread):
     """Trains in this process; after every `steps` steps `other(steps)` has its turn."""
 
     def __init__(self, steps: int, other: Callable[[int], None]):
@@ -115,17 +109,7 @@ class Turns(ThisProcess):
         self._polls = 0
         self._since = 0.0
 
-    def slots(self, wanted: int) -> tuple[list[Slot], int]:
-        return [Slot("cpu")], 1
-
-    def run(
-        self, packs: Sequence[Pack], slots: Sequence[Slot], folder: Path, watch: Callable[[dict[str, Any]], None]
-    ) -> StopRequest:
-        order = {"members": list(packs[0].members), "threads": 1}
-        run_pack(train_pack, folder, order, watch, self._after_a_step)
-        return StopRequest()
-
-    def _after_a_step(self) -> bool:
+    def after_a_step(self) -> bool:
         """The first step warms up and is not counted. Never to be stopped."""
         self._polls += 1
         if self._polls % self.steps == 1:

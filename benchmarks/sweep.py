@@ -1,9 +1,9 @@
-"""A sweep of three KL weights over a folder of large files, from the shell: this tool, pythae, plain Lightning, a bare loop.
+"""A sweep of three KL weights over a folder of large files, from the shell, as four different codes do it.
 
 python -m benchmarks.sweep --images FOLDER
 
-Every peer trains the same layers from the same weights on the same files with the same split, batch size, learning rates
-and epochs, beginning with a cold cache. Wall time includes starting Python, decoding and, here, evaluation and files.
+Every peer trains the same layers from the same weights on the same files with the same split, batch size, learning
+rates and epochs, beginning with a cold cache. Wall time includes all: starting Python, decoding, evaluation, files.
 Trained models are scored alike, on the held-out files decoded in the usual way (torchvision) and in this tool's way.
 """
 
@@ -100,7 +100,7 @@ def timed(module: str, task: Task) -> tuple[float, float]:
 
 
 def large_files(folder: Path, count: int) -> Path:
-    """JPEG files of 1200x930: enlarged paintings with a grain, about 0.3 MB each. In one class, as ImageFolder wants."""
+    """JPEG files of 1200x930: enlarged paintings with a grain, about 0.3 MB each, in one class."""
     (folder / "paintings").mkdir(parents=True)
     rng = np.random.default_rng(0)
     for number, pixels in enumerate(paintings().images[:count]):
