@@ -1,9 +1,9 @@
-"""A sweep of many tiny members in one slot: does the last cost more than the first?
+"""A sweep of many tiny members: does the last cost more than the first?
 
 python -m benchmarks.growth
 
-Members are trained one after another in one process (launcher.pack=off), so that whatever a member leaves behind adds
-up. Time and resident memory of the worker are noted as each result comes in.
+Members are trained one after another (launcher.pack=off) by one worker per core, so that whatever a member leaves
+behind in its process adds up. Resident memory of the largest worker is noted as each result comes in.
 """
 
 import subprocess
@@ -29,13 +29,13 @@ def measure(quick: bool) -> list[Table]:
         {
             "members": f"{low + 1} to {high}",
             "s per member": float(np.median(seconds[low:high])),
-            "worker (MB)": float(np.median(megabytes[low:high])),
+            "largest worker (MB)": float(np.median(megabytes[low:high])),
         }
         for low, high in ((0, warm), (warm, 2 * warm), (2 * warm, 3 * warm), (3 * warm, members))
     ]
     slope_s, slope_mb = (np.polyfit(range(members - warm), values[warm:], 1)[0] for values in (seconds, megabytes))
     note = f"Per member after the first quarter: {1e3 * slope_s:+.2f} ms, {1e3 * slope_mb:+.0f} kB."
-    return [Table(f"{members} members of a tiny network in one slot", rows, [note])]
+    return [Table(f"{members} members of a tiny network, one after another", rows, [note])]
 
 
 def grown(members: int) -> tuple[list[float], list[float]]:
@@ -45,7 +45,7 @@ def grown(members: int) -> tuple[list[float], list[float]]:
         sweep = subprocess.Popen(
             [
                 *(sys.executable, "-m", "vae_sweep.run", "-m", "data=arrays", small_paintings(Path(scratch)), *SMALL),
-                *(f"loss.kl_weight={weights}", "trainer.max_steps=60", "launcher.pack=off", "launcher.jobs=1"),
+                *(f"loss.kl_weight={weights}", "trainer.max_steps=60", "launcher.pack=off"),
                 *("logger.wandb=disabled", "trainer.accelerator=cpu", f"output_dir={scratch}", "sweep=sweep"),
             ],
             stdout=subprocess.DEVNULL,
@@ -54,8 +54,8 @@ def grown(members: int) -> tuple[list[float], list[float]]:
         ended: list[float] = []  # megabytes when each was seen to have ended
         while sweep.poll() is None:
             done = sum(1 for _ in Path(scratch).glob("sweep/0*/evaluation.json"))
-            for worker in workers_of(sweep.pid):
-                ended += [resident(worker) / 1e6] * (done - len(ended))
+            largest = max((resident(worker) for worker in workers_of(sweep.pid)), default=0.0)
+            ended += [largest / 1e6] * (done - len(ended))
             time.sleep(0.1)
         if sweep.returncode:
             raise RuntimeError(f"the sweep ended with {sweep.returncode}")

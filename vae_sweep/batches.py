@@ -25,6 +25,7 @@ class Images:
         self.pixels = data.images
         self.rows = rows
         self.dtype = dtype
+        self.device = device
         self.on_device: Tensor | None = None
         if device.type == "cuda" and self.nbytes < torch.cuda.mem_get_info(device)[0] // 4:
             self.on_device = torch.from_numpy(np.ascontiguousarray(self.pixels[rows])).to(device)
@@ -39,11 +40,17 @@ class Images:
     def __getitem__(self, positions: np.ndarray) -> Tensor:
         """positions (B,) within the split -> (B, C, H, W)."""
         if self.on_device is not None:
-            batch = self.on_device[torch.from_numpy(positions).to(self.on_device.device, non_blocking=True)]
+            batch = self.on_device[self._moved(torch.from_numpy(positions))]
         else:
-            batch = torch.from_numpy(self.pixels[self.rows[positions]])
+            batch = self._moved(torch.from_numpy(self.pixels[self.rows[positions]]))  # while it is uint8, and small
         scale = 255 if batch.dtype == torch.uint8 else 1
         return batch.to(self.dtype).div_(scale).permute(0, 3, 1, 2)
+
+    def _moved(self, tensor: Tensor) -> Tensor:
+        """On the device. A GPU takes it from pinned memory when it comes to it; nobody waits."""
+        if self.device.type == "cuda":
+            return tensor.pin_memory().to(self.device, non_blocking=True)
+        return tensor.to(self.device)
 
 
 class Order:

@@ -93,10 +93,8 @@ class LitPack(LitSteps):
         def objective(state, *inputs):  # type: ignore[no-untyped-def]
             return functional_call(template, state, inputs)
 
-        weights = torch.stack([torch.as_tensor(weight, dtype=x.dtype, device=x.device) for weight, _ in controls])
-        capacities = None
-        if controls[0][1] is not None:
-            capacities = torch.tensor([capacity for _, capacity in controls], dtype=x.dtype, device=x.device)
+        weights = _numbers([weight for weight, _ in controls], x)
+        capacities = None if controls[0][1] is None else _numbers([capacity for _, capacity in controls], x)
         inputs = (x, _stacked(noises), weights, capacities, _stacked(weight_noises))
         in_dims = (0, in_dim, *(None if tensor is None else 0 for tensor in inputs[1:]))
         return vmap(objective, in_dims=in_dims)(self._parameters_of_all | self._buffers_of_all, *inputs)
@@ -145,6 +143,13 @@ class LitPack(LitSteps):
     def gather_means(self) -> None:
         """Take the running means of members that were restored from their checkpoints."""
         self.means.restore_all([member.means.state() for member in self.members])
+
+
+def _numbers(numbers: Sequence[float | Tensor | None], like: Tensor) -> Tensor:
+    """(N,) of the type and on the device of `like`, in one copy that nobody waits for."""
+    if isinstance(numbers[0], Tensor):  # a controller's, on the device already
+        return torch.stack(numbers).to(like.dtype)  # type: ignore[arg-type]
+    return torch.tensor(numbers, dtype=like.dtype).to(like.device, non_blocking=True)
 
 
 def _stacked(tensors: Sequence[Tensor | None]) -> Tensor | None:
