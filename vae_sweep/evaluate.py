@@ -13,10 +13,13 @@ from vae_sweep.records import RecordError, load_run, load_sweep
 
 if TYPE_CHECKING:
     from vae_sweep.evaluation import Settings
+    from vae_sweep.image_data import ImageData
+    from vae_sweep.lit_vae import LitVAE
 
 EXAMPLES = """examples:
   python -m vae_sweep.evaluate outputs/my_sweep                    every finished run of a sweep
   python -m vae_sweep.evaluate outputs/my_sweep/000-kl_weight=1-4f2a9c01 --k 1000 --bound-images all
+  python -m vae_sweep.evaluate outputs/my_sweep/000-multi_rate=true-77c01e9a --weights 0.03,0.1   add to its curve.json
 """
 
 
@@ -29,6 +32,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         folders = [folder for path in args.paths for folder in _run_folders(path)]
         settings = _settings(args)
+        if args.weights:
+            for folder in folders:
+                print(f"{folder}:\n{_curve_in_words(curve_run(folder, args.weights, args.device), args.weights)}")
+            return 0
         for folder in folders:
             values = evaluate_run(folder, settings, args.device)
             print(f"{folder}: {_in_words(values)}", flush=True)
@@ -44,8 +51,36 @@ def evaluate_run(folder: Path, settings: "Settings", device: str = "cpu") -> dic
     Raises RecordError without a checkpoint, DataError if its images cannot be loaded, EvaluationError if they have
     changed since.
     """
-    from vae_sweep.data import load
     from vae_sweep.evaluation import evaluate
+
+    lit, data, batch_size = _trained(folder, device)
+    evaluation = evaluate(lit, data, batch_size, settings)
+    evaluation.write(folder)
+    return evaluation.values
+
+
+def curve_run(folder: Path, weights: Sequence[float], device: str = "cpu") -> dict[str, Any]:
+    """Measure the multi-rate run in `folder` at `weights` too; write and return what its curve.json holds.
+
+    Raises as `evaluate_run` does, and EvaluationError for a run of one weight or a weight outside its range.
+    """
+    from vae_sweep.evaluation import curve, curve_weights, write_curve
+
+    lit, data, batch_size = _trained(folder, device)
+    if not lit.objective.multi_rate:
+        raise EvaluationError(f"{folder} was trained at one weight: --weights needs model.multi_rate=true")
+    low, high = lit.objective.vae.kl_weight_range
+    if outside := [weight for weight in weights if not low <= weight <= high]:
+        raise EvaluationError(f"--weights {outside[0]:g}: {folder} was trained on {low:g} to {high:g}")
+    before = [row["kl_weight"] for row in load_run(folder).curve().get("val", [])]
+    found = curve(lit, data, curve_weights(lit.objective.vae, [*before, *weights]), batch_size)
+    write_curve(folder, found)
+    return found
+
+
+def _trained(folder: Path, device: str) -> "tuple[LitVAE, ImageData, int]":
+    """A run's module on `device`, its images and its batch size."""
+    from vae_sweep.data import load
     from vae_sweep.loading import load_lit
 
     lit, checkpoint = load_lit(folder)
@@ -55,9 +90,7 @@ def evaluate_run(folder: Path, settings: "Settings", device: str = "cpu") -> dic
     if trained_on not in (None, data.fingerprint):
         raise EvaluationError(f"{folder} was trained on other images than data={data.name} holds now")
     lit.step = checkpoint["step"]
-    evaluation = evaluate(lit.to(device), data, config["data"]["batch_size"], settings)
-    evaluation.write(folder)
-    return evaluation.values
+    return lit.to(device), data, config["data"]["batch_size"]
 
 
 def _run_folders(path: Path) -> Iterator[Path]:
@@ -109,8 +142,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--aggregate-samples", type=_count_or_all, metavar="N|all", help="samples of z for MI and TC (default 256)"
     )
+    parser.add_argument(
+        "--weights", type=_weights, metavar="W,W,...", help="only this: KL weights at which to measure a multi-rate run"
+    )
     parser.add_argument("--device", default="cpu", help="cpu | cuda | mps (default cpu)")
     return parser
+
+
+def _weights(text: str) -> list[float]:
+    try:
+        return [float(word) for word in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers such as 0.03,0.1") from None
 
 
 def _count(text: str) -> int:
@@ -132,6 +175,14 @@ def _in_words(values: dict[str, Any]) -> str:
     if bounds:
         parts.append(f"{bounds[-1].replace('_', ' ')}: {held_out[bounds[-1]]:.1f} nats")
     return f"{', '.join(parts)} (held out; {values['seconds']:.0f} s)"
+
+
+def _curve_in_words(found: dict[str, Any], weights: Sequence[float]) -> str:
+    rows = [row for row in found["val"] if row["kl_weight"] in weights]
+    return "\n".join(
+        "  kl_weight {kl_weight:g}: sse {sse:.4g}, kl {kl:.4g} nats, loss {loss:.4g} (held out)".format_map(row)
+        for row in rows
+    )
 
 
 if __name__ == "__main__":

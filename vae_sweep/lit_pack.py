@@ -55,7 +55,7 @@ class LitPack(LitSteps):
         of_member = x if in_dim == 0 else [x] * len(members)
         noises = [member.noise(images) for member, images in zip(members, of_member, strict=True)]
         weight_noises = [member.weight_noise(images) for member, images in zip(members, of_member, strict=True)]
-        controls = [member.controls() for member in members]
+        controls = [member.controls_of(images) for member, images in zip(members, of_member, strict=True)]
         losses, terms = self._objectives(x, in_dim, noises, controls, weight_noises)
         self.manual_backward(losses.sum())
         for index, member in enumerate(members):

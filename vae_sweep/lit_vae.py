@@ -49,7 +49,8 @@ class LitVAE(LitSteps):
 
     kl_schedule: a function step -> multiplier in [0, 1]; or a controller, an nn.Module with `kl_weight` and
     `update(recon, kl)`. Writes rows `train/` and `val/` of recon, kl, loss, sse, mse, psnr (means over images,
-    unweighted, kl in nats) with the `kl_weight` in force to `row_loggers`, or else to the Trainer's loggers.
+    unweighted, kl in nats) with the `kl_weight` in force to `row_loggers`, or else to the Trainer's loggers. A
+    multi-rate model trains on all weights of its range at once; its rows `train/` are means over them.
     images: size of the training split, for the epoch in the rows.
     """
 
@@ -90,7 +91,7 @@ class LitVAE(LitSteps):
 
     def train_on(self, batch: Tensor) -> None:
         x = self.draw(batch)
-        loss, terms = self.objective(x, self.noise(x), *self.controls(), self.weight_noise(x))
+        loss, terms = self.objective(x, self.noise(x), *self.controls_of(x), self.weight_noise(x))
         self.manual_backward(loss)
         self.update()
         loss, terms = self._of_all_processes(loss.detach(), {name: term.detach() for name, term in terms.items()})
@@ -128,6 +129,15 @@ class LitVAE(LitSteps):
             return self.kl_schedule.kl_weight, None  # type: ignore[return-value]
         capacity = getattr(self.kl_schedule, "capacity", None)
         return self.target_kl_weight * self.kl_schedule(self.step), capacity and capacity(self.step)
+
+    def controls_of(self, x: Tensor) -> tuple[float | Tensor, float | None]:
+        """(KL weight, capacity) for images x: of a multi-rate model weights (B,) drawn anew at every step."""
+        if not self.objective.multi_rate:
+            return self.controls()
+        rank, world = self.world
+        randomness = generator(x.device, "kl weights", self.seed, self.step)
+        uniform = torch.rand(x.shape[0] * world, generator=randomness, device=x.device, dtype=x.dtype)
+        return self.objective.vae.draw(uniform)[rank::world], None
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
@@ -237,7 +247,8 @@ class LitVAE(LitSteps):
         row: dict[str, float] = {}
         if self.images:
             row["epoch"] = self.seen / self.images
-        if not self.objective.deterministic:
+        trained_on_many = self.objective.multi_rate and "train/loss" in means
+        if not self.objective.deterministic and not trained_on_many:
             row["kl_weight"] = float(self.controls()[0])
         for logger in self.loggers if self.row_loggers is None else self.row_loggers:
             logger.log_metrics(row | means, self.step)

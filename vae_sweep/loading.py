@@ -8,16 +8,32 @@ from torch import Tensor
 from vae_sweep.batches import generator
 from vae_sweep.checkpoints import LAST, load_checkpoint, load_weights
 from vae_sweep.lit_vae import LitVAE
+from vae_sweep.models import VAE
+from vae_sweep.multi_rate import AtWeight
 from vae_sweep.posteriors import Posterior
 from vae_sweep.train import build
 
 
 class TrainedVAE:
-    """Images (B, C, H, W) in [0, 1] to posteriors over latents and back. `lit` is the LightningModule inside."""
+    """Images (B, C, H, W) in [0, 1] to posteriors over latents and back. `lit` is the LightningModule inside.
 
-    def __init__(self, lit: LitVAE, image_shape: tuple[int, int, int]):
+    vae: what encodes and decodes; by default the one in `lit`, of a multi-rate model at loss.kl_weight.
+    """
+
+    def __init__(self, lit: LitVAE, image_shape: tuple[int, int, int], vae: VAE | AtWeight | None = None):
         self.lit = lit.eval().requires_grad_(False)
         self.image_shape = image_shape
+        self.vae = lit.objective.vae if vae is None else vae
+
+    def at(self, kl_weight: float) -> "TrainedVAE":
+        """A multi-rate model at another weight. Raises ValueError outside its range, and for a model of one weight."""
+        if not self.lit.objective.multi_rate:
+            raise ValueError("this model was trained at one weight; model.multi_rate=true trains one for all")
+        model = self.lit.objective.vae
+        low, high = model.kl_weight_range
+        if not low <= kl_weight <= high:
+            raise ValueError(f"kl_weight={kl_weight}: this model was trained on {low:g} to {high:g}")
+        return TrainedVAE(self.lit, self.image_shape, model.at(kl_weight))
 
     @property
     def latent_dim(self) -> int:
@@ -27,12 +43,11 @@ class TrainedVAE:
         """q(z|x) with .mean and .variance (B, d) and .sample(noise). Raises ValueError for images of another size."""
         if tuple(x.shape[1:]) != tuple(self.image_shape):
             raise ValueError(f"images of shape {tuple(x.shape[1:])}: this model takes {tuple(self.image_shape)}")
-        return self.lit.objective.vae.encode(x)
+        return self.vae.encode(x)
 
     def decode(self, z: Tensor) -> Tensor:
         """Images of latents (B, d), clipped to [0, 1]."""
-        objective = self.lit.objective
-        return objective.likelihood.image(objective.vae.decode(z)).clamp(0, 1)
+        return self.lit.objective.likelihood.image(self.vae.decode(z)).clamp(0, 1)
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """Decode the posterior mean."""

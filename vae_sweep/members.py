@@ -18,7 +18,8 @@ _IMMATERIAL = (
 # What an autoencoder, which has no KL, does not depend on either.
 _ONLY_VARIATIONAL = (
     "loss.kl_weight", "loss.divergence", "loss.free_bits", "loss.free_bits_groups", "loss.mi_weight", "loss.tc_weight",
-    "loss.dimension_weight", "loss.tc_estimator", "kl_schedule", "model.posterior",
+    "loss.dimension_weight", "loss.tc_estimator", "kl_schedule", "model.posterior", "model.multi_rate",
+    "model.kl_weight_range",
 )  # fmt: skip
 _SLUG_LENGTH = 60
 
@@ -53,14 +54,22 @@ def total_steps(config: Mapping[str, Any], images: int) -> int:
 def config_that_matters(config: Mapping[str, Any]) -> dict[str, Any]:
     """`config` without the keys that change no number of this member."""
     kept = copy.deepcopy({key: value for key, value in config.items() if key != "hydra"})
-    dropped = _IMMATERIAL + (_ONLY_VARIATIONAL if config["objective"] == "autoencoder" else ())
-    for key in dropped:
+    if config["objective"] == "autoencoder":
+        others: tuple[str, ...] = _ONLY_VARIATIONAL
+    else:
+        others = ("loss.kl_weight",) if is_multi_rate(config) else ("model.kl_weight_range",)
+    for key in _IMMATERIAL + others:
         *parents, last = key.split(".")
         node = kept
         for parent in parents:
             node = node.get(parent, {})
         node.pop(last, None)
     return kept
+
+
+def is_multi_rate(config: Mapping[str, Any]) -> bool:
+    """Whether the member is one model for all weights: it trains on a range, loss.kl_weight only says where to look."""
+    return config["objective"] == "vae" and bool(config["model"].get("multi_rate"))
 
 
 def slug(overrides: Iterable[str], config: Mapping[str, Any]) -> str:

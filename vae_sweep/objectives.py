@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from vae_sweep.conventions import REDUCTIONS, Sizes, factors
 from vae_sweep.divergences import DIVERGENCES, TC_ESTIMATORS, free_bits, split_kl
 from vae_sweep.likelihoods import Buffers, Likelihood, squared_error
+from vae_sweep.multi_rate import MultiRateVAE
 from vae_sweep.posteriors import Posterior
 
 Terms = dict[str, Tensor]  # every entry (B,), one number per image
-Weight = float | Tensor  # a tensor has no dimensions
+Weight = float | Tensor  # a tensor has no dimensions; of a multi-rate model it may have (B,)
 
 
 class Objective(nn.Module):
@@ -35,7 +36,7 @@ class Objective(nn.Module):
     Raises ValueError, naming the key, for combinations that have no meaning.
     """
 
-    vae: Any  # a VAE, a BayesianVAE, or what offers the same
+    vae: Any  # a VAE, a BayesianVAE, a MultiRateVAE, or what offers the same
     likelihood: Likelihood
     free_bits: Tensor | None
     mi_weight: Tensor
@@ -69,6 +70,8 @@ class Objective(nn.Module):
             raise ValueError(f"loss.free_bits_groups={free_bits_groups}: must divide model.latent_dim={vae.latent_dim}")
         if weight_kl_weight is not None and not hasattr(vae, "sample_weights"):
             raise ValueError(f"loss.weight_kl_weight={weight_kl_weight}: the model has no Bayesian weights")
+        if isinstance(vae, MultiRateVAE) and (divergence != "kl" or free_bits is not None or deterministic):
+            raise ValueError("model.multi_rate=true: needs a VAE trained on the plain KL")
         if n_train is None and (divergence == "tc" or weight_kl_weight is not None):
             raise ValueError("n_train: divergence=tc and weight_kl_weight need the number of training images")
         self.vae = vae
@@ -99,14 +102,16 @@ class Objective(nn.Module):
     ) -> tuple[Tensor, Terms]:
         """Loss (0-dim) and terms of images x (B, C, H, W).
 
-        noise: (B, d) standard normal; None where deterministic. capacity: C of Burgess et al. 2018, in nats:
-        the penalty becomes kl_weight * b * |regulariser - C|. weight_noise: (vae.noise_dim,) for Bayesian
+        noise: (B, d) standard normal; None where deterministic. kl_weight: (B,) to give each image of a multi-rate
+        model its own; the loss is then the mean of a * recon + b * kl_weight * kl. capacity: C of Burgess et al. 2018,
+        in nats: the penalty becomes kl_weight * b * |regulariser - C|. weight_noise: (vae.noise_dim,) for Bayesian
         weights, None for their means.
         """
+        vae = self.vae.at(kl_weight) if self.multi_rate else self.vae
         weights = () if self.weight_kl_weight is None else (self.vae.sample_weights(weight_noise),)
-        posterior = self.vae.encode(x, *weights)
+        posterior = vae.encode(x, *weights)
         z = posterior.mean if self.deterministic else posterior.sample(noise)
-        out = self.vae.decode(z, *weights)
+        out = vae.decode(z, *weights)
 
         recon = self.likelihood(out, x)
         sse = squared_error(self.likelihood.image(out), x)
@@ -118,6 +123,8 @@ class Objective(nn.Module):
             regulariser, kl_terms = self.regulariser(posterior, z)
             terms |= kl_terms
             penalty = regulariser if capacity is None else (regulariser - capacity).abs()
+            if self.multi_rate:  # each image's own
+                kl_weight, penalty = 1.0, (kl_weight * terms["kl"]).mean()
             loss = loss + kl_weight * on_kl * penalty
         if self.weight_kl_weight is not None:
             assert self.n_train is not None  # refused in __init__
@@ -125,6 +132,11 @@ class Objective(nn.Module):
             terms["weight_kl"] = weight_kl.expand_as(recon)  # nats, of all weights together
             loss = loss + self.weight_kl_weight * weight_kl / self.n_train
         return loss, terms
+
+    @property
+    def multi_rate(self) -> bool:
+        """Whether the model is one for all weights: it is told the weight, and each image may have its own."""
+        return isinstance(self.vae, MultiRateVAE)
 
     def regulariser(self, posterior: Posterior, z: Tensor) -> tuple[Tensor, Terms]:
         """What kl_weight multiplies (0-dim, nats) and the terms that belong to it."""

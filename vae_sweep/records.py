@@ -2,7 +2,7 @@
 
 outputs/<sweep>/sweep.json                      the manifest: members, plan, pre-flight, provenance
 outputs/<sweep>/<number>-<slug>-<id>/           a run: everything about one member
-    metrics.jsonl  result.json  evaluation.json  evaluation.npz  checkpoints/  images/  .hydra/
+    metrics.jsonl  result.json  evaluation.json  evaluation.npz  curve.json  checkpoints/  images/  .hydra/
 """
 
 import json
@@ -141,6 +141,11 @@ class Run:
     def evaluation(self) -> dict[str, Any]:
         """evaluation.json, or {} if the run was not evaluated."""
         path = self.folder / "evaluation.json"
+        return read_json(path) if path.exists() else {}
+
+    def curve(self) -> dict[str, Any]:
+        """curve.json of a multi-rate run, or {}."""
+        path = self.folder / "curve.json"
         return read_json(path) if path.exists() else {}
 
     def arrays(self) -> dict[str, np.ndarray]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from vae_sweep.members import flatten
+from vae_sweep.members import flatten, is_multi_rate
 
 
 class SettingsError(ValueError):
@@ -92,6 +92,11 @@ def _widths(value: Any) -> str | None:
     return None if fine else "a list of whole numbers >= 1"
 
 
+def _rising(value: Any) -> str | None:
+    fine = isinstance(value, (list, tuple)) and len(value) == 2 and all(number(above=0)(end) is None for end in value)
+    return None if fine and value[0] < value[1] else "[lowest, highest], two rising numbers > 0"
+
+
 # The range of every key that a member may have. Keys of other people's models (`_target_`) are not in here.
 CHECKS: dict[str, Check] = {
     "objective": choice("vae", "autoencoder"),
@@ -100,6 +105,8 @@ CHECKS: dict[str, Check] = {
     "model.channels": integer(1),
     "model.blocks": integer(0),
     "model.hidden": _widths,
+    "model.multi_rate": boolean,
+    "model.kl_weight_range": _rising,
     "model.activation": choice("relu", "tanh", "silu", "gelu", "softplus"),
     "data.batch_size": integer(1),
     "data.val_fraction": number(above=0, high=0.9),
@@ -167,6 +174,34 @@ def check_member(config: Mapping[str, Any]) -> None:
         raise SettingsError(f"loss.free_bits_groups={groups}: does not divide model.latent_dim={latents}")
     if config["objective"] == "vae" and loss["kl_weight"] == 0:
         raise SettingsError("loss.kl_weight=0: a VAE without KL has no noise scale; objective=autoencoder is that run")
+    if is_multi_rate(config):
+        _check_multi_rate(config)
+
+
+# What one loss for all weights leaves no room for: a second weight, or one that moves.
+_MULTI_RATE_NEEDS = {
+    "model.posterior": "diagonal",
+    "loss.divergence": "kl",
+    "loss.free_bits": None,
+    "loss.weight_kl_weight": None,
+    "loss.learn_scale": False,
+    "kl_schedule._target_": "vae_sweep.schedules.constant",
+}
+
+
+def _check_multi_rate(config: Mapping[str, Any]) -> None:
+    flat = flatten(config)
+    for key, needed in _MULTI_RATE_NEEDS.items():
+        if flat.get(key, needed) != needed:
+            raise SettingsError(f"{key}={_shown(flat[key])}: model.multi_rate=true needs {_shown(needed)}")
+    if flat["loss.recon"] == "optimal_sigma":
+        raise SettingsError("loss.recon=optimal_sigma: sets its own weight; model.multi_rate=true trains on a range")
+    low, high = flat["model.kl_weight_range"]
+    if not low <= flat["loss.kl_weight"] <= high:
+        raise SettingsError(
+            f"loss.kl_weight={flat['loss.kl_weight']}: outside model.kl_weight_range=[{low}, {high}],"
+            " which a multi-rate model is trained on"
+        )
 
 
 def _check_target(key: str, target: Any) -> None:

@@ -3,7 +3,7 @@
 import logging
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,14 @@ from vae_sweep.bayesian import BayesianVAE
 from vae_sweep.callbacks import Checkpoints, Interrupted
 from vae_sweep.checkpoints import checkpoint_of, common_checkpoints, restore, save_checkpoints
 from vae_sweep.data import load as load_data
-from vae_sweep.evaluation import evaluate
+from vae_sweep.evaluation import curve, curve_weights, evaluate, sweep_weights, write_curve
 from vae_sweep.image_data import ImageData
 from vae_sweep.likelihoods import likelihood
 from vae_sweep.lit_pack import LitPack
 from vae_sweep.lit_vae import Diverged, LitVAE, OptimizerSettings
 from vae_sweep.members import total_steps
 from vae_sweep.models import ImageShape, as_vae
+from vae_sweep.multi_rate import MultiRateVAE
 from vae_sweep.objectives import Objective
 from vae_sweep.records import read_json, write_bytes
 from vae_sweep.run_files import Report, RunFiles
@@ -46,14 +47,18 @@ def build(config: Mapping[str, Any], image_shape: ImageShape, images: int) -> Li
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config["seed"])
         # A partial, so that the network gets a tuple and lists, not the containers of Hydra.
-        make_network = instantiate(config["model"], _partial_=True, _convert_="all")
+        model = dict(config["model"])
+        multi_rate, kl_weight_range = model.pop("multi_rate", False), model.pop("kl_weight_range", None)
+        make_network = instantiate(model, _partial_=True, _convert_="all")
         network = make_network(image_shape=tuple(image_shape))
         recon = likelihood(**{key: loss.pop(key) for key in _LIKELIHOOD_KEYS if key in loss})
         kl_weight, prior_scale = loss.pop("kl_weight"), loss.pop("weight_prior_scale")
-        vae: nn.Module = as_vae(network, config["model"]["latent_dim"])
+        vae: nn.Module = as_vae(network, model["latent_dim"])
+        deterministic = config["objective"] == "autoencoder"
+        if multi_rate and not deterministic:
+            vae = MultiRateVAE(vae, kl_weight, kl_weight_range)
         if loss["weight_kl_weight"] is not None:
             vae = BayesianVAE(vae, prior_scale)
-        deterministic = config["objective"] == "autoencoder"
         objective = Objective(vae, recon, deterministic=deterministic, n_train=images, **loss)
     schedule = constant(steps) if deterministic else instantiate(config["kl_schedule"], total_steps=steps)
     return LitVAE(
@@ -107,7 +112,7 @@ def train_pack(
             if index in failed:
                 results.append(file.end("failed", member.step, member.last_val, failed[index]))
             else:
-                results.append(file.end("done", member.step, pack.evaluate(index)))
+                results.append(file.end("done", member.step, pack.evaluate(index, sweep_weights(manifest))))
     except Interrupted:
         results = [
             file.end("interrupted", member.step, member.last_val) for file, member in zip(files, members, strict=True)
@@ -218,13 +223,19 @@ class _Pack:
         """Of the members that still train."""
         return max(member.step for member in self.members)
 
-    def evaluate(self, index: int) -> dict[str, float]:
-        """Measure a trained member, write what the report draws, return its metrics on both splits."""
+    def evaluate(self, index: int, weights: Collection[float]) -> dict[str, float]:
+        """Measure a trained member, write what the report draws, return its metrics on both splits.
+
+        weights: of the whole sweep, at which a multi-rate model is measured too.
+        """
         member, file, config = self.members[index], self.files[index], self.configs[index]
         if not (config["trainer"]["evaluate"] and file.writes):
             return member.last_val
         found = evaluate(member.to(self.place), self.data, config["data"]["batch_size"])
         found.write(file.folder)
+        if member.objective.multi_rate:
+            at = curve_weights(member.objective.vae, weights)
+            write_curve(file.folder, curve(member, self.data, at, config["data"]["batch_size"]))
         write_bytes(file.folder / "images" / "reconstructions.png", reconstruction_sheet(found.arrays))
         splits = {split: found.values[split] for split in ("train", "val")}
         return {f"{split}/{name}": value for split, values in splits.items() for name, value in values.items()}

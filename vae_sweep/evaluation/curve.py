@@ -1,0 +1,80 @@
+"""A multi-rate model at many weights: its whole rate-distortion curve, on the images that evaluation measures."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from vae_sweep.conventions import Sizes, factors
+from vae_sweep.evaluation.codes import BATCH, Split, chosen, noise_for
+from vae_sweep.image_data import ImageData
+from vae_sweep.likelihoods import squared_error
+from vae_sweep.lit_vae import LitVAE
+from vae_sweep.multi_rate import MultiRateVAE
+from vae_sweep.records import SCHEMA, write_json
+
+POINTS = 16
+FILE = "curve.json"
+Row = dict[str, float]
+
+
+def curve_weights(model: MultiRateVAE, also: Iterable[float] = ()) -> list[float]:
+    """16 weights from end to end of the model's range, equal ratios, and those of `also` that lie in it; rising."""
+    low, high = model.kl_weight_range
+    evenly = {float(f"{weight:.4g}") for weight in np.geomspace(low, high, POINTS)}
+    return sorted(evenly | {float(weight) for weight in also if low <= weight <= high})
+
+
+def sweep_weights(manifest: Mapping[str, Any]) -> set[float]:
+    """Weights of the VAEs of a sweep, which a multi-rate model is compared with."""
+    configs = [member["config"] for member in manifest["members"]]
+    return {float(config["loss"]["kl_weight"]) for config in configs if config["objective"] == "vae"}
+
+
+def curve(
+    lit: LitVAE, data: ImageData, kl_weights: Sequence[float], batch_size: int, images: int | None = 1024
+) -> dict[str, Any]:
+    """What curve.json holds: for both splits a row per weight of recon, sse, kl, and loss at that weight.
+
+    The images and the noise are those of `evaluate` with the same `images`, so that a row can be compared with the
+    evaluation of a separate run. batch_size: it was trained with. Raises ValueError for a model of one weight.
+    """
+    if not lit.objective.multi_rate:
+        raise ValueError("a curve needs a multi-rate model (model.multi_rate=true)")
+    found: dict[str, Any] = {"schema": SCHEMA, "step": lit.step, "images": images}
+    was_training = lit.training
+    lit.eval()
+    try:
+        for name, rows in (("train", data.train), ("val", data.val)):
+            split = Split(data, chosen(rows, images), next(lit.parameters()).device)
+            found[name] = _rows(lit, split, name, kl_weights, batch_size)
+    finally:
+        lit.train(was_training)
+    return found
+
+
+def write_curve(folder: Path, found: dict[str, Any]) -> None:
+    write_json(folder / FILE, found)
+
+
+@torch.no_grad()
+def _rows(lit: LitVAE, split: Split, name: str, kl_weights: Sequence[float], batch_size: int) -> list[Row]:
+    objective, model = lit.objective, lit.objective.vae
+    noise = noise_for((len(split), model.latent_dim), split.device, name)
+    sums = torch.zeros(len(kl_weights), 3, dtype=torch.float64)
+    for positions, x in split.batches(BATCH):
+        encoded = model.vae.encoder(x)  # does not know the weight: once for all
+        for total, weight in zip(sums, kl_weights, strict=True):
+            view = model.at(weight)
+            posterior = view.posterior(encoded)
+            out = view.decode(posterior.sample(noise[positions]))
+            sse = squared_error(objective.likelihood.image(out), x)
+            terms = (objective.likelihood(out, x), sse, posterior.kl())
+            total += torch.stack([term.double().sum() for term in terms]).cpu()
+    on_recon, on_kl = factors(objective.reduction, Sizes(split.pixels, model.latent_dim, batch_size))
+    return [
+        {"kl_weight": weight, "recon": recon, "sse": sse, "kl": kl, "loss": on_recon * recon + weight * on_kl * kl}
+        for weight, (recon, sse, kl) in zip(kl_weights, (sums / len(split)).tolist(), strict=True)
+    ]
