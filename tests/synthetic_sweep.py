@@ -257,6 +257,7 @@ def write_sweep(
     schedules: tuple[str, ...] = ("constant",),
     seeds: tuple[int, ...] = (0,),
     autoencoder: bool = True,
+    multi_rate: float | None = None,
     failed: tuple[int, ...] = (),
     running: tuple[int, ...] = (),
     without_evaluation: tuple[int, ...] = (),
@@ -270,7 +271,10 @@ def write_sweep(
     steps: int = 400,
     error_message: str = "loss is not finite at step 120",
 ) -> Path:
-    """One sweep folder; `failed`, `running`, ... list member numbers. Returns `folder`."""
+    """One sweep folder; `failed`, `running`, ... list member numbers. Returns `folder`.
+
+    multi_rate: adds a model of all weights whose objective is that fraction above the separate runs'.
+    """
     rng = np.random.default_rng(0)
     shape = (image_size, image_size, channels)
     drawn = draw_images(260, image_size, channels, rng).reshape(260, -1)
@@ -283,14 +287,21 @@ def write_sweep(
         grid += [
             ("autoencoder", weights[0] if weights else 1.0, d, "constant", seed) for seed in seeds for d in latent_dims
         ]
+    if multi_rate is not None:
+        grid.append(("vae", weights[0], latent_dims[0], schedules[0], seeds[0]))
     members = []
     for number, (objective, weight, d, schedule, seed) in enumerate(grid):
         config = _config(weight, d, schedule, seed, objective, steps, image_size)
-        identity = f"{zlib.crc32(repr((objective, weight, d, schedule, seed)).encode()):08x}"
+        one_model = multi_rate is not None and number == len(grid) - 1
+        config["model"] |= {"multi_rate": one_model, "kl_weight_range": [0.01, 10.0]}
+        known = (objective, weight, d, schedule, seed, *["all weights"] * one_model)
+        identity = f"{zlib.crc32(repr(known).encode()):08x}"
         slug = "autoencoder" if objective == "autoencoder" else f"kl_weight={weight:g}"
         member = {"id": identity, "number": number, "folder": f"{number:03d}-{slug}-{identity}", "config": config}
         member["overrides"] = [f"objective={objective}", f"loss.kl_weight={weight:g}", f"model.latent_dim={d}"]
         members.append(member)
+    if multi_rate is not None:
+        _write_curve(folder / members[-1]["folder"], spectrum, latent_dims[0], weights, 1 + multi_rate)
 
     for member in members:
         number, config = member["number"], member["config"]
@@ -312,6 +323,16 @@ def write_sweep(
         "preflight": preflight(spectrum, latent_dims) | {"n": n},
     })  # fmt: skip
     return folder
+
+
+def _write_curve(folder: Path, spectrum: Spectrum, d: int, weights: tuple[float, ...], factor: float) -> None:
+    curve: Json = {"schema": 1, "step": 400, "images": None, "train": [], "val": []}
+    for weight in sorted({*np.geomspace(0.01, 10, 16).tolist(), *weights}):
+        for split in ("train", "val"):
+            exact = LinearVae(spectrum, d, weight).metrics(split)
+            sse, kl = exact["sse"] * factor, exact["kl"] * factor
+            curve[split].append({"kl_weight": weight, "recon": sse, "sse": sse, "kl": kl, "loss": sse + weight * kl})
+    _json(folder / "curve.json", curve)
 
 
 def _write_run(folder: Path, member: Json, spectrum: Spectrum, steps: int, images: int, failed: bool, running: bool,

@@ -83,6 +83,10 @@ def plot_rate_distortion(study: Study, split: str | None = None) -> Figure | Non
                           marker=marker, mfc=filled, ms=7, lw=1)  # fmt: skip
             axes.annotate(f"{s.weight:g}", (s.rate, s.distortion), (6, 5), textcoords="offset points", fontsize=8)
         axes.plot([], [], marker, color=SOFT, label=family_name(family) or "runs")
+    for point in study.multi_rate:
+        points = np.array([(rate, distortion) for _, rate, distortion in point.curve(split) if rate <= rate_end])
+        if len(points):
+            axes.plot(*points.T, ".-", color=SOFT, lw=1.2, ms=5, label=point.label)
     if recommended and split == study.split:
         axes.plot(recommended.rate, recommended.distortion, "o", ms=15, mfc="none", mec=INK, label="recommended")
     for point in anchors:

@@ -51,6 +51,14 @@ def _unfinished(study: Study, _: Recommendation) -> tuple[str, str]:
     return "No answer yet.", f"No VAE of the {count(len(study.points), 'run')} has finished with numbers to compare."
 
 
+def _only_multi_rate(study: Study, _: Recommendation) -> tuple[str, str]:
+    return (
+        "One model for all weights has finished.",
+        "Its curve is in the plane below. A recommendation wants runs of their own at the weights that matter: "
+        "add model.multi_rate=true,false loss.kl_weight=1,0.3,0.1.",
+    )
+
+
 def _only_autoencoder(study: Study, _: Recommendation) -> tuple[str, str]:
     return (
         "No weight to choose.",
@@ -105,6 +113,7 @@ def _train_longer(study: Study, found: Recommendation) -> tuple[str, str]:
 
 _HEADLINES = {
     "empty": _empty, "all_failed": _all_failed, "unfinished": _unfinished, "only_autoencoder": _only_autoencoder,
+    "only_multi_rate": _only_multi_rate,
     "one_weight": _one_weight, "no_corner": _no_corner, "take": _take, "smaller": _smaller,
     "train_longer": _train_longer,
 }  # fmt: skip

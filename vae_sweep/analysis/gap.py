@@ -34,6 +34,8 @@ class Gap:
 
 def split_gap(study: Study, point: Point) -> Gap | None:
     """None if the run has no evaluation of both splits and both kinds of z."""
+    if point.multi_rate:  # its own losses are of another kind: those of sharing one model
+        return None
     mean, sampled, held_out = point.get("train", "sse_mean"), point.get("train", "sse"), point.get("val", "sse")
     capacity, reference = _capacity(study, point)
     if mean is None or sampled is None or held_out is None or capacity is None:

@@ -20,7 +20,7 @@ UNCONVERGED = {"beaten", "slope", "stationary", "falling"}
 @dataclass(frozen=True)
 class Recommendation:
     """`kind`: take | smaller | train_longer | no_corner | one_weight, or without any finished VAE
-    only_autoencoder | unfinished | all_failed | empty.
+    only_multi_rate | only_autoencoder | unfinished | all_failed | empty.
 
     `likelihood`: the weight that equals 2 * MSE per pixel, and whether it lies within, below or above those tried.
     `unconverged`: weight -> what a rule says against its convergence; with the recommended weight among them, or a
@@ -84,6 +84,8 @@ def _without_runs(study: Study) -> str:
         return "empty"
     if all(p.status == "failed" for p in study.points):
         return "all_failed"
+    if study.multi_rate and all(p.multi_rate or p.autoencoder for p in study.done):
+        return "only_multi_rate"
     return "only_autoencoder" if study.done and all(p.autoencoder for p in study.points) else "unfinished"
 
 

@@ -148,7 +148,7 @@ def _behind_linear(point: Point, context: Context) -> tuple[str, Evidence] | Non
 
 
 def _falling(point: Point, _: Context) -> tuple[str, Evidence] | None:
-    fall = still_falling(point.rows, point.weight)
+    fall = None if point.multi_rate else still_falling(point.rows, point.weight)
     if fall is None or fall < FALLING:
         return None
     return f"still falling: {percent(fall)} in the last quarter", (("fall of the objective", percent(fall)),)

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from vae_sweep.members import config_that_matters, flatten, swept_keys
+from vae_sweep.members import config_that_matters, flatten, is_multi_rate, swept_keys
 from vae_sweep.records import RecordError, Run, Sweep
 
-WEIGHT, LATENT, SCHEDULE, SEED, OBJECTIVE = (
-    "loss.kl_weight", "model.latent_dim", "kl_schedule._target_", "seed", "objective",
+WEIGHT, LATENT, SCHEDULE, SEED, OBJECTIVE, MULTI_RATE, RANGE = (
+    "loss.kl_weight", "model.latent_dim", "kl_schedule._target_", "seed", "objective", "model.multi_rate",
+    "model.kl_weight_range",
 )  # fmt: skip
 SPLITS = ("train", "val")
 # Schedules that end at another weight than loss.kl_weight, or trade something else than one nat for `beta`.
@@ -61,10 +62,15 @@ class Point:
         return self.flat.get(OBJECTIVE) == "autoencoder"
 
     @property
+    def multi_rate(self) -> bool:
+        """Whether it is one model for all weights; what was evaluated of it is at loss.kl_weight."""
+        return bool(self.run.config) and is_multi_rate(self.run.config)
+
+    @property
     def weight(self) -> float | None:
-        """loss.kl_weight; None for an autoencoder, which has none."""
+        """loss.kl_weight; None for an autoencoder, which has none, and for a multi-rate model, which has all."""
         weight = self.flat.get(WEIGHT)
-        return None if self.autoencoder or weight is None else float(weight)
+        return None if self.autoencoder or self.multi_rate or weight is None else float(weight)
 
     @property
     def latent_dim(self) -> int | None:
@@ -81,8 +87,8 @@ class Point:
     @property
     def label(self) -> str:
         """What tells this run from the others: 'kl_weight 0.1 · latent_dim 64 · seed 1'."""
-        words = [] if not self.autoencoder else ["autoencoder"]
-        words += [f"{name_of(k)} {short(v)}" for k, v in self.settings.items() if k != OBJECTIVE]
+        words = ["autoencoder"] * self.autoencoder + ["all weights"] * self.multi_rate
+        words += [f"{name_of(k)} {short(v)}" for k, v in self.settings.items() if k not in (OBJECTIVE, MULTI_RATE)]
         return " · ".join(words) or (
             f"kl_weight {self.weight:g}" if self.weight is not None else f"run {self.run.number}"
         )
@@ -90,7 +96,7 @@ class Point:
     @cached_property
     def family(self) -> tuple[Setting, ...]:
         """Swept settings other than the weight, the seed and the objective: runs of one family lie on one curve."""
-        apart = (WEIGHT, SEED, OBJECTIVE) + ((SCHEDULE,) if self.autoencoder else ())
+        apart = (WEIGHT, SEED, OBJECTIVE, MULTI_RATE, RANGE) + ((SCHEDULE,) if self.autoencoder else ())
         return tuple((key, str(value)) for key, value in self.settings.items() if key not in apart)
 
     def get(self, split: str, name: str) -> float | None:
@@ -124,6 +130,17 @@ class Point:
             return None
         sigma = self.get("train", "implied_sigma")  # sse, gaussian: beta = 2 sigma^2 whatever the reduction
         return self.weight if sigma is None else 2 * sigma**2
+
+    def curve(self, split: str) -> list[tuple[float, float, float]]:
+        """(weight, rate, distortion) of a multi-rate run, by weight; a broken curve.json is added to `problems`."""
+        own = "recon" if self.flat.get("loss.recon") in _OWN_NATS else "sse"
+        try:
+            rows = self.run.curve().get(split, [])
+            return [(row["kl_weight"], row["kl"], row[own]) for row in rows if None not in (row["kl"], row[own])]
+        except (RecordError, KeyError, TypeError, AttributeError) as error:
+            if (problem := f"curve.json is unreadable: {error}") not in self.problems:
+                self.problems.append(problem)
+            return []
 
     def arrays(self) -> dict[str, np.ndarray]:
         """evaluation.npz; {} if it is missing or broken, which is added to `problems`."""
@@ -189,8 +206,14 @@ class Study:
 
     @cached_property
     def vaes(self) -> list[Point]:
-        """Finished VAEs with a rate and a distortion: what the plane can show."""
-        return [p for p in self.done if p.rate(self.split) is not None and p.distortion(self.split) is not None]
+        """Finished VAEs of one weight with a rate and a distortion: what the plane can show."""
+        known = [p for p in self.done if p.rate(self.split) is not None and p.distortion(self.split) is not None]
+        return [p for p in known if not p.multi_rate]
+
+    @cached_property
+    def multi_rate(self) -> list[Point]:
+        """The finished models of all weights."""
+        return [p for p in self.done if p.multi_rate]
 
     @cached_property
     def split(self) -> str:
@@ -255,7 +278,15 @@ def _point(run: Run, data: str, swept: list[str]) -> Point:
 
 def _order(point: Point) -> tuple[Any, ...]:
     weight = -math.inf if point.weight is None else -point.weight
-    return (point.autoencoder, weight, point.latent_dim or 0, point.schedule, str(point.seed), point.run.number)
+    return (
+        point.autoencoder,
+        point.multi_rate,
+        weight,
+        point.latent_dim or 0,
+        point.schedule,
+        str(point.seed),
+        point.run.number,
+    )
 
 
 def split_values(points: Iterable[Point], split: str, name: str) -> Iterator[float]:

@@ -83,8 +83,9 @@ def _run(point: Point, findings: list[Finding], colours: dict[float, int], pictu
     return {
         "id": point.id, "number": point.run.number, "label": point.label, "weight": point.weight,
         "colour": colours.get(point.weight) if point.weight is not None else None, "beta": point.exchange_rate,
-        "autoencoder": point.autoencoder, "family": family_name(point.family), "seed": point.seed,
-        "latent": point.latent_dim, "schedule": point.schedule, "status": point.status,
+        "autoencoder": point.autoencoder, "multiRate": point.multi_rate,
+        "family": family_name(point.family), "seed": point.seed, "latent": point.latent_dim,
+        "schedule": point.schedule, "status": point.status,
         "verdict": findings[0].words if findings else "", "grade": findings[0].grade if findings else "info",
         "pictures": sorted(pictures.runs.get(point.id, {})), "data": pictures.data.get(point.data),
         "train": {name: point.get("train", name) for name in _NUMBERS},
@@ -94,7 +95,7 @@ def _run(point: Point, findings: list[Finding], colours: dict[float, int], pictu
 
 def _matrix(study: Study) -> Json:
     """Rows: weights, largest first. Columns: families (latent size, schedule ...). Cells: run ids, one per seed."""
-    families = list(dict.fromkeys(p.family for p in study.points if not p.autoencoder)) or [()]
+    families = list(dict.fromkeys(p.family for p in study.points if p.weight is not None)) or [()]
     families.sort(key=lambda f: [_sortable(v) for _, v in f])
     weights = study_weights(study)
     cells = {
@@ -155,7 +156,11 @@ def _plane(study: Study, split: str, context: Context, colours: dict[float, int]
         for curve in study.forecast(p).get("linear", [])
         if study.squared_error
     }
-    return {"families": families, "meanImages": means, "linear": list(linear.values())}
+    curves = [{"name": p.label, "points": p.curve(split)} for p in study.multi_rate]
+    return {
+        "families": families, "meanImages": means, "linear": list(linear.values()),
+        "multiRate": [curve for curve in curves if curve["points"]],
+    }  # fmt: skip
 
 
 def _spot(spot: Spot, split: str, context: Context, colours: dict[float, int]) -> Json:

@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from vae_sweep.analysis import compare, glossary, table
+from vae_sweep.analysis import compare, glossary, multi_rate, table
 from vae_sweep.analysis.answer import Answer
 from vae_sweep.analysis.confounds import confounds
 from vae_sweep.analysis.recommend import Recommendation
@@ -65,7 +65,7 @@ def page(
         script=Markup("\n".join(map(_text, SCRIPTS))),
         settings=table.settings_columns(study), results=table.result_columns(study), cell=table.value,
         latent=compare.latent_sizes(study), schedule=compare.schedules(study), rules=_by_rule(study, verdicts),
-        glossary=glossary.load(),
+        glossary=glossary.load(), multi_rate=multi_rate.comparisons(study),
     )  # fmt: skip
 
 

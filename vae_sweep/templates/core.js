@@ -25,7 +25,7 @@ function figure(value, digits = 3) {
 }
 
 const colourOf = (run) => (run && run.colour !== null ? `var(--w${run.colour})` : "var(--soft)");
-const weightName = (run) => (run.autoencoder ? "autoencoder" : figure(run.weight, 4));
+const weightName = (run) => (run.autoencoder ? "autoencoder" : run.multiRate ? "all weights" : figure(run.weight, 4));
 
 // One choice of several, as radio buttons that look like one control.
 function segments(legend, options, chosen, onchange) {

@@ -104,6 +104,7 @@ function ownChart(run, term, log) {
 function weightKey() {
   const named = spread(data.weights.map((w, i) => i), 12);
   const items = named.map((i) => el("span", {}, el("i", { style: `--c:var(--w${i})` }), figure(data.weights[i], 4)));
+  if (data.runs.some((r) => r.multiRate)) items.push(el("span", {}, el("i", { style: "--c:var(--soft)" }), "all weights (training: their mean)"));
   if (data.runs.some((r) => r.autoencoder)) items.push(el("span", {}, el("i", { style: "--c:var(--soft)" }), "autoencoder"));
   return el("div", { class: "key", "aria-label": "Colours of the weights" }, "weight", items);
 }

@@ -4,9 +4,10 @@ function drawPlane() {
   const root = byId("plane-chart");
   const state = { split: data.split, x: "linear", y: "linear" };
   const total = Object.values(data.planes).flatMap((p) => p.families).flatMap((f) => f.spots).length;
-  if (!total) return nothing(root, "No finished VAE has both a rate and an error yet.");
+  const curves = Object.values(data.planes).flatMap((p) => p.multiRate).length;
+  if (!total && !curves) return nothing(root, "No finished VAE has both a rate and an error yet.");
   const holder = el("div");
-  const known = ["train", "val"].filter((split) => data.planes[split].families.length);
+  const known = ["train", "val"].filter((split) => data.planes[split].families.length || data.planes[split].multiRate.length);
   root.append(el("div", { class: "tools" },
     known.length > 1 && segments("Data", [["train", "training"], ["val", "held out"]], state.split, (value) => { state.split = value; draw(); }),
     segments("Rate", [["linear", "linear"], ["log", "log"]], state.x, (value) => { state.x = value; draw(); }),
@@ -17,10 +18,12 @@ function drawPlane() {
     const plane = data.planes[state.split], logX = state.x === "log", logY = state.y === "log";
     const spots = plane.families.flatMap((family, f) => family.spots.map((spot) => ({ ...spot, family, f })));
     const anchors = plane.families.map((f) => f.autoencoder).filter((v) => v !== null);
-    const rates = spots.flatMap((s) => [s.rate - s.rateSd, s.rate + s.rateSd]);
+    // Separate runs set the frame; a curve alone frames itself.
+    const framed = spots.length ? [] : plane.multiRate.flatMap((curve) => curve.points);
+    const rates = spots.flatMap((s) => [s.rate - s.rateSd, s.rate + s.rateSd]).concat(framed.map((p) => p[1]));
     const xRange = extent(logX ? rates : [0, ...rates], logX);
     // The mean image belongs to the picture unless it would squeeze the runs into a fifth of it.
-    const errors = spots.flatMap((s) => [s.distortion - s.distortionSd, s.distortion + s.distortionSd]).concat(anchors);
+    const errors = spots.flatMap((s) => [s.distortion - s.distortionSd, s.distortion + s.distortionSd]).concat(anchors, framed.map((p) => p[2]));
     const means = plane.meanImages, far = Math.max(0, ...means) > 5 * Math.max(...errors);
     const yRange = extent(far && !logY ? errors : [...errors, ...means], logY);
     const unit = data.squaredError ? "squared error per image" : "reconstruction term, nats per image";
@@ -57,6 +60,17 @@ function drawPlane() {
     }
     for (const family of plane.families) {
       g.append(el("path", { d: linePath(family.hull.map(([r, d]) => [sx(r), sy(d)])), fill: "none", stroke: "var(--ink)", "stroke-width": 1.25, opacity: 0.55 }));
+    }
+    for (const curve of plane.multiRate) {
+      const points = curve.points.filter(([, r, d]) => inside(r, d)).map(([weight, r, d]) => ({ weight, r, d, x: sx(r), y: sy(d) }));
+      g.append(el("path", { d: linePath(points.map((p) => [p.x, p.y])), fill: "none", stroke: "var(--soft)", "stroke-width": 1.5 }));
+      for (const p of points) {
+        const dot = el("circle", { cx: p.x, cy: p.y, r: 2.5, fill: "var(--paper)", stroke: "var(--soft)", "stroke-width": 1.25 });
+        dot.addEventListener("pointerenter", () => showTip(dot, el("b", {}, `weight ${figure(p.weight, 4)}`), el("div", {}, curve.name),
+          el("div", {}, `${figure(p.r)} nats, error ${figure(p.d)}`)));
+        dot.addEventListener("pointerleave", hideTip);
+        g.append(dot);
+      }
     }
     const half = 44, tangents = el("g", { "clip-path": size.clip });
     g.append(tangents);
@@ -104,8 +118,8 @@ function drawPlane() {
     });
     // Weights beside the recommended curve only: more would be a thicket.
     const labelled = plane.families.find((f) => f.spots.some((s) => s.runs.some((id) => data.recommended.runs.includes(id)))) || plane.families[0];
-    const named = new Set(spread(labelled.spots, 9));
-    for (const spot of labelled.spots) {
+    const named = new Set(labelled ? spread(labelled.spots, 9) : []);
+    for (const spot of labelled ? labelled.spots : []) {
       const last = sx(spot.rate) + 50 > size.width;
       if (named.has(spot)) g.append(el("text", { x: sx(spot.rate) + (last ? -8 : 10), y: sy(spot.distortion) - 9, "text-anchor": last ? "end" : "start", style: "fill:var(--ink);font-weight:600" }, figure(spot.weight, 4)));
     }
@@ -128,6 +142,7 @@ function drawPlane() {
   function key(plane) {
     const mark = (draw) => { const svg = el("svg", { viewBox: "-14 -9 28 18", "aria-hidden": "true" }); svg.append(...draw); return svg; };
     const items = plane.families.length > 1 ? plane.families.map((f, i) => [[el("path", { d: shape(i, 6), fill: "var(--soft)" })], f.name]) : [];
+    if (plane.multiRate.length) items.push([[el("line", { x1: -13, x2: 13, stroke: "var(--soft)", "stroke-width": 1.5 }), el("circle", { r: 2.5, fill: "var(--paper)", stroke: "var(--soft)", "stroke-width": 1.25 })], "one model for all weights"]);
     items.push([[el("circle", { r: 8, fill: "none", stroke: "var(--ink)", "stroke-width": 1.5 })], "recommended"]);
     items.push([[el("path", { d: shape(0, 6), fill: "var(--paper)", stroke: "var(--soft)", "stroke-width": 2 })], "dominated"]);
     items.push([[el("line", { x1: -12, x2: 12, y1: -5, y2: 5, stroke: "var(--w0)", "stroke-width": 2 })], "slope its weight asks for"]);

@@ -1,0 +1,91 @@
+"""A model of all weights in the report: beside the separate runs, never among them."""
+
+import re
+from pathlib import Path
+
+import pytest
+from synthetic_sweep import write_sweep
+
+from vae_sweep import plots, report
+from vae_sweep.analysis import multi_rate, study
+from vae_sweep.analysis.answer import answer
+from vae_sweep.analysis.recommend import recommend
+from vae_sweep.analysis.spots import spots
+from vae_sweep.analysis.study import Study
+from vae_sweep.analysis.survey import survey
+from vae_sweep.analysis.verdicts import judge
+from vae_sweep.page import payload
+from vae_sweep.records import load_sweep
+
+WEIGHTS = (3.0, 1.0, 0.3, 0.1, 0.03)
+
+
+def read(folder: Path) -> Study:
+    return study.read([load_sweep(folder)])
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_sweep(tmp_path_factory.mktemp("outputs") / "both", weights=WEIGHTS, multi_rate=0.02)
+
+
+def test_objectives_are_compared_at_equal_weight(sweep: Path) -> None:
+    (found,) = multi_rate.comparisons(read(sweep))
+    assert [row.weight for row in found.rows] == list(WEIGHTS)
+    for row in found.rows:
+        assert row.difference == pytest.approx(0.02, abs=0.015)  # the separate runs' distortion is jittered by 0.4 %
+        assert row.one_model == pytest.approx(row.separate * (1 + row.difference))
+    assert "measured at 19 weights" in found.words  # 16 and three of WEIGHTS; 0.1 and 1 are among the 16
+    assert "5 below took" in found.words
+
+
+def test_it_is_no_run_of_one_weight(sweep: Path, tmp_path: Path) -> None:
+    both, alone = read(sweep), read(write_sweep(tmp_path / "alone", weights=WEIGHTS))
+    (one,) = both.multi_rate
+    assert one.weight is None
+    assert one.label.startswith("all weights")
+    assert one.id not in {p.id for curve in spots(both).values() for s in curve for p in s.points}
+    assert recommend(both, judge(both)).weight == recommend(alone, judge(alone)).weight
+    assert len(both.families) == len(alone.families) == 1
+    assert {f.rule for f in judge(both)[one.id]} <= {"healthy", "few-units", "overfits", "ae-like"}
+
+
+def test_the_plane_has_its_curve(sweep: Path) -> None:
+    both = read(sweep)
+    verdicts = judge(both)
+    data = payload.build(both, verdicts, survey(both), recommend(both, verdicts)).data
+    for split in ("train", "val"):
+        (curve,) = data["planes"][split]["multiRate"]
+        weights, rates, distortions = zip(*curve["points"], strict=True)
+        assert list(weights) == sorted(weights)
+        assert list(rates) == sorted(rates, reverse=True)
+        assert list(distortions) == sorted(distortions)
+    assert plots.plot_rate_distortion(both) is not None
+
+
+def test_the_page_shows_the_table(sweep: Path) -> None:
+    page = report.build([sweep], figures=False).read_text()
+    text = re.sub(r"<[^>]+>|\s+", " ", page)
+    assert "One model for all weights" in text
+    assert re.search(r"0\.03 +[\d.,]+ +[\d.,]+ +\+\d\.\d %", text)
+
+
+def test_without_separate_runs_it_says_what_to_train(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path / "only", weights=(1.0,), autoencoder=False, multi_rate=0.0, failed=(0,))
+    only = read(folder)
+    (found,) = multi_rate.comparisons(only)
+    assert not found.rows
+    assert "train some of them separately" in found.words
+    said = answer(only, recommend(only, judge(only)))
+    assert said.headline == "One model for all weights has finished."
+    assert "One model for all weights" in report.build([folder], figures=False).read_text()
+
+
+def test_a_broken_curve_is_a_problem_of_its_run_alone(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path / "broken", multi_rate=0.0)
+    (path,) = folder.glob("*/curve.json")
+    path.write_text("{")
+    found = read(folder)
+    assert not multi_rate.comparisons(found)
+    assert any("curve.json" in problem for p in found.points for problem in p.problems)
+    report.build([folder], figures=False)

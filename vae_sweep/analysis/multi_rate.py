@@ -1,0 +1,68 @@
+"""One model for all weights beside one run per weight: the objective D + beta R, at equal beta."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vae_sweep.analysis.spots import spots
+from vae_sweep.analysis.study import Point, Study
+from vae_sweep.analysis.words import count, duration, percent
+
+
+@dataclass(frozen=True)
+class Row:
+    """Held-out objective at one weight. `difference`: of the one model, as a fraction; below 0: it is better."""
+
+    weight: float
+    separate: float
+    one_model: float
+
+    @property
+    def difference(self) -> float:
+        return self.one_model / self.separate - 1
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A multi-rate run beside the separate runs of its network. rows: largest weight first."""
+
+    point: Point
+    rows: list[Row]
+    words: str
+
+
+def comparisons(study: Study) -> list[Comparison]:
+    """One per multi-rate run with a curve; without rows where no separate run has a weight of that curve."""
+    found = []
+    for point in study.multi_rate:
+        curve = point.curve("val")
+        rows = [
+            Row(spot.weight, spot.distortion + beta * spot.rate, distortion + beta * rate)
+            for spot in spots(study, "val").get(point.family, [])
+            for weight, rate, distortion in curve
+            if np.isclose(weight, spot.weight, rtol=1e-6) and (beta := spot.beta or spot.weight)
+        ]
+        if curve:
+            found.append(Comparison(point, rows, _words(study, point, rows)))
+    return found
+
+
+def _words(study: Study, point: Point, rows: list[Row]) -> str:
+    seconds = point.run.result.get("wall_s")
+    trained = f"One run of {duration(seconds)}" if seconds else "One run"
+    points = count(len(point.curve("val")), "weight")
+    if not rows:
+        return (
+            f"{trained} measured at {points}. To judge it, train some of them separately "
+            "(model.multi_rate=true,false loss.kl_weight=...)."
+        )
+    worst, best = max(rows, key=lambda row: row.difference), min(rows, key=lambda row: row.difference)
+    weights = {row.weight for row in rows}
+    apart = sum(p.run.result.get("wall_s") or 0.0 for p in study.families[point.family] if p.weight in weights)
+    ends = f"from {_signed(best)} at {best.weight:g} to {_signed(worst)} at {worst.weight:g}"
+    separate = f"separate runs of the {len(rows)} below took {duration(apart)}"
+    return f"{trained}, measured at {points}; {separate}. Its objective against theirs: {ends}."
+
+
+def _signed(row: Row) -> str:
+    return f"{percent(abs(row.difference))} {'above' if row.difference > 0 else 'below'}"
