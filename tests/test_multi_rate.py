@@ -102,6 +102,7 @@ def test_weights_are_drawn_from_the_density_they_should_have() -> None:
     assert (each[1:] > each[:-1]).all()
 
 
+@pytest.mark.slow
 def test_linear_truth() -> None:
     """One model on the closed form of every weight: SSE + beta KL within 1 % from end to end of the range."""
     rng = np.random.default_rng(0)
@@ -152,8 +153,9 @@ def test_continued_run_is_the_uninterrupted_one_bit_for_bit(small_sweep: SmallSw
         assert all(torch.equal(mine[name], theirs[name]) for name in mine)
 
 
+@pytest.mark.slow
 def test_pack_equals_separate_runs(small_sweep: SmallSweep) -> None:
-    common = ["model.multi_rate=true", "trainer.max_steps=60", "trainer.precision=64"]
+    common = ["model.multi_rate=true", "trainer.max_steps=30", "trainer.precision=64"]
     members = [common, [*common, "seed=1"], [*common, "optimizer.lr=1e-3"]]
     apart, ids = small_sweep(*members, name="apart")
     together, _ = small_sweep(*members, name="together")
