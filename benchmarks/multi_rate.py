@@ -30,7 +30,7 @@ from vae_sweep.slots import environment
 from vae_sweep.sweep import load_images
 from vae_sweep.theory import Pixels, linear_vae, spectrum
 
-WEIGHTS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+WEIGHTS = (0.01, 0.03, 0.056, 0.1, 0.3, 1.0, 1.78, 3.0, 10.0)  # 0.056 to 1.78: the middle decade and a half
 ALWAYS = ("logger.wandb=disabled", "trainer.accelerator=cpu")
 LINEAR = (
     "data=arrays", "model=linear", "model.latent_dim=4", "data.batch_size=500", "optimizer.lr=0.05",
