@@ -10,14 +10,14 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from vae_sweep.image_data import ImageData
-from vae_sweep.plan import Pack
+from vae_sweep.engine.plan import Pack
+from vae_sweep.engine.slots import Slot
+from vae_sweep.engine.stop import StopRequest
+from vae_sweep.engine.this_process import ThisProcess
+from vae_sweep.engine.worker import run_pack
+from vae_sweep.images.image_data import ImageData
 from vae_sweep.run import CONF
-from vae_sweep.slots import Slot
-from vae_sweep.stop import StopRequest
 from vae_sweep.sweep import Job, load_images, run_sweep
-from vae_sweep.this_process import ThisProcess
-from vae_sweep.worker import run_pack
 
 SMALL = ("model._target_=benchmarks.networks.small", "model.latent_dim=8", "data.batch_size=64")
 

@@ -119,7 +119,7 @@ def workers_of(pid: int) -> list[int]:
     found = []
     for child in children(pid):
         try:
-            if b"vae_sweep.worker" in Path(f"/proc/{child}/cmdline").read_bytes():
+            if b"vae_sweep.engine.worker" in Path(f"/proc/{child}/cmdline").read_bytes():
                 found.append(child)
         except OSError:
             continue

@@ -22,11 +22,11 @@ import torch
 from benchmarks.figures import Cell, Table, parser, publish
 from benchmarks.members import config_of, trained_here
 from benchmarks.validity import gaussian_images
+from vae_sweep.engine.slots import environment
 from vae_sweep.evaluation import curve_weights
 from vae_sweep.evaluation.codes import Split
 from vae_sweep.loading import load_lit
 from vae_sweep.records import Run, load_sweep, write_json
-from vae_sweep.slots import environment
 from vae_sweep.sweep import load_images
 from vae_sweep.theory import Pixels, linear_vae, spectrum
 

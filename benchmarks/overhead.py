@@ -21,7 +21,7 @@ import torch
 from benchmarks.figures import Table, parser, publish
 from benchmarks.members import SMALL, OneThread, config_of, small_paintings, trained_here
 from benchmarks.peers.bare import BareLoop
-from vae_sweep.slots import environment
+from vae_sweep.engine.slots import environment
 from vae_sweep.sweep import load_images
 from vae_sweep.train import build, image_shape
 

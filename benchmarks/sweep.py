@@ -27,8 +27,8 @@ from benchmarks.members import config_of, paintings
 from benchmarks.peers import tool
 from benchmarks.peers.scores import sse_and_kl
 from benchmarks.peers.task import Task, decoded_once
-from vae_sweep import image_cache
-from vae_sweep.decoding import Decoding
+from vae_sweep.images import image_cache
+from vae_sweep.images.decoding import Decoding
 from vae_sweep.sweep import load_images
 
 # name, module of benchmarks.peers, bf16

@@ -23,13 +23,14 @@ from omegaconf import OmegaConf
 from rich.console import Console
 from sklearn.datasets import load_digits
 
+from vae_sweep.engine.slots import Slot
+from vae_sweep.engine.this_process import ThisProcess
 from vae_sweep.evaluation import Evaluation, Settings, evaluate
 from vae_sweep.evaluation.codes import Split, encode
-from vae_sweep.image_data import ImageData
+from vae_sweep.images.image_data import ImageData
 from vae_sweep.lit_vae import LitVAE
 from vae_sweep.loading import load_lit
 from vae_sweep.run import CONF
-from vae_sweep.slots import Slot
 from vae_sweep.sweep import Job, load_images, run_sweep
 from vae_sweep.theory import (
     LinearVAE,
@@ -42,7 +43,6 @@ from vae_sweep.theory import (
     optimal_sigma2,
     spectrum,
 )
-from vae_sweep.this_process import ThisProcess
 
 EVERYTHING = Settings(None, 8, 256, 256, 256, None, 100)
 BRIEFLY = Settings(None, 8, 8, 8, 8, 1, 1)  # the rate over all images is what is wanted

@@ -8,7 +8,7 @@ import numpy as np
 from configs import member_config
 from rich.console import Console
 
-from vae_sweep.image_data import ImageData
+from vae_sweep.images.image_data import ImageData
 from vae_sweep.sweep import Job, Outcome, run_sweep
 
 TARGET = "fake_training:train_members"

@@ -5,7 +5,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from vae_sweep import models
-from vae_sweep.cost import cost
+from vae_sweep.engine.cost import cost
 
 
 @pytest.mark.parametrize("posterior", ["diagonal", "shared_scale", "full"])

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from vae_sweep import engine
-from vae_sweep.plan import Pack
-from vae_sweep.slots import Slot
+from vae_sweep.engine import pool
+from vae_sweep.engine.plan import Pack
+from vae_sweep.engine.slots import Slot
 
 HERE = Path(__file__).parent
 TARGET = "fake_training:train_pack"
@@ -45,7 +45,7 @@ class Watch:
 def run(folder, packs, slots=CPU, on_event=lambda event: None, **options):
     watch = Watch(on_event)
     packs = [pack if isinstance(pack, Pack) else Pack(tuple(pack)) for pack in packs]
-    stop = engine.run(packs, slots, folder, watch, target=TARGET, **options)
+    stop = pool.run(packs, slots, folder, watch, target=TARGET, **options)
     assert set(watch.results) == {member for pack in packs for member in pack.members}
     return watch, stop
 
@@ -110,7 +110,7 @@ def test_a_crash_shows_where_python_was(tmp_path):
 
 def test_a_worker_that_cannot_start_fails_its_members(tmp_path):
     watch = Watch()
-    engine.run([Pack(("a",))], CPU, tmp_path, watch, target="no_such_module:train_pack")
+    pool.run([Pack(("a",))], CPU, tmp_path, watch, target="no_such_module:train_pack")
     error = watch.results["a"]["error"]
     assert (error["type"], error["message"]) == ("ModuleNotFoundError", "No module named 'no_such_module'")
 
@@ -187,9 +187,9 @@ def test_a_worker_that_hears_nothing_is_killed_after_the_grace_time(tmp_path):
 
 def test_workers_die_with_a_killed_parent(tmp_path):
     script = (
-        "from pathlib import Path; from vae_sweep import engine; from vae_sweep.plan import Pack\n"
-        "from vae_sweep.slots import Slot\n"
-        f"engine.run([Pack(('deaf',)), Pack(('stoppable',))], [Slot('cpu', 0), Slot('cpu', 1)],\n"
+        "from pathlib import Path; from vae_sweep.engine import pool; from vae_sweep.engine.plan import Pack\n"
+        "from vae_sweep.engine.slots import Slot\n"
+        f"pool.run([Pack(('deaf',)), Pack(('stoppable',))], [Slot('cpu', 0), Slot('cpu', 1)],\n"
         f"    Path({str(tmp_path)!r}), lambda event: None, target={TARGET!r})\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", script])
@@ -204,5 +204,5 @@ def test_workers_die_with_a_killed_parent(tmp_path):
 
 
 def test_the_parent_imports_no_torch():
-    code = "import sys, vae_sweep.engine, vae_sweep.worker; assert 'torch' not in sys.modules"
+    code = "import sys, vae_sweep.engine.pool, vae_sweep.engine.worker; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -17,7 +17,7 @@ from vae_sweep.evaluation import Evaluation, Settings, evaluate
 from vae_sweep.evaluation.bounds import sizes_of_k
 from vae_sweep.evaluation.codes import Split, chosen, encode, noise_for
 from vae_sweep.evaluation.noise import noise_at_weight_1, own_noise, weight_in_force
-from vae_sweep.image_data import ImageData
+from vae_sweep.images.image_data import ImageData
 from vae_sweep.likelihoods import likelihood
 from vae_sweep.lit_vae import LitVAE
 from vae_sweep.models import conv, linear

@@ -5,7 +5,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from vae_sweep.live import PLAIN_EVERY_S, LiveView
+from vae_sweep.engine.live import PLAIN_EVERY_S, LiveView
 
 
 class Clock:

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from vae_sweep.canvas import Canvas, oklch
-from vae_sweep.paintings import (
+from vae_sweep.images.canvas import Canvas, oklch
+from vae_sweep.images.paintings import (
     FACTOR_NAMES,
     FAMILIES,
     FAMILY_NAMES,

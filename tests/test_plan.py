@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vae_sweep import plan
-from vae_sweep.cost import Cost
+from vae_sweep.engine import plan
+from vae_sweep.engine.cost import Cost
+from vae_sweep.engine.plan import Pack
 from vae_sweep.members import Member
-from vae_sweep.plan import Pack
 
 BASE = {
     "objective": "vae",

@@ -1,6 +1,6 @@
 import pytest
 
-from vae_sweep.slots import Slot, environment, find_devices, lay_out
+from vae_sweep.engine.slots import Slot, environment, find_devices, lay_out
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from filelock import FileLock
 from sweeping import COMMAND, TARGET, config, jobs, run, sittings, statuses
 
-from vae_sweep.machine import Machine
+from vae_sweep.engine.machine import Machine
 from vae_sweep.manifest import SweepError, split_pack
 from vae_sweep.records import load_sweep, read_json, read_rows
 from vae_sweep.settings import SettingsError
@@ -113,7 +113,7 @@ def test_a_killed_worker_is_told_and_the_same_command_continues_it(sweep):
 
 
 def test_an_interrupted_sweep_says_how_to_go_on_and_goes_on(sweep, monkeypatch):
-    from vae_sweep import live
+    from vae_sweep.engine import live
 
     show = live.LiveView.__call__
 
@@ -143,7 +143,7 @@ def test_a_member_that_cannot_start_has_a_result_with_its_error(sweep, monkeypat
 
 def test_a_full_disk_is_said_and_stops_nobody_else(sweep, monkeypatch):
     """The parent cannot write down either what the killed worker could not."""
-    from vae_sweep import outcomes
+    from vae_sweep.engine import outcomes
 
     def full(path, value):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -160,7 +160,8 @@ def test_a_pack_by_hand(sweep):
     done, failed = (result["id"] for result in outcome.results)
 
     def pack(members, target):
-        command = [sys.executable, "-m", "vae_sweep.worker", "--pack", str(outcome.folder), members, "--target", target]
+        worker = [sys.executable, "-m", "vae_sweep.engine.worker"]
+        command = [*worker, "--pack", str(outcome.folder), members, "--target", target]
         return subprocess.run(command, check=False, timeout=60, stdout=subprocess.DEVNULL).returncode
 
     assert pack(done, "no_such_module:train") == 0

@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vae_sweep import outcomes
-from vae_sweep.cost import Cost, cost
+from vae_sweep.engine import outcomes
+from vae_sweep.engine.cost import Cost, cost
+from vae_sweep.engine.place import Place
+from vae_sweep.engine.plan import Pack, largest_pack, make_packs, pack_seconds
+from vae_sweep.engine.slots import Slot
 from vae_sweep.manifest import Manifest, SweepError, freeze, take_out
 from vae_sweep.members import Member, total_steps
-from vae_sweep.place import Place
-from vae_sweep.plan import Pack, largest_pack, make_packs, pack_seconds
 from vae_sweep.records import write_json
-from vae_sweep.slots import Slot
 
 
 def planned(

@@ -16,17 +16,17 @@ from typing import Any
 
 import numpy as np
 
-from vae_sweep import canvas, image_cache, torchvision_sets
-from vae_sweep import paintings as painters
-from vae_sweep.array_file import LAYOUTS, ArrayFile, read_array_file
-from vae_sweep.cache import cached_folder, resolve_cache_dir
-from vae_sweep.decoding import FITS, Decoding
-from vae_sweep.image_cache import ImageFile
-from vae_sweep.image_data import DataError, ImageData, fingerprint, require
-from vae_sweep.progress import progress
-from vae_sweep.resizing import resized
+from vae_sweep.images import canvas, image_cache, torchvision_sets
+from vae_sweep.images import paintings as painters
+from vae_sweep.images.array_file import LAYOUTS, ArrayFile, read_array_file
+from vae_sweep.images.cache import cached_folder, resolve_cache_dir
+from vae_sweep.images.decoding import FITS, Decoding
+from vae_sweep.images.image_cache import ImageFile
+from vae_sweep.images.image_data import DataError, ImageData, fingerprint, require
+from vae_sweep.images.progress import progress
+from vae_sweep.images.resizing import resized
+from vae_sweep.images.split import DIGEST_BYTES, digest, digests, split, subset
 from vae_sweep.settings import boolean, choice, integer, number, optional, text
-from vae_sweep.split import DIGEST_BYTES, digest, digests, split, subset
 
 __all__ = ["DataError", "ImageData", "load"]
 
@@ -69,7 +69,7 @@ def paintings(
     max_images: int | None = None,
     cache_dir: str | None = None,
 ) -> ImageData:
-    """Procedural abstract paintings with ground-truth factors; labels are the families. See `vae_sweep.paintings`."""
+    """Procedural abstract paintings with ground-truth factors; labels are the families. See images/paintings.py."""
     require("image_size", image_size, integer(32, 256))
     require("n_images", n_images, integer(2))
     require("seed", seed, integer(0, 2**32 - 1))
@@ -161,7 +161,7 @@ def arrays(
     max_images: int | None = None,
     cache_dir: str | None = None,
 ) -> ImageData:
-    """Images from a .npy or .npz file, in its order. See `vae_sweep.array_file` for what it may hold.
+    """Images from a .npy or .npz file, in its order. See `vae_sweep.images.array_file` for what it may hold.
 
     image_size: null leaves the size as it is. cache_dir: for the digests of memory-mapped files.
     """

@@ -13,7 +13,7 @@ from vae_sweep.records import RecordError, load_run, load_sweep
 
 if TYPE_CHECKING:
     from vae_sweep.evaluation import Settings
-    from vae_sweep.image_data import ImageData
+    from vae_sweep.images.image_data import ImageData
     from vae_sweep.lit_vae import LitVAE
 
 EXAMPLES = """examples:

@@ -4,7 +4,7 @@ import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vae_sweep.image_data import ImageData
+from vae_sweep.images.image_data import ImageData
 from vae_sweep.manifest import Manifest
 from vae_sweep.members import total_steps
 from vae_sweep.settings import SettingsError

@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from vae_sweep.slots import cores, gpu_memory
+from vae_sweep.engine.slots import cores, gpu_memory
 
 _PACKAGES = ("vae-sweep", "torch", "torchvision", "pytorch-lightning", "hydra-core", "numpy", "wandb")
 

@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("sweep", type=Path)
     parser.add_argument("member")
     arguments = parser.parse_args(argv)
-    from vae_sweep.worker import die_with_parent
+    from vae_sweep.engine.worker import die_with_parent
 
     die_with_parent()
     from vae_sweep.train import train_pack

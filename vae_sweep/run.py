@@ -21,8 +21,8 @@ _name: str | None = None  # of the sweep, for a launcher that runs several membe
 
 def single(config: DictConfig) -> dict[str, float]:
     """Train one member in this process. Returns its metrics. Exits with 1 if it failed, 130 or 143 if stopped."""
+    from vae_sweep.engine.this_process import ThisProcess
     from vae_sweep.sweep import run_sweep
-    from vae_sweep.this_process import ThisProcess
 
     global _name
     with refused_in_one_line():

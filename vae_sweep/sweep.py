@@ -16,9 +16,14 @@ from typing import Any
 
 from rich.console import Console
 
-from vae_sweep import live, outcomes, plan, provenance
+from vae_sweep import provenance
 from vae_sweep.continuing import planned
-from vae_sweep.image_data import ImageData
+from vae_sweep.engine import live, outcomes, plan
+from vae_sweep.engine.place import Place
+from vae_sweep.engine.plan import Pack
+from vae_sweep.engine.slots import Slot
+from vae_sweep.engine.stop import StopRequest
+from vae_sweep.images.image_data import ImageData
 from vae_sweep.manifest import (
     Manifest,
     SweepError,
@@ -28,13 +33,9 @@ from vae_sweep.manifest import (
     with_members,
 )
 from vae_sweep.members import Member, member_id
-from vae_sweep.place import Place
-from vae_sweep.plan import Pack
 from vae_sweep.preflight import banners, check_schedule, describe, with_forecast
 from vae_sweep.records import read_json, write_bytes, write_json
 from vae_sweep.settings import check_members
-from vae_sweep.slots import Slot
-from vae_sweep.stop import StopRequest
 from vae_sweep.sweep_folder import MANIFEST, opened
 from vae_sweep.tracking import choose_mode
 

@@ -20,7 +20,7 @@ from vae_sweep.callbacks import Checkpoints, Interrupted
 from vae_sweep.checkpoints import checkpoint_of, common_checkpoints, restore, save_checkpoints
 from vae_sweep.data import load as load_data
 from vae_sweep.evaluation import curve, curve_weights, evaluate, sweep_weights, write_curve
-from vae_sweep.image_data import ImageData
+from vae_sweep.images.image_data import ImageData
 from vae_sweep.likelihoods import likelihood
 from vae_sweep.lit_pack import LitPack
 from vae_sweep.lit_vae import Diverged, LitVAE, OptimizerSettings

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from sweeping import TARGET, jobs, run, sittings, statuses
 
+from vae_sweep.engine.slurm import Cluster
 from vae_sweep.records import load_sweep, read_json, read_rows
-from vae_sweep.slurm import Cluster
 
 pytestmark = pytest.mark.slurm
 SCRIPTS = Path(__file__).parent
@@ -143,7 +143,7 @@ def test_ctrl_c_checkpoints_and_cancels(sweep, tmp_path):
 
 def test_jobs_outlive_a_killed_parent_and_are_found_again(sweep, tmp_path):
     script = (
-        "from sweeping import *; from vae_sweep.slurm import Cluster\n"
+        "from sweeping import *; from vae_sweep.engine.slurm import Cluster\n"
         "place = Cluster({'jobs': None}, cpus_per_task=1, poll_s=0.5, partition='low', target=TARGET)\n"
         f"run(jobs({str(tmp_path / 'outputs')!r}, [1], {{1: 'patient'}}, trainer__accelerator='auto'), place)\n"
     )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vae_sweep.batches import Images, binarized, generator
-from vae_sweep.image_data import ImageData
+from vae_sweep.images.image_data import ImageData
 from vae_sweep.likelihoods import squared_error
 from vae_sweep.lit_vae import EVALUATION_SEED
 from vae_sweep.metrics.pictures import psnr, ssim

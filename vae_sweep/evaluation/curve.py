@@ -9,7 +9,7 @@ import torch
 
 from vae_sweep.conventions import Sizes, factors
 from vae_sweep.evaluation.codes import BATCH, Split, chosen, noise_for
-from vae_sweep.image_data import ImageData
+from vae_sweep.images.image_data import ImageData
 from vae_sweep.likelihoods import squared_error
 from vae_sweep.lit_vae import LitVAE
 from vae_sweep.multi_rate import MultiRateVAE

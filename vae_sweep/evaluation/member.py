@@ -18,7 +18,7 @@ from vae_sweep.evaluation import showing
 from vae_sweep.evaluation.bounds import sample_posterior, sizes_of_k
 from vae_sweep.evaluation.codes import Codes, Split, chosen, encode, noise_for
 from vae_sweep.evaluation.slopes import encoder_gradients
-from vae_sweep.image_data import ImageData
+from vae_sweep.images.image_data import ImageData
 from vae_sweep.lit_vae import EVALUATION_SEED, LitVAE
 from vae_sweep.metrics.aggregate import ACTIVE, active_units, activity, aggregate_kl
 from vae_sweep.metrics.disentanglement import mutual_information_gap

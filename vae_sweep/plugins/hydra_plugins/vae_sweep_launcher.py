@@ -88,7 +88,7 @@ class LocalLauncher(SweepLauncher):
     """One process per slot of this machine."""
 
     def place(self, config: dict[str, Any]) -> Any:
-        from vae_sweep.machine import Machine
+        from vae_sweep.engine.machine import Machine
 
         return Machine(config["trainer"]["accelerator"], config["launcher"], **self.parameters)
 
@@ -97,7 +97,7 @@ class SlurmLauncher(SweepLauncher):
     """One SLURM job per pack, through submitit."""
 
     def place(self, config: dict[str, Any]) -> Any:
-        from vae_sweep.slurm import Cluster
+        from vae_sweep.engine.slurm import Cluster
 
         return Cluster(config["launcher"], **self.parameters)
 

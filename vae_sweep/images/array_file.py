@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vae_sweep.image_data import DataError
+from vae_sweep.images.image_data import DataError
 
 LAYOUTS = ("auto", "nhw", "nhwc", "nchw")
 

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from vae_sweep.cost import Cost
+from vae_sweep.engine.cost import Cost
+from vae_sweep.engine.slots import Slot
 from vae_sweep.members import Member, config_that_matters, flatten
-from vae_sweep.slots import Slot
 
 MAY_DIFFER = (
     "loss.kl_weight", "loss.mi_weight", "loss.tc_weight", "loss.dimension_weight", "loss.free_bits",

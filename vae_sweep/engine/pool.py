@@ -1,6 +1,6 @@
 """Runs packs on slots: worker processes take packs one after another, devices are handed out as they come free.
 
-The engine knows processes, not training: what a worker reports (worker.py has the protocol) is passed to `watch`, and
+The pool knows processes, not training: what a worker reports (worker.py has the protocol) is passed to `watch`, and
 whatever a lost worker could not report any more, the engine reports in its place. So `watch` hears one `result` for
 every member. One thread; no import of torch.
 """
@@ -19,10 +19,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from vae_sweep.plan import Pack, start_order
-from vae_sweep.slots import Slot, environment
-from vae_sweep.stop import StopRequest, stop_request
-from vae_sweep.worker import TARGET
+from vae_sweep.engine.plan import Pack, start_order
+from vae_sweep.engine.slots import Slot, environment
+from vae_sweep.engine.stop import StopRequest, stop_request
+from vae_sweep.engine.worker import TARGET
 
 Event = dict[str, Any]
 Watch = Callable[[Event], None]
@@ -198,7 +198,7 @@ class _Worker:
         self._log_start = self._log.tell()
         self.events_fd, theirs = os.pipe()
         os.set_blocking(self.events_fd, False)
-        command = [sys.executable, "-m", "vae_sweep.worker", "--serve", str(folder.resolve())]
+        command = [sys.executable, "-m", "vae_sweep.engine.worker", "--serve", str(folder.resolve())]
         try:
             self.process = subprocess.Popen(
                 [*command, "--events-fd", str(theirs), "--life-fd", str(life), "--target", target],

@@ -1,7 +1,7 @@
 """The process that trains. It imports torch once and then takes one pack after another.
 
-    python -m vae_sweep.worker --serve SWEEP --events-fd N     engine.py starts it: packs come in on stdin
-    python -m vae_sweep.worker --pack SWEEP ID,ID,...          one pack of the frozen plan (SLURM, or by hand)
+    python -m vae_sweep.engine.worker --serve SWEEP --events-fd N     pool.py starts it: packs come in on stdin
+    python -m vae_sweep.engine.worker --pack SWEEP ID,ID,...          one pack of the frozen plan (SLURM, or by hand)
 
 Protocol, JSON lines both ways:
 
@@ -52,7 +52,7 @@ _LOCK_TIMEOUT_S = 60.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m vae_sweep.worker", description=__doc__.split("\n", 1)[0])
+    parser = argparse.ArgumentParser(prog="python -m vae_sweep.engine.worker", description=__doc__.split("\n", 1)[0])
     mode = parser.add_mutually_exclusive_group(required=True)
     mode.add_argument("--serve", metavar="SWEEP", type=Path, help="take packs from standard input")
     mode.add_argument("--pack", metavar=("SWEEP", "IDS"), nargs=2, help="train one pack, known by its members' ids")
@@ -100,7 +100,7 @@ def serve(folder: Path, target: str, report: Report) -> int:
 
 def train_one(folder: Path, members: Sequence[str], target: str, report: Report) -> int:
     """Train one pack of the plan in sweep.json. Returns the exit code: 0, 1 (a member failed), 143 (stopped)."""
-    from vae_sweep.outcomes import entry, read_result, settle
+    from vae_sweep.engine.outcomes import entry, read_result, settle
     from vae_sweep.records import read_json
 
     results = [read_result(folder / entry(folder, member)["folder"]) for member in members]

@@ -22,13 +22,13 @@ from typing import IO, Any
 
 import numpy as np
 
-from vae_sweep import children
-from vae_sweep.cache import cached_folder
-from vae_sweep.decoding import Decoding, worker_arguments
-from vae_sweep.image_data import DataError
-from vae_sweep.progress import progress
+from vae_sweep.images import children
+from vae_sweep.images.cache import cached_folder
+from vae_sweep.images.decoding import Decoding, worker_arguments
+from vae_sweep.images.image_data import DataError
+from vae_sweep.images.progress import progress
+from vae_sweep.images.split import DIGEST_BYTES
 from vae_sweep.records import read_json, write_json
-from vae_sweep.split import DIGEST_BYTES
 
 log = logging.getLogger("vae_sweep")
 
@@ -220,7 +220,7 @@ def _decode_all(paths: Sequence[str], how: Decoding, rows: Path, workers: int | 
         arguments = worker_arguments(how, rows)
         with (
             tempfile.TemporaryFile() as errors,
-            children.start("vae_sweep.decoding", arguments, stderr=errors) as worker,
+            children.start("vae_sweep.images.decoding", arguments, stderr=errors) as worker,
         ):
             running.append(worker)
             while (chunk := next_chunk()) is not None:

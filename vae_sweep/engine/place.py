@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from vae_sweep.plan import Pack
-from vae_sweep.slots import Slot
-from vae_sweep.stop import StopRequest
+from vae_sweep.engine.plan import Pack
+from vae_sweep.engine.slots import Slot
+from vae_sweep.engine.stop import StopRequest
 
 
 class Place(Protocol):

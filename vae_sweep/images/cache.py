@@ -18,7 +18,7 @@ from typing import Any
 from filelock import AcquireReturnProxy, FileLock, Timeout
 from platformdirs import user_cache_dir
 
-from vae_sweep.image_data import DataError
+from vae_sweep.images.image_data import DataError
 from vae_sweep.records import RecordError, read_json, write_json
 
 log = logging.getLogger("vae_sweep")

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from vae_sweep.canvas import Canvas, Colour, oklch
+from vae_sweep.images.canvas import Canvas, Colour, oklch
 
 
 @dataclass(frozen=True)

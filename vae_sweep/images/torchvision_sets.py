@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from vae_sweep import children
-from vae_sweep.cache import cached_folder
-from vae_sweep.image_data import DataError
-from vae_sweep.resizing import resized
+from vae_sweep.images import children
+from vae_sweep.images.cache import cached_folder
+from vae_sweep.images.image_data import DataError
+from vae_sweep.images.resizing import resized
 
 _VERSION = 1
 _BINARIZE_SEED = 0
@@ -122,7 +122,7 @@ def padded(images: np.ndarray, size: int) -> np.ndarray:
 
 def _in_child(task: dict[str, str]) -> str | None:
     """`perform` below in a Python of its own; what went wrong, in one line, or None."""
-    with children.start("vae_sweep.torchvision_sets", json.dumps(task)) as child:
+    with children.start("vae_sweep.images.torchvision_sets", json.dumps(task)) as child:
         answer, _ = child.communicate()
     lines = answer.strip().splitlines()
     if child.returncode == 0:

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from vae_sweep.plan import Pack
-from vae_sweep.slots import Slot, cores
-from vae_sweep.stop import StopRequest, stop_request
-from vae_sweep.worker import run_pack
+from vae_sweep.engine.plan import Pack
+from vae_sweep.engine.slots import Slot, cores
+from vae_sweep.engine.stop import StopRequest, stop_request
+from vae_sweep.engine.worker import run_pack
 
 
 class ThisProcess:

@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from vae_sweep.plan import duration
+from vae_sweep.engine.plan import duration
 
 Event = Mapping[str, Any]
 Clock = Callable[[], float]

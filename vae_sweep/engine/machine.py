@@ -1,15 +1,15 @@
-"""This machine as a place where a sweep runs: its slots, their memory, and the engine."""
+"""This machine as a place where a sweep runs: its slots, their memory, and the workers."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vae_sweep import engine
-from vae_sweep.plan import Pack
-from vae_sweep.slots import Slot, cores, find_devices, gpu_memory, lay_out
-from vae_sweep.stop import StopRequest
-from vae_sweep.worker import TARGET
+from vae_sweep.engine import pool
+from vae_sweep.engine.plan import Pack
+from vae_sweep.engine.slots import Slot, cores, find_devices, gpu_memory, lay_out
+from vae_sweep.engine.stop import StopRequest
+from vae_sweep.engine.worker import TARGET
 
 
 class Machine:
@@ -51,4 +51,4 @@ class Machine:
     def run(
         self, packs: Sequence[Pack], slots: Sequence[Slot], folder: Path, watch: Callable[..., None]
     ) -> StopRequest:
-        return engine.run(packs, slots, folder, watch, self.target)
+        return pool.run(packs, slots, folder, watch, self.target)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from vae_sweep.image_data import DataError
+from vae_sweep.images.image_data import DataError
 
 DIGEST_BYTES = 16
 

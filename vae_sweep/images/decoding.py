@@ -20,7 +20,7 @@ from typing import IO, Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from vae_sweep.split import DIGEST_BYTES, digest
+from vae_sweep.images.split import DIGEST_BYTES, digest
 
 FITS = ("crop", "pad", "squeeze")
 

@@ -1,8 +1,8 @@
 """A SLURM cluster as a place where a sweep runs: one job per pack, through submitit.
 
-A job runs `python -m vae_sweep.worker --pack SWEEP IDS` in a process of its own. Results and progress come back through
-the sweep's folder, which the nodes must share; nothing depends on submitit's pickles, so one lost job loses no other's
-results. What happens to a job:
+A job runs `python -m vae_sweep.engine.worker --pack SWEEP IDS` in a process of its own. Results and progress come back
+through the sweep's folder, which the nodes must share; nothing depends on submitit's pickles, so one lost job loses no
+other's results. What happens to a job:
 
     preempted, out of time   SLURM's warning (USR2, TERM) makes the worker write its checkpoint; the job is requeued and
                              continues from it, as often as it takes
@@ -24,13 +24,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vae_sweep.engine import death, tail
-from vae_sweep.outcomes import LOST_JOB, entry, read_result, settle
-from vae_sweep.plan import Pack
+from vae_sweep.engine.outcomes import LOST_JOB, entry, read_result, settle
+from vae_sweep.engine.plan import Pack
+from vae_sweep.engine.pool import death, tail
+from vae_sweep.engine.slots import Slot, thread_environment
+from vae_sweep.engine.stop import StopRequest, stop_request
+from vae_sweep.engine.worker import STOPPED, TARGET
 from vae_sweep.records import read_json, write_json
-from vae_sweep.slots import Slot, thread_environment
-from vae_sweep.stop import StopRequest, stop_request
-from vae_sweep.worker import STOPPED, TARGET
 
 Event = dict[str, Any]
 
@@ -170,7 +170,7 @@ class PackJob:
 
     def __call__(self) -> int:
         log, events = _logs(Path(self.folder), self.members)
-        command = [sys.executable, "-m", "vae_sweep.worker", "--pack", self.folder, ",".join(self.members)]
+        command = [sys.executable, "-m", "vae_sweep.engine.worker", "--pack", self.folder, ",".join(self.members)]
         with open(log, "ab") as output, open(events, "ab") as channel:
             start = output.tell()
             self.process = subprocess.Popen(

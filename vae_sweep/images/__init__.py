@@ -1,0 +1,1 @@
+"""From files and drawings to uint8 arrays: decoding, caches, splits. data.py is the door."""
