@@ -45,7 +45,8 @@ class Watch:
 def run(folder, packs, slots=CPU, on_event=lambda event: None, **options):
     watch = Watch(on_event)
     packs = [pack if isinstance(pack, Pack) else Pack(tuple(pack)) for pack in packs]
-    stop = pool.run(packs, slots, folder, watch, target=TARGET, **options)
+    with pool.started(packs, slots, folder, TARGET) as running:
+        stop = running.run(watch, **options)
     assert set(watch.results) == {member for pack in packs for member in pack.members}
     return watch, stop
 
@@ -97,6 +98,23 @@ def test_a_failure_stays_in_its_pack(tmp_path, kind, error_type, text):
     assert stop.exit_code == 0
 
 
+def test_on_cores_a_wider_pack_goes_to_a_warm_process(tmp_path):
+    packs = [Pack(("fine-0",)), Pack(("fine-1",)), Pack(("fine-2",), width=2, threads=2)]
+    watch, _ = run(tmp_path, packs)
+    pids = [seen(tmp_path, f"fine-{k}")["pid"] for k in range(3)]
+    assert pids[2] in pids[:2]
+    assert [event["slots"] for event in watch.events if event["event"] == "started"][-1] == ["cpu.0", "cpu.1"]
+
+
+def test_workers_import_before_there_is_anything_to_do(tmp_path):
+    with pool.started([Pack(("fine-0",)), Pack(("fine-1",))], CPU, tmp_path, TARGET) as running:
+        pids = {worker.process.pid for worker in running.workers}
+        assert len(pids) == 2
+        running.run(Watch())
+    assert {seen(tmp_path, f"fine-{k}")["pid"] for k in range(2)} <= pids
+    assert all(gone(pid) for pid in pids)
+
+
 def test_a_python_failure_carries_its_traceback_and_is_told_at_once(tmp_path):
     watch, _ = run(tmp_path, [["raises"], ["fine-0"]], CPU[:1])
     assert "fake_training.py" in watch.results["raises"]["error"]["traceback"]
@@ -110,7 +128,8 @@ def test_a_crash_shows_where_python_was(tmp_path):
 
 def test_a_worker_that_cannot_start_fails_its_members(tmp_path):
     watch = Watch()
-    pool.run([Pack(("a",))], CPU, tmp_path, watch, target="no_such_module:train_pack")
+    with pool.started([Pack(("a",))], CPU, tmp_path, "no_such_module:train_pack") as running:
+        running.run(watch)
     error = watch.results["a"]["error"]
     assert (error["type"], error["message"]) == ("ModuleNotFoundError", "No module named 'no_such_module'")
 
@@ -143,7 +162,7 @@ def test_every_slot_is_busy_until_the_queue_is_empty(tmp_path):
 
 def test_wide_packs_take_devices_of_their_own(tmp_path):
     slots = [Slot(str(device), share) for share in range(2) for device in range(2)]
-    run(tmp_path, [Pack(("fine-wide",), width=2, threads=3), Pack(("fine-thin",), threads=1)], slots)
+    run(tmp_path, [Pack(("fine-wide",), devices=2, width=2, threads=3), Pack(("fine-thin",), threads=1)], slots)
     assert seen(tmp_path, "fine-wide") | {"pid": 0} == {"pid": 0, "device": "0,1", "threads": "3"}
     assert seen(tmp_path, "fine-thin")["device"] in ("0", "1")
 
@@ -189,8 +208,9 @@ def test_workers_die_with_a_killed_parent(tmp_path):
     script = (
         "from pathlib import Path; from vae_sweep.engine import pool; from vae_sweep.engine.plan import Pack\n"
         "from vae_sweep.engine.slots import Slot\n"
-        f"pool.run([Pack(('deaf',)), Pack(('stoppable',))], [Slot('cpu', 0), Slot('cpu', 1)],\n"
-        f"    Path({str(tmp_path)!r}), lambda event: None, target={TARGET!r})\n"
+        "packs, slots = [Pack(('deaf',)), Pack(('stoppable',))], [Slot('cpu', 0), Slot('cpu', 1)]\n"
+        f"with pool.started(packs, slots, Path({str(tmp_path)!r}), {TARGET!r}) as running:\n"
+        "    running.run(lambda event: None)\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", script])
     wait_until(lambda: len(list((tmp_path / "seen").glob("*"))) == 2, "both members to begin")

@@ -111,9 +111,28 @@ def test_every_member_is_in_one_pack_with_its_kind(weights, sizes, limit, slots)
     assert all(len({kinds[member] for member in pack}) == 1 for pack in packs)
 
 
+@pytest.mark.parametrize(
+    ("packs", "slots", "counts"),
+    [
+        ([(1e9, 1e12)] * 3, 2, [1, 1, 2]),
+        ([(1e9, 1e12)] * 7, 4, [1] * 7),
+        ([(1e9, 1e12)] * 6, 4, [1, 1, 1, 1, 2, 2]),
+        ([(1e9, 1e12)] * 5, 4, [1, 1, 1, 1, 4]),
+        ([(1e9, 1e12)] * 4, 2, [1] * 4),
+        ([(1e7, 1e10)] * 3, 2, [1] * 3),  # small steps gain nothing from threads
+        ([(1e9, 1e12), (1e9, 1e12), (1e9, 2e12)], 2, [1] * 3),  # the slots do not come free together
+        ([(1e9, 1e12), None, (1e9, 1e12)], 2, [1] * 3),
+        ([], 2, []),
+    ],
+)
+def test_a_last_round_takes_the_cores_that_it_leaves_idle(packs, slots, counts):
+    assert plan.thread_counts(packs, slots, threads=1) == counts
+
+
 def test_wide_and_long_packs_start_first():
-    short, long, wide = Pack(("a",), seconds=1), Pack(("b",), seconds=9), Pack(("c",), width=2, seconds=1)
-    assert plan.start_order([short, long, wide]) == [wide, long, short]
+    short, long = Pack(("a",), seconds=1), Pack(("b",), seconds=9)
+    wide, threaded = Pack(("c",), devices=2, width=2, seconds=1), Pack(("d",), width=2, threads=2, seconds=99)
+    assert plan.start_order([threaded, short, long, wide]) == [wide, long, short, threaded]
     equal = [Pack((name,), seconds=1) for name in "abc"]
     assert plan.start_order(equal) == equal
 

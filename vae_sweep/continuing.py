@@ -8,7 +8,7 @@ from typing import Any
 from vae_sweep.engine import outcomes
 from vae_sweep.engine.cost import Cost, cost
 from vae_sweep.engine.place import Place
-from vae_sweep.engine.plan import Pack, largest_pack, make_packs, pack_seconds
+from vae_sweep.engine.plan import Pack, largest_pack, make_packs, pack_seconds, thread_counts
 from vae_sweep.engine.slots import Slot
 from vae_sweep.manifest import Manifest, SweepError, freeze, take_out
 from vae_sweep.members import Member, total_steps
@@ -42,12 +42,10 @@ def planned(
         lambda member: largest_pack(config["launcher"]["pack"], costs[member.id], place.memory),
         max(1, len(slots) - len(old)),
     )
-    manifest = freeze(
-        manifest,
-        [slot.name for slot in slots],
-        [*frozen["packs"], *made],
-        [*frozen["threads"], *[threads] * len(made)],
-    )
+    counts = [threads] * len(made)
+    if slots[0].device == "cpu" and not old:
+        counts = thread_counts([_flops(pack, entries, costs, manifest) for pack in made], len(slots), threads)
+    manifest = freeze(manifest, [slot.name for slot in slots], [*frozen["packs"], *made], [*frozen["threads"], *counts])
     todo = [*old, *range(len(frozen["packs"]), len(manifest["plan"]["packs"]))]
     try:
         return manifest, [_pack(manifest, index, costs, place, slots) for index in todo], slots
@@ -60,15 +58,32 @@ def _pack(
 ) -> Pack:
     members, threads = manifest["plan"]["packs"][index], manifest["plan"]["threads"][index]
     entry = next(entry for entry in manifest["members"] if entry["id"] == members[0])
-    steps = total_steps(entry["config"], manifest["datasets"][entry["data_fingerprint"]]["train"])
-    devices = entry["config"]["trainer"]["devices"]
+    steps, devices = _steps(entry, manifest), entry["config"]["trainer"]["devices"]
     return Pack(
         tuple(members),
+        devices,
         place.width(devices, threads, slots),
         threads,
         steps,
         pack_seconds(steps, costs[members[0]], len(members), threads, place.gpu),
     )
+
+
+def _flops(
+    pack: Sequence[str],
+    entries: Mapping[str, Mapping[str, Any]],
+    costs: Mapping[str, Cost | None],
+    manifest: Manifest,
+) -> tuple[float, float] | None:
+    """(of one member's step, of the whole pack)"""
+    first = costs[pack[0]]
+    if first is None:
+        return None
+    return first.flop, first.flop * len(pack) * _steps(entries[pack[0]], manifest)
+
+
+def _steps(entry: Mapping[str, Any], manifest: Manifest) -> int:
+    return total_steps(entry["config"], manifest["datasets"][entry["data_fingerprint"]]["train"])
 
 
 def _cost(entry: Mapping[str, Any], manifest: Manifest) -> Cost | None:

@@ -6,10 +6,11 @@ Members are known by their content (members.py), so the same jobs on the same na
 is partial, and new jobs extend the sweep. Nothing is written before all is checked.
 """
 
+import contextlib
 import json
 import os
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from rich.console import Console
 from vae_sweep import provenance
 from vae_sweep.continuing import planned
 from vae_sweep.engine import live, outcomes, plan
-from vae_sweep.engine.place import Place
+from vae_sweep.engine.place import Place, Run
 from vae_sweep.engine.plan import Pack
 from vae_sweep.engine.slots import Slot
 from vae_sweep.engine.stop import StopRequest
@@ -100,15 +101,22 @@ def run_sweep(
     with opened(Path(first["output_dir"]), name) as folder:
         manifest = _manifest(folder, command, list(unique.values()), data_of)
         manifest, packs, slots = planned(manifest, folder, list(unique.values()), place, first)
-        if packs:
-            manifest = with_forecast(manifest, {data.fingerprint: data for data in images})
-            live.print_lines([*banners(manifest), choose_mode(first["logger"]["wandb"]).line], console)
-        try:
+        with _writing(folder):
             _write_books(folder, manifest, {member.id: job.books for member, job in zip(members, jobs, strict=True)})
             write_json(folder / MANIFEST, manifest)
-        except OSError as error:
-            raise SweepError(f"{folder}: cannot be written: {error.strerror}") from None
-        stop = _train(folder, manifest, packs, slots, place, console)
+        heading = [
+            f"sweep   {folder}: {len(manifest['members'])} members, {sum(len(pack.members) for pack in packs)} to train"
+        ]
+        if not packs:
+            live.print_lines(heading, console)
+            return _outcome(folder, manifest, members, StopRequest(), command, console)
+        with place.started(packs, slots, folder) as run:
+            manifest = with_forecast(manifest, {data.fingerprint: data for data in images})
+            with _writing(folder):
+                write_json(folder / MANIFEST, manifest)
+            live.print_lines([*banners(manifest), choose_mode(first["logger"]["wandb"]).line], console)
+            live.print_lines([*heading, *plan.describe(slots, packs)], console)
+            stop = _train(folder, manifest, packs, slots, run, console)
         return _outcome(folder, manifest, members, stop, command, console)
 
 
@@ -140,6 +148,14 @@ def _manifest(
     return with_members(manifest, members, data)
 
 
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SweepError(f"{folder}: cannot be written: {error.strerror}") from None
+
+
 def _write_books(folder: Path, manifest: Manifest, books: Mapping[str, Mapping[str, str]]) -> None:
     for entry in manifest["members"]:
         for name, text in books.get(entry["id"], {}).items():
@@ -149,16 +165,12 @@ def _write_books(folder: Path, manifest: Manifest, books: Mapping[str, Mapping[s
 
 
 def _train(
-    folder: Path, manifest: Manifest, packs: Sequence[Pack], slots: Sequence[Slot], place: Place, console: Console
+    folder: Path, manifest: Manifest, packs: Sequence[Pack], slots: Sequence[Slot], run: Run, console: Console
 ) -> StopRequest:
     """Train the packs, showing what happens and writing down what training itself no longer could."""
     todo = [member for pack in packs for member in pack.members]
     names = {entry["id"]: f"{entry['number']:03d} {_label(entry)}" for entry in manifest["members"]}
     steps = {member: pack.steps for pack in packs for member in pack.members}
-    heading = [f"sweep   {folder}: {len(manifest['members'])} members, {len(todo)} to train"]
-    live.print_lines([*heading, *plan.describe(slots, packs)], console)
-    if not packs:
-        return StopRequest()
     with live.LiveView({member: names[member] for member in todo}, steps, console) as view:
 
         def watch(event: dict[str, Any]) -> None:
@@ -173,7 +185,7 @@ def _train(
                 view.line(f"! cannot write into {folder}: {error.strerror}", "red")
             view(event)
 
-        stop = place.run(packs, slots, folder, watch)
+        stop = run(watch)
         view.line(view.summary(view.clock()))
     return stop
 

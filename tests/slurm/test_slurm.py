@@ -53,7 +53,7 @@ class Watched(Cluster):
             watch(event)
             self.on_event(event)
 
-        return super().run(packs, slots, folder, watch_and_act)
+        return super().run(packs, folder, watch_and_act)
 
 
 def once_in_the_middle(tmp_path, weight, act):

@@ -1,14 +1,15 @@
 """This machine as a place where a sweep runs: its slots, their memory, and the workers."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from vae_sweep.engine import pool
+from vae_sweep.engine.place import Run
 from vae_sweep.engine.plan import Pack
 from vae_sweep.engine.slots import Slot, cores, find_devices, gpu_memory, lay_out
-from vae_sweep.engine.stop import StopRequest
 from vae_sweep.engine.worker import TARGET
 
 
@@ -48,7 +49,7 @@ class Machine:
         own = max(1, cores() // len(slots))
         return min(len(slots), max(devices, math.ceil(threads / own)))
 
-    def run(
-        self, packs: Sequence[Pack], slots: Sequence[Slot], folder: Path, watch: Callable[..., None]
-    ) -> StopRequest:
-        return pool.run(packs, slots, folder, watch, self.target)
+    @contextmanager
+    def started(self, packs: Sequence[Pack], slots: Sequence[Slot], folder: Path) -> Iterator[Run]:
+        with pool.started(packs, slots, folder, self.target) as running:
+            yield running.run

@@ -1,12 +1,17 @@
 """Where packs run."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
 from vae_sweep.engine.plan import Pack
 from vae_sweep.engine.slots import Slot
 from vae_sweep.engine.stop import StopRequest
+
+# Trains what a place was started for, telling `watch` what happens: one `result` for every member.
+Watch = Callable[[dict[str, Any]], None]
+Run = Callable[[Watch], StopRequest]
 
 
 class Place(Protocol):
@@ -25,7 +30,5 @@ class Place(Protocol):
     def width(self, devices: int, threads: int, slots: Sequence[Slot]) -> int:
         """Slots that a pack takes. Raises ValueError if there are not so many devices."""
 
-    def run(
-        self, packs: Sequence[Pack], slots: Sequence[Slot], folder: Path, watch: Callable[[dict[str, Any]], None]
-    ) -> StopRequest:
-        """Train the packs, telling `watch` what happens: one `result` for every member."""
+    def started(self, packs: Sequence[Pack], slots: Sequence[Slot], folder: Path) -> AbstractContextManager[Run]:
+        """Begin what takes a while and asks for nothing but patience, such as importing torch. Give what trains."""

@@ -47,9 +47,13 @@ START_S = 8.0  # a worker's imports
 
 @dataclass(frozen=True)
 class Pack:
-    """Ids of the members trained together. width: slots it takes; threads: of its process; steps: of its members."""
+    """Ids of the members trained together.
+
+    devices: of each member; width: slots it takes; threads: of its process; steps: of its members.
+    """
 
     members: tuple[str, ...]
+    devices: int = 1
     width: int = 1
     threads: int = 1
     steps: int = 0
@@ -104,12 +108,32 @@ def _equal_parts(items: Sequence[Member], n: int) -> list[Sequence[Member]]:
     return [items[low:high] for low, high in pairwise(bounds)]
 
 
+def thread_counts(flops: Sequence[tuple[float, float] | None], slots: int, threads: int) -> list[int]:
+    """Threads of packs on a CPU's slots: `threads` each, and more for those of a last round that leaves slots idle.
+
+    flops: of every pack (in a step, in all), None if unknown. Small steps gain nothing from threads; and only packs of
+    one length end together, so that the last round finds all slots free.
+    """
+    counts = [threads] * len(flops)
+    left = len(flops) % slots
+    if not left or None in flops:
+        return counts
+    steps, totals = zip(*flops, strict=True)  # type: ignore[misc]
+    if min(steps) >= CPU_PACK_FLOP and max(totals) <= 1.25 * min(totals):
+        counts[-left:] = [threads * (slots // left)] * left
+    return counts
+
+
 def start_order(packs: Sequence[Pack]) -> list[Pack]:
-    """Widest first, then longest first: what starts last should be short, so that all slots end together.
+    """Most devices first, then fewest threads, then longest first: what starts last should end all slots together.
 
     Lengths within a factor of two count as equal and keep their order: estimates are no better than that.
     """
-    return sorted(packs, key=lambda pack: (-pack.width, -round(math.log2(max(pack.seconds or 0.0, 1e-3)))))
+
+    def key(pack: Pack) -> tuple[int, int, int]:
+        return -pack.devices, pack.threads, -round(math.log2(max(pack.seconds or 0.0, 1e-3)))
+
+    return sorted(packs, key=key)
 
 
 def pack_seconds(steps: int, cost: Cost | None, size: int, threads: int, gpu: bool) -> float | None:

@@ -1,7 +1,7 @@
 """Runs packs on slots: worker processes take packs one after another, devices are handed out as they come free.
 
 The pool knows processes, not training: what a worker reports (worker.py has the protocol) is passed to `watch`, and
-whatever a lost worker could not report any more, the engine reports in its place. So `watch` hears one `result` for
+whatever a lost worker could not report any more, the pool reports in its place. So `watch` hears one `result` for
 every member. One thread; no import of torch.
 """
 
@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,40 +33,43 @@ _EXIT_S = 10.0  # for the clean end of a worker that has nothing left to do
 _LOG_TAIL = 4000  # characters of a dead worker's output that are shown
 
 
-def run(
-    packs: Sequence[Pack],
-    slots: Sequence[Slot],
-    folder: Path,
-    watch: Watch,
-    target: str = TARGET,
-    grace_s: float = GRACE_S,
-) -> StopRequest:
-    """Train `packs`; returns when every member has its result and every process is gone.
+@contextlib.contextmanager
+def started(packs: Sequence[Pack], slots: Sequence[Slot], folder: Path, target: str = TARGET) -> Iterator["Pool"]:
+    """A pool whose first workers are importing what they need. No process outlives the context.
 
-    folder: the sweep's, handed to the workers, whose output goes to its `logs/`. After Ctrl-C or SIGTERM the workers
-    are asked to checkpoint, and killed after `grace_s` seconds or at the second request; the request is returned.
+    folder: the sweep's, handed to the workers, whose output goes to its `logs/`.
     """
-    with stop_request() as stop:
-        engine = _Engine(packs, slots, folder, watch, target)
-        try:
-            engine.run(stop, grace_s)
-        finally:
-            engine.kill_all()
-    return stop
+    pool = Pool(packs, slots, folder, target)
+    try:
+        pool.start_workers()
+        yield pool
+    finally:
+        pool.kill_all()
 
 
-class _Engine:
-    def __init__(self, packs: Sequence[Pack], slots: Sequence[Slot], folder: Path, watch: Watch, target: str):
+class Pool:
+    def __init__(self, packs: Sequence[Pack], slots: Sequence[Slot], folder: Path, target: str):
         self.queue = deque(enumerate(start_order(packs)))
         self.slots = list(slots)
         self.folder = folder
-        self.watch = watch
         self.target = target
+        self.watch: Watch = lambda event: None
         self.workers: list[_Worker] = []
         self.selector = selectors.DefaultSelector()
         self.life, self._life_held = os.pipe()  # workers watch one end; the other is held by this process alone
 
-    def run(self, stop: StopRequest, grace_s: float) -> None:
+    def run(self, watch: Watch, grace_s: float = GRACE_S) -> StopRequest:
+        """Train the packs; returns when every member has its result and no worker has anything left to do.
+
+        After Ctrl-C or SIGTERM the workers are asked to checkpoint, and killed after `grace_s` seconds or at the
+        second request; the request is returned.
+        """
+        self.watch = watch
+        with stop_request() as stop:
+            self._run(stop, grace_s)
+        return stop
+
+    def _run(self, stop: StopRequest, grace_s: float) -> None:
         deadline = None
         while self.queue or self.busy():
             if stop.signum is None:
@@ -89,6 +92,16 @@ class _Engine:
     def busy(self) -> list["_Worker"]:
         return [worker for worker in self.workers if worker.pack]
 
+    def start_workers(self) -> None:
+        """Workers for the packs that will start first. They import and wait; none has work yet."""
+        free = list(range(len(self.slots)))
+        for _, pack in self.queue:
+            places = self.pick_slots(free, min(pack.width, len(self.slots)))
+            if places is None:
+                return
+            free = [place for place in free if place not in places]
+            self.start_worker(places, pack.threads)
+
     def start_packs(self) -> None:
         """Hand waiting packs to free slots, in order: a wide pack at the head is not overtaken."""
         while self.queue:
@@ -109,18 +122,25 @@ class _Engine:
 
     def find_worker(self, width: int, threads: int) -> "_Worker | None":
         """An idle worker of that shape, or a new one on free slots; None if there are not enough."""
-        for worker in self.workers:
-            if worker.idle and len(worker.places) == width and worker.threads == threads:
+        idle = [worker for worker in self.workers if worker.idle]
+        for worker in idle:
+            if len(worker.places) == width and worker.threads == threads:
                 return worker
         taken = {place for worker in self.workers if not worker.idle for place in worker.places}
         places = self.pick_slots([place for place in range(len(self.slots)) if place not in taken], width)
         if places is None:
             return None
+        if idle and self.slots[0].device == "cpu":  # a process is tied to GPUs, but not to cores
+            idle[0].places, idle[0].threads = places, threads
+            return idle[0]
         in_the_way = [worker for worker in self.workers if set(worker.places) & set(places)]
         if in_the_way:  # idle, but of another shape: their devices are free when they are gone
             for worker in in_the_way:
                 worker.retire()
             return None
+        return self.start_worker(places, threads)
+
+    def start_worker(self, places: Sequence[int], threads: int) -> "_Worker":
         devices = list(dict.fromkeys(self.slots[place].device for place in places))
         worker = _Worker(places, environment(devices, threads), threads, self.folder, self.target, self.life)
         self.workers.append(worker)

@@ -20,11 +20,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from vae_sweep.engine.outcomes import LOST_JOB, entry, read_result, settle
+from vae_sweep.engine.place import Run
 from vae_sweep.engine.plan import Pack
 from vae_sweep.engine.pool import death, tail
 from vae_sweep.engine.slots import Slot, thread_environment
@@ -77,9 +79,11 @@ class Cluster:
     def width(self, devices: int, threads: int, slots: Sequence[Slot]) -> int:
         return devices
 
-    def run(
-        self, packs: Sequence[Pack], slots: Sequence[Slot], folder: Path, watch: Callable[[Event], None]
-    ) -> StopRequest:
+    @contextmanager
+    def started(self, packs: Sequence[Pack], slots: Sequence[Slot], folder: Path) -> Iterator[Run]:
+        yield lambda watch: self.run(packs, folder, watch)
+
+    def run(self, packs: Sequence[Pack], folder: Path, watch: Callable[[Event], None]) -> StopRequest:
         """Submit what is not in the queue yet, and watch until all have ended."""
         with stop_request() as stop:
             jobs = self._submitted(packs, folder.resolve())

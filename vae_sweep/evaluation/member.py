@@ -39,7 +39,7 @@ class Settings:
     """
 
     images: int | None = 1024
-    ssim_images: int | None = 256
+    ssim_images: int | None = 128
     aggregate_samples: int | None = 256
     mmd_samples: int | None = 512
     gradient_images: int | None = 512

@@ -9,7 +9,7 @@ from torch import Tensor
 from vae_sweep.posteriors import LOG_2PI, Diagonal, Posterior
 
 ACTIVE = 0.01
-CHUNK = 2**24  # numbers (images x images x latents) held at a time
+CHUNK = 2**20  # numbers (images x images x latents) held at a time; they fit into a processor's cache
 
 
 def activity(mean: Tensor) -> Tensor:
@@ -60,10 +60,15 @@ def aggregate_kl(posterior: Posterior, z: Tensor, rows: Tensor | None = None) ->
         own = rows[i, None]
         log_q_given_x = joint.gather(1, own).squeeze(1)
         log_p = -0.5 * (z[i] ** 2 + LOG_2PI).sum(-1)
-        everywhere = torch.logsumexp(joint, 1) - math.log(images), _log_mean_product(per_unit, images)
-        others = joint.scatter(1, own, -torch.inf)
-        others_per_unit = per_unit.scatter(1, own[..., None].expand(-1, 1, d), -torch.inf)
-        elsewhere = torch.logsumexp(others, 1) - math.log(images - 1), _log_mean_product(others_per_unit, images - 1)
+        own_unit = own[..., None].expand(-1, 1, d)
+        own_per_unit = per_unit.gather(1, own_unit).squeeze(1)
+        others = torch.logsumexp(joint.scatter(1, own, -torch.inf), 1)
+        others_per_unit = torch.logsumexp(per_unit.scatter_(1, own_unit, -torch.inf), 1)  # (m, d)
+        elsewhere = others - math.log(images - 1), _sum_of_means(others_per_unit, images - 1)
+        everywhere = (
+            torch.logaddexp(others, log_q_given_x) - math.log(images),
+            _sum_of_means(torch.logaddexp(others_per_unit, own_per_unit), images),
+        )
         parts.append(
             torch.stack(
                 [
@@ -77,6 +82,6 @@ def aggregate_kl(posterior: Posterior, z: Tensor, rows: Tensor | None = None) ->
     return Bracket(AggregateKL(*means[:3]), AggregateKL(*means[3:]), math.log(images))
 
 
-def _log_mean_product(per_unit: Tensor, images: int) -> Tensor:
-    """sum_j ln q(z_j): (m, N, d) -> (m,)"""
-    return (torch.logsumexp(per_unit, 1) - math.log(images)).sum(-1)
+def _sum_of_means(log_sums: Tensor, images: int) -> Tensor:
+    """sum_j ln q(z_j), from the logarithms of the sums over images: (m, d) -> (m,)"""
+    return (log_sums - math.log(images)).sum(-1)
