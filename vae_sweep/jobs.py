@@ -1,6 +1,5 @@
 """From Hydra's composed config to a job of the sweep: where its types end and plain dictionaries begin."""
 
-import warnings
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -8,9 +7,6 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from vae_sweep.settings import SettingsError
 from vae_sweep.sweep import Job
-
-# conf/hydra/launcher/basic.yaml takes the place of Hydra's own entry of that name, on purpose.
-warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/basic' is validated against ConfigStore schema")
 
 
 def job_of(config: DictConfig) -> Job:

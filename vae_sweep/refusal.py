@@ -3,19 +3,25 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from vae_sweep.manifest import SweepError
-from vae_sweep.records import RecordError
-from vae_sweep.settings import SettingsError
-
 
 @contextmanager
 def refused_in_one_line() -> Iterator[None]:
     """Turn the errors that a person can mend into SystemExit with their message."""
-    from vae_sweep.data import DataError
-
     try:
         yield
-    except (SettingsError, DataError, SweepError, RecordError) as error:
+    except ValueError as error:
+        if not _of_a_person(error):
+            raise
         raise SystemExit(f"error: {error}") from None
     except KeyboardInterrupt:  # before the engine, which handles it, was at work
         raise SystemExit(130) from None
+
+
+def _of_a_person(error: ValueError) -> bool:
+    """Imports what the errors are defined beside, which `--help` can do without."""
+    from vae_sweep.images.image_data import DataError
+    from vae_sweep.manifest import SweepError
+    from vae_sweep.records import RecordError
+    from vae_sweep.settings import SettingsError
+
+    return isinstance(error, SettingsError | DataError | SweepError | RecordError)

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -9,9 +10,11 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from vae_sweep.jobs import job_of
 from vae_sweep.refusal import refused_in_one_line
 from vae_sweep.settings import check_overrides
+
+# conf/hydra/launcher/basic.yaml takes the place of Hydra's own entry of that name, on purpose.
+warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/basic' is validated against ConfigStore schema")
 
 _PACKED = Path(__file__).parent / "conf"  # in a wheel
 CONF = _PACKED if _PACKED.is_dir() else Path(__file__).parents[1] / "conf"
@@ -22,6 +25,7 @@ _name: str | None = None  # of the sweep, for a launcher that runs several membe
 def single(config: DictConfig) -> dict[str, float]:
     """Train one member in this process. Returns its metrics. Exits with 1 if it failed, 130 or 143 if stopped."""
     from vae_sweep.engine.this_process import ThisProcess
+    from vae_sweep.jobs import job_of
     from vae_sweep.sweep import run_sweep
 
     global _name
