@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 PRECISIONS = {"32": "32-true", "64": "64-true", "bf16": "bf16-mixed"}
+CPU_BF16_PARAMS = 2e5  # of convolutions: with fewer, a CPU loses more by casting than it gains by multiplying
 
 
 def accelerator(setting: str) -> str:
@@ -18,12 +19,15 @@ def accelerator(setting: str) -> str:
 def precision(setting: str | int, accelerator: str, network: nn.Module) -> str:
     """Lightning's name of a precision. auto: bfloat16 for convolutions where the processor multiplies in it, else 32.
 
-    Dense networks of this size are bound by memory and overhead: they gain nothing and keep their digits.
+    Dense networks of this size are bound by memory and overhead: they gain nothing and keep their digits. So do small
+    convolutions on a CPU. The latent size plays no part, so that the members of a sweep over it are alike.
     """
     if str(setting) != "auto":
         return PRECISIONS[str(setting)]
-    convolutional = any(isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)) for module in network.modules())
-    return PRECISIONS["bf16" if convolutional and _multiplies_bfloat16(accelerator) else "32"]
+    convolutions = [module for module in network.modules() if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d))]
+    params = sum(module.weight.numel() for module in convolutions)
+    worth_it = params >= CPU_BF16_PARAMS if accelerator == "cpu" else params > 0
+    return PRECISIONS["bf16" if worth_it and _multiplies_bfloat16(accelerator) else "32"]
 
 
 def _multiplies_bfloat16(accelerator: str) -> bool:
