@@ -4,12 +4,11 @@ Lightning would start them by repeating the command line, which under a sweep me
 started here, each with a command of its own, and Lightning is told by LOCAL_RANK that they exist.
 """
 
-import argparse
 import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,7 +27,7 @@ def started(sweep: Path, member_id: str, processes: int) -> Iterator[None]:
         yield
         return
     meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "WORLD_SIZE": str(processes)}
-    command = [sys.executable, "-m", "vae_sweep.ranks", str(sweep), member_id]
+    command = [sys.executable, "-m", "vae_sweep.engine.rank", str(sweep), member_id]
     before = dict(os.environ)
     os.environ |= meeting | {"LOCAL_RANK": "0", "NODE_RANK": "0"}
     others = [
@@ -49,19 +48,6 @@ def started(sweep: Path, member_id: str, processes: int) -> Iterator[None]:
         os.environ |= before
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m vae_sweep.ranks", description="One of several processes of DDP.")
-    parser.add_argument("sweep", type=Path)
-    parser.add_argument("member")
-    arguments = parser.parse_args(argv)
-    from vae_sweep.engine.worker import die_with_parent
-
-    die_with_parent()
-    from vae_sweep.train import train_pack
-
-    train_pack(arguments.sweep, [arguments.member])
-
-
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -73,7 +59,3 @@ def _leave_group() -> None:
 
     if group.is_available() and group.is_initialized():
         group.destroy_process_group()
-
-
-if __name__ == "__main__":
-    main()
