@@ -69,6 +69,7 @@ def put(text: str, name: str, content: str) -> str:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__.split("\n", 1)[0])
     parser.add_argument("--images", type=Path, help="folder of large files for the sweep; none: some are made")
+    parser.add_argument("--rounds", type=int, default=3, help="of the sweep (default 3)")
     parser.add_argument("--only", nargs="+", choices=NAMES, default=[], metavar="NAME", help=", ".join(NAMES))
     parser.add_argument("--quick", action="store_true", help="does it run at all? Nothing is written")
     asked = parser.parse_args(argv)
@@ -78,6 +79,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for name in wanted:
         options = ["--quick"] * asked.quick
         options += ["--images", str(asked.images.resolve())] if name == "sweep" and asked.images else []
+        options += ["--rounds", str(asked.rounds)] if name == "sweep" else []
         options += ["--device", "cpu"] if name == "gpu" and not torch.cuda.is_available() else []
         figures = run(name, options) | {"versions": {package: version(package) for package in PACKAGES}}
         found.setdefault("benchmarks", {})[name] = figures
