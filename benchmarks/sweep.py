@@ -77,8 +77,8 @@ def measure(quick: bool, images: Path | None, rounds: int, epochs: int) -> list[
     notes = [
         f"{len(task.train)} training and {len(task.val)} validation files, {task.epochs} epochs, weights "
         f"{', '.join(f'{weight:g}' for weight in KL_WEIGHTS)}, batches of {task.batch_size}; medians of "
-        f"{len(seconds['vae-sweep'])} round(s), of plain Lightning one. *val loss*: SSE + weight KL, mean of the weights, of held-out files "
-        "decoded by torchvision; *(ours)*: decoded by this tool."
+        f"{len(seconds['vae-sweep'])} round(s), of plain Lightning one. *val loss*: SSE + weight KL, mean of the "
+        "weights, of held-out files decoded by torchvision; *(ours)*: decoded by this tool."
     ]
     return [Table("Sweep of three weights, everything included", rows, notes)]
 
