@@ -64,11 +64,12 @@ class Page:
         ActionChains(self.driver).send_keys(*keys).perform()
 
     def read_to_the_end(self) -> None:
-        """Scroll through, so that everything is drawn."""
+        """Scroll through, so that everything is drawn; every stop lasts a frame, however busy the machine is."""
         self(
             "return new Promise(done => { let y = 0; const go = () => {"
             " scrollTo({top: y, behavior: 'instant'}); y += 700;"
-            " y < document.body.scrollHeight ? setTimeout(go, 15) : setTimeout(done, 150); }; go(); })"
+            " const next = () => y < document.body.scrollHeight ? go() : setTimeout(done, 150);"
+            " requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(next, 0))); }; go(); })"
         )
 
     def pixels(self, selector: str) -> list[int]:
