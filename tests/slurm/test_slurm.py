@@ -48,7 +48,7 @@ def sweep(controller, tmp_path, monkeypatch):
 class Watched(Cluster):
     """Lets a test do something at an event."""
 
-    def run(self, packs, slots, folder, watch):
+    def run(self, packs, folder, watch):
         def watch_and_act(event):
             watch(event)
             self.on_event(event)
