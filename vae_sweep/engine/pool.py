@@ -123,10 +123,10 @@ class Pool:
     def find_worker(self, width: int, threads: int) -> "_Worker | None":
         """An idle worker of that shape, or a new one on free slots; None if there are not enough."""
         idle = [worker for worker in self.workers if worker.idle]
-        for worker in idle:
-            if len(worker.places) == width and worker.threads == threads:
-                return worker
         taken = {place for worker in self.workers if not worker.idle for place in worker.places}
+        for worker in idle:
+            if len(worker.places) == width and worker.threads == threads and not taken & set(worker.places):
+                return worker
         places = self.pick_slots([place for place in range(len(self.slots)) if place not in taken], width)
         if places is None:
             return None
