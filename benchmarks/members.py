@@ -1,8 +1,7 @@
 """Members made from overrides, as the command line would make them, and trained in this process."""
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from vae_sweep.engine.place import Run, Watch
+from vae_sweep.engine.place import Watch
 from vae_sweep.engine.plan import Pack
 from vae_sweep.engine.slots import Slot
 from vae_sweep.engine.stop import StopRequest
@@ -47,17 +46,13 @@ class OneThread(ThisProcess):
     def slots(self, wanted: int) -> tuple[list[Slot], int]:
         return [Slot("cpu")], 1
 
-    @contextmanager
-    def started(self, packs: Sequence[Pack], slots: Sequence[Slot], folder: Path) -> Iterator[Run]:
-        def run(watch: Watch) -> StopRequest:
-            from vae_sweep.train import train_pack
+    def run(self, packs: Sequence[Pack], slots: Sequence[Slot], folder: Path, watch: Watch) -> StopRequest:
+        from vae_sweep.train import train_pack
 
-            for number, pack in enumerate(packs):
-                order = {"pack": number, "members": list(pack.members), "threads": 1}
-                run_pack(train_pack, folder, order, watch, self.after_a_step)
-            return StopRequest()
-
-        yield run
+        for number, pack in enumerate(packs):
+            order = {"pack": number, "members": list(pack.members), "threads": 1}
+            run_pack(train_pack, folder, order, watch, self.after_a_step)
+        return StopRequest()
 
     def after_a_step(self) -> bool:
         """Whether to stop."""

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 WAIT_S = 30.0
+IMPORTER = os.getpid()
 
 
 def train_pack(folder, members, report, should_stop):
@@ -26,6 +27,7 @@ def note(folder, member):
     """What the process of this member sees, for the tests to read."""
     seen = {
         "pid": os.getpid(),
+        "importer": IMPORTER,
         "device": os.environ.get("CUDA_VISIBLE_DEVICES"),
         "threads": os.environ.get("OMP_NUM_THREADS"),
     }

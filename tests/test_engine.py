@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from vae_sweep.engine import pool
+from vae_sweep.engine.fork_server import ForkServer
 from vae_sweep.engine.plan import Pack
 from vae_sweep.engine.slots import Slot
 
@@ -45,8 +46,8 @@ class Watch:
 def run(folder, packs, slots=CPU, on_event=lambda event: None, **options):
     watch = Watch(on_event)
     packs = [pack if isinstance(pack, Pack) else Pack(tuple(pack)) for pack in packs]
-    with pool.started(packs, slots, folder, TARGET) as running:
-        stop = running.run(watch, **options)
+    with ForkServer(TARGET) as server:
+        stop = pool.run(packs, slots, folder, server, watch, **options)
     assert set(watch.results) == {member for pack in packs for member in pack.members}
     return watch, stop
 
@@ -106,13 +107,42 @@ def test_on_cores_a_wider_pack_goes_to_a_warm_process(tmp_path):
     assert [event["slots"] for event in watch.events if event["event"] == "started"][-1] == ["cpu.0", "cpu.1"]
 
 
-def test_workers_import_before_there_is_anything_to_do(tmp_path):
-    with pool.started([Pack(("fine-0",)), Pack(("fine-1",))], CPU, tmp_path, TARGET) as running:
-        pids = {worker.process.pid for worker in running.workers}
-        assert len(pids) == 2
-        running.run(Watch())
-    assert {seen(tmp_path, f"fine-{k}")["pid"] for k in range(2)} <= pids
-    assert all(gone(pid) for pid in pids)
+def test_imports_are_paid_once_and_nothing_is_left_behind(tmp_path):
+    run(tmp_path, [["fine-0"], ["fine-1"], ["leaves"], ["fine-2"]])
+    sights = [seen(tmp_path, member) for member in ("fine-0", "fine-1", "leaves", "fine-2")]
+    workers = {sight["pid"] for sight in sights}
+    [server] = {sight["importer"] for sight in sights}
+    assert len(workers) > 1
+    assert server not in workers
+    assert all(gone(pid) for pid in workers | {server})
+
+
+def test_a_killed_fork_server_takes_its_workers_along(tmp_path):
+    def kill_server(event):
+        if (
+            event["event"] == "tick"
+            and (tmp_path / "deaf").exists()
+            and not gone(server := seen(tmp_path, "deaf")["importer"])
+        ):
+            os.kill(server, signal.SIGKILL)
+
+    watch, stop = run(tmp_path, [["deaf"], ["fine-0"]], CPU[:1], kill_server)
+    for result in watch.results.values():
+        assert (result["status"], result["error"]["type"]) == ("failed", "SIGKILL")
+    assert stop.exit_code == 0
+    assert gone(seen(tmp_path, "deaf")["pid"])
+    wait_until(lambda: gone(int((tmp_path / "child").read_text())), "the worker's child to end")
+
+
+def test_a_fork_server_that_cannot_start_says_why(tmp_path, monkeypatch):
+    (tmp_path / "exits_at_once.py").write_text("import os\nprint('no use')\nos._exit(3)\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    watch = Watch()
+    with ForkServer("exits_at_once:train_pack") as server:
+        pool.run([Pack(("a",))], CPU, tmp_path, server, watch)
+    error = watch.results["a"]["error"]
+    assert (error["type"], error["message"]) == ("WorkerExit", "the worker ended with exit code 3")
+    assert "no use" in error["traceback"]
 
 
 def test_a_python_failure_carries_its_traceback_and_is_told_at_once(tmp_path):
@@ -128,8 +158,8 @@ def test_a_crash_shows_where_python_was(tmp_path):
 
 def test_a_worker_that_cannot_start_fails_its_members(tmp_path):
     watch = Watch()
-    with pool.started([Pack(("a",))], CPU, tmp_path, "no_such_module:train_pack") as running:
-        running.run(watch)
+    with ForkServer("no_such_module:train_pack") as server:
+        pool.run([Pack(("a",))], CPU, tmp_path, server, watch)
     error = watch.results["a"]["error"]
     assert (error["type"], error["message"]) == ("ModuleNotFoundError", "No module named 'no_such_module'")
 
@@ -163,7 +193,8 @@ def test_every_slot_is_busy_until_the_queue_is_empty(tmp_path):
 def test_wide_packs_take_devices_of_their_own(tmp_path):
     slots = [Slot(str(device), share) for share in range(2) for device in range(2)]
     run(tmp_path, [Pack(("fine-wide",), devices=2, width=2, threads=3), Pack(("fine-thin",), threads=1)], slots)
-    assert seen(tmp_path, "fine-wide") | {"pid": 0} == {"pid": 0, "device": "0,1", "threads": "3"}
+    wide = seen(tmp_path, "fine-wide")
+    assert (wide["device"], wide["threads"]) == ("0,1", "3")
     assert seen(tmp_path, "fine-thin")["device"] in ("0", "1")
 
 
@@ -207,10 +238,10 @@ def test_a_worker_that_hears_nothing_is_killed_after_the_grace_time(tmp_path):
 def test_workers_die_with_a_killed_parent(tmp_path):
     script = (
         "from pathlib import Path; from vae_sweep.engine import pool; from vae_sweep.engine.plan import Pack\n"
-        "from vae_sweep.engine.slots import Slot\n"
+        "from vae_sweep.engine.fork_server import ForkServer; from vae_sweep.engine.slots import Slot\n"
         "packs, slots = [Pack(('deaf',)), Pack(('stoppable',))], [Slot('cpu', 0), Slot('cpu', 1)]\n"
-        f"with pool.started(packs, slots, Path({str(tmp_path)!r}), {TARGET!r}) as running:\n"
-        "    running.run(lambda event: None)\n"
+        f"with ForkServer({TARGET!r}) as server:\n"
+        f"    pool.run(packs, slots, Path({str(tmp_path)!r}), server, lambda event: None)\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", script])
     wait_until(lambda: len(list((tmp_path / "seen").glob("*"))) == 2, "both members to begin")

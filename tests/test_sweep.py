@@ -161,7 +161,7 @@ def test_a_pack_by_hand(sweep):
 
     def pack(members, target):
         worker = [sys.executable, "-m", "vae_sweep.engine.worker"]
-        command = [*worker, "--pack", str(outcome.folder), members, "--target", target]
+        command = [*worker, str(outcome.folder), members, "--target", target]
         return subprocess.run(command, check=False, timeout=60, stdout=subprocess.DEVNULL).returncode
 
     assert pack(done, "no_such_module:train") == 0

@@ -20,7 +20,7 @@ from rich.console import Console
 from vae_sweep import provenance
 from vae_sweep.continuing import planned
 from vae_sweep.engine import live, outcomes, plan
-from vae_sweep.engine.place import Place, Run
+from vae_sweep.engine.place import Place
 from vae_sweep.engine.plan import Pack
 from vae_sweep.engine.slots import Slot
 from vae_sweep.engine.stop import StopRequest
@@ -86,38 +86,52 @@ def run_sweep(
     for key in ("sweep", "output_dir", "retry", "launcher"):
         if any(job.config[key] != first[key] for job in jobs):
             raise SweepError(f"{key} cannot be swept: it is one for the whole sweep")
-    images = _loaded(load, [job.config["data"] for job in jobs])
-    for job, data in zip(jobs, images, strict=True):
-        check_schedule(job.config, len(data.train))
-    members = [
-        Member(member_id(job.config, data.fingerprint), job.config, job.overrides)
-        for job, data in zip(jobs, images, strict=True)
-    ]
-    data_of = {member.id: data for member, data in zip(members, images, strict=True)}
+    with place.warming():
+        images = _loaded(load, [job.config["data"] for job in jobs])
+        for job, data in zip(jobs, images, strict=True):
+            check_schedule(job.config, len(data.train))
+        members = [
+            Member(member_id(job.config, data.fingerprint), job.config, job.overrides)
+            for job, data in zip(jobs, images, strict=True)
+        ]
+        data_of = {member.id: data for member, data in zip(members, images, strict=True)}
+        books = {member.id: job.books for member, job in zip(members, jobs, strict=True)}
+        name = name or first["sweep"]
+        with opened(Path(first["output_dir"]), name) as folder:
+            manifest, stop = _trained(folder, members, data_of, books, place, command, console)
+            return _outcome(folder, manifest, members, stop, command, console)
+
+
+def _trained(
+    folder: Path,
+    members: Sequence[Member],
+    data_of: Mapping[str, ImageData],
+    books: Mapping[str, Mapping[str, str]],
+    place: Place,
+    command: Sequence[str],
+    console: Console,
+) -> tuple[Manifest, StopRequest]:
+    """Plan the sweep, write down the plan, and train what is not done."""
+    first = members[0].config
     unique: dict[str, Member] = {}
     for member in members:
         unique.setdefault(member.id, member)
-    name = name or first["sweep"]
-    with opened(Path(first["output_dir"]), name) as folder:
-        manifest = _manifest(folder, command, list(unique.values()), data_of)
-        manifest, packs, slots = planned(manifest, folder, list(unique.values()), place, first)
-        with _writing(folder):
-            _write_books(folder, manifest, {member.id: job.books for member, job in zip(members, jobs, strict=True)})
-            write_json(folder / MANIFEST, manifest)
-        heading = [
-            f"sweep   {folder}: {len(manifest['members'])} members, {sum(len(pack.members) for pack in packs)} to train"
-        ]
-        if not packs:
-            live.print_lines(heading, console)
-            return _outcome(folder, manifest, members, StopRequest(), command, console)
-        with place.started(packs, slots, folder) as run:
-            manifest = with_forecast(manifest, {data.fingerprint: data for data in images})
-            with _writing(folder):
-                write_json(folder / MANIFEST, manifest)
-            live.print_lines([*banners(manifest), choose_mode(first["logger"]["wandb"]).line], console)
-            live.print_lines([*heading, *plan.describe(slots, packs)], console)
-            stop = _train(folder, manifest, packs, slots, run, console)
-        return _outcome(folder, manifest, members, stop, command, console)
+    manifest = _manifest(folder, command, list(unique.values()), data_of)
+    manifest, packs, slots = planned(manifest, folder, list(unique.values()), place, first)
+    if packs:
+        manifest = with_forecast(manifest, {data.fingerprint: data for data in data_of.values()})
+    with _writing(folder):
+        _write_books(folder, manifest, books)
+        write_json(folder / MANIFEST, manifest)
+    heading = (
+        f"sweep   {folder}: {len(manifest['members'])} members, {sum(len(pack.members) for pack in packs)} to train"
+    )
+    if not packs:
+        live.print_lines([heading], console)
+        return manifest, StopRequest()
+    live.print_lines([*banners(manifest), choose_mode(first["logger"]["wandb"]).line], console)
+    live.print_lines([heading, *plan.describe(slots, packs)], console)
+    return _train(folder, manifest, packs, slots, place, console)
 
 
 def _loaded(load: Load, sections: Sequence[Mapping[str, Any]]) -> list[ImageData]:
@@ -165,8 +179,8 @@ def _write_books(folder: Path, manifest: Manifest, books: Mapping[str, Mapping[s
 
 
 def _train(
-    folder: Path, manifest: Manifest, packs: Sequence[Pack], slots: Sequence[Slot], run: Run, console: Console
-) -> StopRequest:
+    folder: Path, manifest: Manifest, packs: Sequence[Pack], slots: Sequence[Slot], place: Place, console: Console
+) -> tuple[Manifest, StopRequest]:
     """Train the packs, showing what happens and writing down what training itself no longer could."""
     todo = [member for pack in packs for member in pack.members]
     names = {entry["id"]: f"{entry['number']:03d} {_label(entry)}" for entry in manifest["members"]}
@@ -185,9 +199,9 @@ def _train(
                 view.line(f"! cannot write into {folder}: {error.strerror}", "red")
             view(event)
 
-        stop = run(watch)
+        stop = place.run(packs, slots, folder, watch)
         view.line(view.summary(view.clock()))
-    return stop
+    return manifest, stop
 
 
 def _label(entry: Mapping[str, Any]) -> str:

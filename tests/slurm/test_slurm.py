@@ -48,12 +48,12 @@ def sweep(controller, tmp_path, monkeypatch):
 class Watched(Cluster):
     """Lets a test do something at an event."""
 
-    def run(self, packs, folder, watch):
+    def run(self, packs, slots, folder, watch):
         def watch_and_act(event):
             watch(event)
             self.on_event(event)
 
-        return super().run(packs, folder, watch_and_act)
+        return super().run(packs, slots, folder, watch_and_act)
 
 
 def once_in_the_middle(tmp_path, weight, act):

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from vae_sweep.engine import pool
-from vae_sweep.engine.place import Run
+from vae_sweep.engine.fork_server import ForkServer
+from vae_sweep.engine.place import Watch
 from vae_sweep.engine.plan import Pack
 from vae_sweep.engine.slots import Slot, cores, find_devices, gpu_memory, lay_out
+from vae_sweep.engine.stop import StopRequest
 from vae_sweep.engine.worker import TARGET
 
 
@@ -50,6 +52,9 @@ class Machine:
         return min(len(slots), max(devices, math.ceil(threads / own)))
 
     @contextmanager
-    def started(self, packs: Sequence[Pack], slots: Sequence[Slot], folder: Path) -> Iterator[Run]:
-        with pool.started(packs, slots, folder, self.target) as running:
-            yield running.run
+    def warming(self) -> Iterator[None]:
+        with ForkServer(self.target) as self.server:
+            yield
+
+    def run(self, packs: Sequence[Pack], slots: Sequence[Slot], folder: Path, watch: Watch) -> StopRequest:
+        return pool.run(packs, slots, folder, self.server, watch)

@@ -9,9 +9,7 @@ from vae_sweep.engine.plan import Pack
 from vae_sweep.engine.slots import Slot
 from vae_sweep.engine.stop import StopRequest
 
-# Trains what a place was started for, telling `watch` what happens: one `result` for every member.
 Watch = Callable[[dict[str, Any]], None]
-Run = Callable[[Watch], StopRequest]
 
 
 class Place(Protocol):
@@ -30,5 +28,8 @@ class Place(Protocol):
     def width(self, devices: int, threads: int, slots: Sequence[Slot]) -> int:
         """Slots that a pack takes. Raises ValueError if there are not so many devices."""
 
-    def started(self, packs: Sequence[Pack], slots: Sequence[Slot], folder: Path) -> AbstractContextManager[Run]:
-        """Begin what takes a while and asks for nothing but patience, such as importing torch. Give what trains."""
+    def warming(self) -> AbstractContextManager[object]:
+        """Begin in the background what takes a while and asks for nothing but patience: to import torch."""
+
+    def run(self, packs: Sequence[Pack], slots: Sequence[Slot], folder: Path, watch: Watch) -> StopRequest:
+        """Train the packs within `warming`, telling `watch` what happens: one `result` for every member."""

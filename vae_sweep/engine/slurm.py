@@ -1,6 +1,6 @@
 """A SLURM cluster as a place where a sweep runs: one job per pack, through submitit.
 
-A job runs `python -m vae_sweep.engine.worker --pack SWEEP IDS` in a process of its own. Results and progress come back
+A job runs `python -m vae_sweep.engine.worker SWEEP IDS` in a process of its own. Results and progress come back
 through the sweep's folder, which the nodes must share; nothing depends on submitit's pickles, so one lost job loses no
 other's results. What happens to a job:
 
@@ -20,18 +20,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from vae_sweep.engine.outcomes import LOST_JOB, entry, read_result, settle
-from vae_sweep.engine.place import Run
+from vae_sweep.engine.place import Watch
 from vae_sweep.engine.plan import Pack
-from vae_sweep.engine.pool import death, tail
 from vae_sweep.engine.slots import Slot, thread_environment
 from vae_sweep.engine.stop import StopRequest, stop_request
 from vae_sweep.engine.worker import STOPPED, TARGET
+from vae_sweep.engine.worker_process import death, tail
 from vae_sweep.records import read_json, write_json
 
 Event = dict[str, Any]
@@ -79,11 +79,10 @@ class Cluster:
     def width(self, devices: int, threads: int, slots: Sequence[Slot]) -> int:
         return devices
 
-    @contextmanager
-    def started(self, packs: Sequence[Pack], slots: Sequence[Slot], folder: Path) -> Iterator[Run]:
-        yield lambda watch: self.run(packs, folder, watch)
+    def warming(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
-    def run(self, packs: Sequence[Pack], folder: Path, watch: Callable[[Event], None]) -> StopRequest:
+    def run(self, packs: Sequence[Pack], slots: Sequence[Slot], folder: Path, watch: Watch) -> StopRequest:
         """Submit what is not in the queue yet, and watch until all have ended."""
         with stop_request() as stop:
             jobs = self._submitted(packs, folder.resolve())
@@ -174,7 +173,7 @@ class PackJob:
 
     def __call__(self) -> int:
         log, events = _logs(Path(self.folder), self.members)
-        command = [sys.executable, "-m", "vae_sweep.engine.worker", "--pack", self.folder, ",".join(self.members)]
+        command = [sys.executable, "-m", "vae_sweep.engine.worker", self.folder, ",".join(self.members)]
         with open(log, "ab") as output, open(events, "ab") as channel:
             start = output.tell()
             self.process = subprocess.Popen(

@@ -1,10 +1,10 @@
 """The plainest place to train: this process, one pack after another. For single runs, debuggers, Hydra's launcher."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from vae_sweep.engine.place import Run, Watch
+from vae_sweep.engine.place import Watch
 from vae_sweep.engine.plan import Pack
 from vae_sweep.engine.slots import Slot, cores
 from vae_sweep.engine.stop import StopRequest, stop_request
@@ -21,16 +21,15 @@ class ThisProcess:
     def width(self, devices: int, threads: int, slots: Sequence[Slot]) -> int:
         return 1
 
-    @contextmanager
-    def started(self, packs: Sequence[Pack], slots: Sequence[Slot], folder: Path) -> Iterator[Run]:
-        def run(watch: Watch) -> StopRequest:
-            from vae_sweep.train import train_pack
+    def warming(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
-            with stop_request() as stop:
-                for number, pack in enumerate(packs):
-                    order = {"pack": number, "members": list(pack.members), "threads": pack.threads}
-                    watch({"event": "started", "ids": list(pack.members), "slots": [slots[0].name]})
-                    run_pack(train_pack, folder, order, watch, lambda: stop.signum is not None)
-            return stop
+    def run(self, packs: Sequence[Pack], slots: Sequence[Slot], folder: Path, watch: Watch) -> StopRequest:
+        from vae_sweep.train import train_pack
 
-        yield run
+        with stop_request() as stop:
+            for number, pack in enumerate(packs):
+                order = {"pack": number, "members": list(pack.members), "threads": pack.threads}
+                watch({"event": "started", "ids": list(pack.members), "slots": [slots[0].name]})
+                run_pack(train_pack, folder, order, watch, lambda: stop.signum is not None)
+        return stop

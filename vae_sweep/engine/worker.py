@@ -1,15 +1,13 @@
-"""The process that trains. It imports torch once and then takes one pack after another.
+"""The process that trains: `serve` takes one pack after another, and
 
-    python -m vae_sweep.engine.worker --serve SWEEP --events-fd N     pool.py starts it: packs come in on stdin
-    python -m vae_sweep.engine.worker --pack SWEEP ID,ID,...          one pack of the frozen plan (SLURM, or by hand)
+    python -m vae_sweep.engine.worker SWEEP ID,ID,...          trains one pack of the frozen plan (SLURM, or by hand)
 
-Protocol, JSON lines both ways:
+The protocol of `serve`, JSON lines both ways:
 
     in   {"pack": 3, "members": ["4f2a9c01", ...], "threads": 1}       train these
          {"exit": true}                                                come to an end
          end of file: the parent is gone; the worker dies at once
-    out  {"event": "ready", "import_s": 4.2}
-         {"event": "began", "pack": 3}
+    out  {"event": "began", "pack": 3}
          {"event": "step", "id", "step", "total_steps", "recon", "kl", "kl_weight", ...}   from train_pack's report
          {"event": "result", "id", "status": "done|failed|interrupted", "metrics", "error", ...}   one per member
          {"event": "split", "pack": 3, "into": [[...], [...]]}         out of memory: halves, one after the other
@@ -53,21 +51,13 @@ _LOCK_TIMEOUT_S = 60.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m vae_sweep.engine.worker", description=__doc__.split("\n", 1)[0])
-    mode = parser.add_mutually_exclusive_group(required=True)
-    mode.add_argument("--serve", metavar="SWEEP", type=Path, help="take packs from standard input")
-    mode.add_argument("--pack", metavar=("SWEEP", "IDS"), nargs=2, help="train one pack, known by its members' ids")
-    parser.add_argument("--events-fd", type=int, default=1, help="file descriptor that events are written to")
-    parser.add_argument("--life-fd", type=int, help="pipe whose end means that the parent is gone")
+    parser = argparse.ArgumentParser(prog="python -m vae_sweep.engine.worker", description="Train one pack of a sweep.")
+    parser.add_argument("sweep", type=Path, help="folder of a sweep")
+    parser.add_argument("ids", help="of the members of a pack, with commas")
     parser.add_argument("--target", default=TARGET, help="module:function that trains a pack")
     args = parser.parse_args(argv)
     faulthandler.enable()
-    os.set_inheritable(args.events_fd, args.events_fd <= 2)
-    report = Reporter(args.events_fd)
-    if args.pack:
-        return train_one(Path(args.pack[0]), args.pack[1].split(","), args.target, report)
-    with guarded(args.life_fd):
-        return serve(args.serve, args.target, report)
+    return train_one(args.sweep, args.ids.split(","), args.target, Reporter(1))
 
 
 def serve(folder: Path, target: str, report: Report) -> int:
@@ -83,9 +73,7 @@ def serve(folder: Path, target: str, report: Report) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     threading.Thread(target=_read_lines, args=(inbox,), daemon=True).start()
 
-    began = time.monotonic()
-    train_pack = _load(target)
-    report({"event": "ready", "import_s": time.monotonic() - began})
+    train_pack = load(target)
     while True:
         order = inbox.get()
         if order is None or stop.is_set():
@@ -122,7 +110,7 @@ def train_one(folder: Path, members: Sequence[str], target: str, report: Report)
             failed.extend([event["id"]] * (event["status"] == "failed"))
         report(event)
 
-    run_pack(_load(target), folder, order, note, stop.is_set)
+    run_pack(load(target), folder, order, note, stop.is_set)
     return STOPPED if stop.is_set() else 1 if failed else 0
 
 
@@ -214,16 +202,13 @@ def die_with_parent() -> None:
 
 
 @contextlib.contextmanager
-def guarded(life_fd: int | None) -> Iterator[None]:
+def guarded(life_fd: int) -> Iterator[None]:
     """See to it that a killed parent takes this process along, and whatever this process has started.
 
     life_fd: a pipe that nobody writes to and that only the parent holds open. A shell, in this process group, waits for
     its end and kills the group.
     """
     die_with_parent()
-    if life_fd is None:
-        yield
-        return
     guard = subprocess.Popen(["/bin/sh", "-c", "read _; kill -s KILL 0"], stdin=life_fd, stderr=subprocess.DEVNULL)
     os.close(life_fd)
     try:
@@ -272,7 +257,7 @@ def _read_lines(inbox: "queue.SimpleQueue[Event | None]") -> None:
     die()
 
 
-def _load(target: str) -> TrainPack:
+def load(target: str) -> TrainPack:
     """The function `target`; if it cannot be imported, one that raises the reason, as a failure of who asks for it."""
     module, _, name = target.partition(":")
     try:
