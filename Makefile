@@ -22,7 +22,7 @@ demo: $(READY)  ## three KL weights and the autoencoder on embedded paintings, t
 report: $(READY)  ## the page of the latest sweep, or of SWEEP=outputs/NAME
 	$(BIN)/python -m vae_sweep.report $(SWEEP)
 
-sync: $(READY)  ## upload W&B runs that were logged offline
+sync: $(READY)  ## upload to W&B the runs that are not there yet
 	$(BIN)/python -m vae_sweep.tracking $(SWEEP)
 
 test: $(READY)  ## the tests that need minutes

@@ -91,8 +91,9 @@ def timed(module: str, task: Task) -> tuple[float, float]:
     if module == "tool":
         command = tool.command(task)
     threads = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")  # every peer has as many as it takes by itself
-    environment = {key: value for key, value in os.environ.items() if key not in threads}
-    environment |= {"PYTHONPATH": os.getcwd(), "WANDB_MODE": "offline"}
+    environment = {key: value for key, value in os.environ.items() if key not in threads and "WANDB" not in key}
+    nobody = {"NETRC": f"{task.out}/netrc", "WANDB_CONFIG_DIR": task.out}  # somebody who is not logged in at W&B
+    environment |= {"PYTHONPATH": os.getcwd(), **nobody}
     before, began = _children_seconds(), time.perf_counter()
     done = subprocess.run(command, cwd=task.out, env=environment, capture_output=True, text=True, check=False)
     wall = time.perf_counter() - began

@@ -1,4 +1,4 @@
-"""W&B as a mirror: what reaches a server on loopback, online and by `wandb sync`, and what trouble may cost."""
+"""W&B as a mirror: what reaches a server on loopback, at once and by sync.py, and what trouble may cost."""
 
 import json
 import os
@@ -61,7 +61,7 @@ def online(home: Path, server: FakeWandb, monkeypatch: pytest.MonkeyPatch) -> Fa
 @pytest.fixture
 def sweep(tmp_path: Path) -> Path:
     folder = tmp_path / "outputs" / "weights"
-    members = [_member(number, weight) for number, weight in enumerate((1.0, 0.1))]
+    members = [_member(number, weight) for number, weight in enumerate((1.0, 0.1, 0.01))]
     write_json(
         folder / "sweep.json",
         {
@@ -186,7 +186,49 @@ def test_a_continued_run_neither_doubles_nor_loses_rows(online: FakeWandb, sweep
     assert run.exitcode == 0
 
 
+def test_without_a_key_a_run_costs_nothing_and_is_uploaded_later(
+    home: Path, sweep: Path, server: FakeWandb, monkeypatch, capfd
+) -> None:
+    Training(sweep).steps(10, 20, 30).end("interrupted")
+    training = Training(sweep, from_step=20).steps(30, 40).end()
+    others = [Training(sweep, number).steps(10).end() for number in (1, 2)]
+    assert training.said == []
+    assert not (training.folder / "wandb").exists()
+    assert sync.main([str(sweep)]) == 2
+    assert "no API key" in capfd.readouterr().err
+
+    monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
+    monkeypatch.setenv("WANDB_BASE_URL", server.url)
+    assert sync.main([str(sweep)]) == 0
+    assert "3 of 3 runs uploaded" in capfd.readouterr().out
+    run = server.runs[training.wandb_id]
+    assert [row["step"] for row in run.history if "val/recon" in row] == [10, 20, 30, 40]
+    assert (run.exitcode, run.fields["groupName"], run.summary["val/recon"]) == (0, "weights", 1.5)
+    assert all(server.runs[other.wandb_id].exitcode == 0 for other in others)
+    assert sync.main([str(sweep)]) == 0
+    assert "nothing to do" in capfd.readouterr().out
+
+
+def test_a_run_that_went_on_after_it_was_uploaded_is_uploaded_again(
+    home: Path, sweep: Path, server: FakeWandb, monkeypatch
+) -> None:
+    Training(sweep).steps(10, 20).end("interrupted")
+    key, url = "k" * 40, server.url
+    with monkeypatch.context() as logged_in:
+        logged_in.setenv("WANDB_API_KEY", key)
+        logged_in.setenv("WANDB_BASE_URL", url)
+        assert sync.main([str(sweep)]) == 0
+    training = Training(sweep, from_step=20).steps(30, 40).end()
+    monkeypatch.setenv("WANDB_API_KEY", key)
+    monkeypatch.setenv("WANDB_BASE_URL", url)
+    assert sync.main([str(sweep)]) == 0
+    run = server.runs[training.wandb_id]
+    assert [row["step"] for row in run.history if "val/recon" in row] == [10, 20, 30, 40]
+    assert run.exitcode == 0
+
+
 def test_offline_runs_are_uploaded_later(home: Path, sweep: Path, server: FakeWandb, monkeypatch, capfd) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
     Training(sweep).steps(10, 20, 30).end("interrupted")
     training = Training(sweep, from_step=20).steps(30, 40).end()
     assert training.said == []
@@ -212,6 +254,7 @@ def test_offline_runs_are_uploaded_later(home: Path, sweep: Path, server: FakeWa
 
 def test_a_torn_log_is_uploaded_all_the_same(home: Path, sweep: Path, server: FakeWandb, monkeypatch) -> None:
     """wandb's own sync sends what it can read of it, and would send that again."""
+    monkeypatch.setenv("WANDB_MODE", "offline")
     training = Training(sweep).steps(10, 20, 30, 40).end()
     [log] = training.folder.glob("wandb/offline-*/*.wandb")
     log.write_bytes(log.read_bytes()[:-50])
@@ -239,7 +282,7 @@ def test_a_server_that_dies_in_mid_run(home: Path, sweep: Path, server: FakeWand
 
         later = Training(sweep, 1).steps(10).end()  # does not try the dead server again
         assert later.said == []
-        assert [sitting.offline for sitting in sittings(later.folder)] == [True]
+        assert sittings(later.folder) == []
 
     # What it took before it died is on another server as well by now: nothing may be there twice.
     known = server.runs[training.wandb_id]
@@ -261,24 +304,32 @@ def test_a_server_that_turns_us_away(online: FakeWandb, sweep: Path) -> None:
     assert len(first.said) == 1
     assert "403" in first.said[0]
     later = Training(sweep, 1).steps(10).end()  # one refusal is enough for a process
-    assert [sitting.offline for sitting in sittings(later.folder)] == [True]
+    assert sittings(later.folder) == []
 
 
-def test_a_folder_that_wandb_cannot_write(home: Path, sweep: Path) -> None:
+def test_a_folder_that_wandb_cannot_write(home: Path, sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blocked = sweep / _member(0, 1.0)["folder"] / "wandb"
     blocked.parent.mkdir()
     blocked.write_text("in the way")
+    monkeypatch.setenv("WANDB_MODE", "offline")
     training = Training(sweep).steps(10).end()
     assert len(training.said) == 1
     assert len(training.said[0].splitlines()) == 1
 
 
-def test_disabled_writes_nothing(home: Path, sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WANDB_MODE", "disabled")
+def test_disabled_writes_nothing_and_is_never_uploaded(
+    home: Path, sweep: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(LOGGER, "wandb", "disabled")
+    manifest = json.loads((sweep / "sweep.json").read_text())
+    for entry in manifest["members"]:
+        entry["config"]["logger"]["wandb"] = "disabled"
+    write_json(sweep / "sweep.json", manifest)
     training = Training(sweep).steps(10).end()
     assert type(training.tracker) is Tracker
     assert not (training.folder / "wandb").exists()
     assert sync.main([str(sweep)]) == 0
+    assert "no run is meant for W&B" in capfd.readouterr().out
 
 
 def test_a_dead_server_does_not_hold_the_process(

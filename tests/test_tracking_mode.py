@@ -35,9 +35,9 @@ def closed() -> str:
 
 @pytest.mark.parametrize("setting", ["auto", "online"])
 @pytest.mark.parametrize("forced", [{}, {"WANDB_MODE": "online"}])
-def test_without_a_key_offline_and_said(nobody: dict[str, str], setting: str, forced: dict[str, str]) -> None:
+def test_without_a_key_later_and_said(nobody: dict[str, str], setting: str, forced: dict[str, str]) -> None:
     mode = choose_mode(setting, nobody | forced)
-    assert mode.name == "offline"
+    assert mode.name == "later"
     assert "no API key for https://api.wandb.ai" in mode.line
     assert len(mode.line.splitlines()) == 1
 
@@ -47,7 +47,7 @@ def test_auto_is_online_with_a_key_and_a_connection(nobody: dict[str, str], list
     mode = choose_mode("auto", key | {"WANDB_BASE_URL": listening})
     assert (mode.name, mode.base_url, mode.line) == ("online", listening, "")
     mode = choose_mode("auto", key | {"WANDB_BASE_URL": closed})
-    assert mode.name == "offline"
+    assert mode.name == "later"
     assert f"no connection to {closed}" in mode.line
     assert choose_mode("online", key | {"WANDB_BASE_URL": closed}).name == "online"
 

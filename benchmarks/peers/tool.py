@@ -1,4 +1,4 @@
-"""vae-sweep itself, by its command line and at its defaults: evaluation, pictures, files, W&B's offline mirror."""
+"""vae-sweep itself, by its command line and at its defaults: evaluation, pictures, files."""
 
 import subprocess
 import sys

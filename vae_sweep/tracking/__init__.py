@@ -1,10 +1,10 @@
 """W&B as a mirror of run folders: it may lag, break or be absent, and no run is the worse for it.
 
-mode.py      online, offline or disabled, and the sentence that says why
+mode.py      online, offline, later or disabled, and the sentence that says why
 content.py   what is shown of a run, as plain values
 tracker.py   the mirror; the only importer of wandb
 sittings.py  what wandb has left in a run's folder
-sync.py      python -m vae_sweep.tracking: upload what was logged offline
+sync.py      python -m vae_sweep.tracking: upload what no server has yet
 """
 
 from vae_sweep.tracking.mode import Mode, choose_mode

@@ -1,4 +1,4 @@
-"""Online, offline or disabled: settled without wandb, which would prompt, or wait a minute and a half."""
+"""How a run is told to W&B: settled without wandb, which would prompt, or wait a minute and a half."""
 
 import configparser
 import netrc
@@ -20,7 +20,13 @@ _SAME = {"dryrun": "offline", "run": "online"}  # older names of W&B's own
 
 @dataclass(frozen=True)
 class Mode:
-    """`name`: online, offline or disabled. `line`: what a user should be told about it, if anything."""
+    """`line`: what a user should be told about it, if anything. `name`:
+
+    online    as it trains
+    offline   into wandb's own files, as it trains, for `wandb sync` and `wandb leet`
+    later     not yet: its folder has all that sync.py needs
+    disabled  never
+    """
 
     name: str
     base_url: str = DEFAULT_URL
@@ -44,9 +50,9 @@ def choose_mode(setting: str, environ: Mapping[str, str] = os.environ) -> Mode:
     if wanted in ("offline", "disabled"):
         return Mode(wanted, url)
     if not has_key(url, environ):
-        return Mode("offline", url, f"W&B: offline, no API key for {url} (`wandb login` stores one); {UPLOAD_LATER}")
+        return Mode("later", url, f"W&B: no API key for {url} (`wandb login` stores one); {UPLOAD_LATER}")
     if wanted == "auto" and not reachable(url):
-        return Mode("offline", url, f"W&B: offline, no connection to {url}; {UPLOAD_LATER}")
+        return Mode("later", url, f"W&B: no connection to {url}; {UPLOAD_LATER}")
     return Mode("online", url)
 
 

@@ -16,14 +16,14 @@ class Sitting:
         return self.folder.name.startswith("offline-")
 
     @property
-    def uploaded(self) -> bool:
-        """Whether all of it is on the server. `wandb sync` leaves the same mark."""
-        return any(self.folder.glob("*.wandb.synced"))
+    def uploaded_at(self) -> float | None:
+        """When all of it was on the server; None: it is not. `wandb sync` leaves the same mark."""
+        return max((mark.stat().st_mtime for mark in self.folder.glob("*.wandb.synced")), default=None)
 
     @property
     def seen_by_server(self) -> bool:
         """Whether the server may have some of it. wandb notes with `.syncstate` where an upload began."""
-        return not self.offline or self.uploaded or any(self.folder.glob("*.wandb.syncstate"))
+        return not self.offline or self.uploaded_at is not None or any(self.folder.glob("*.wandb.syncstate"))
 
     def mark_uploaded(self) -> None:
         for log in list(self.folder.glob("*.wandb")) or [self.folder / "run.wandb"]:
@@ -39,11 +39,9 @@ def sittings(run: Path) -> list[Sitting]:
     return [Sitting(folder) for folder in sorted(folders, key=lambda folder: folder.name.removeprefix("offline-"))]
 
 
-def is_tracked(run: Path) -> bool:
-    return (run / "wandb").is_dir()
-
-
 def is_uploaded(run: Path) -> bool:
-    """Whether the server has all of the run."""
-    found = sittings(run)
-    return bool(found) and all(sitting.uploaded for sitting in found)
+    """Whether the server has all of the run: of every sitting, and none has added rows since."""
+    marks = [sitting.uploaded_at for sitting in sittings(run)]
+    if not marks or None in marks:
+        return False
+    return max(mark for mark in marks if mark) >= (run / "metrics.jsonl").stat().st_mtime

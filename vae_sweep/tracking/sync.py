@@ -1,4 +1,4 @@
-"""Upload what a sweep has logged offline, or what its server has not taken.
+"""Upload the runs of a sweep that a W&B server does not have, or not whole: from wandb's files or from their own.
 
 Exit code: 0 all of it is on the server now, 1 some is not, 2 nothing could be tried.
 """
@@ -16,16 +16,17 @@ from filelock import FileLock, Timeout
 
 from vae_sweep.records import RecordError, latest_sweep, load_sweep
 from vae_sweep.tracking.mode import has_key, reachable, server_url
-from vae_sweep.tracking.sittings import is_tracked, is_uploaded, sittings
+from vae_sweep.tracking.sittings import is_uploaded, sittings
 from vae_sweep.tracking.tracker import open_tracker, wait_for
 
-REPLAY_TIMEOUT_S = 120.0
+REPLAY_TIMEOUT_S = 120.0  # for those that are told at once
+AT_ONCE = 8
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m vae_sweep.tracking",
-        description="Upload the W&B runs of a sweep that were logged offline, or that the server has not taken whole.",
+        description="Upload the runs of a sweep to W&B that are not there yet, or not whole.",
         epilog="exit code: 0 all uploaded, or nothing to do; 1 some runs are not; 2 no key, connection or sweep",
     )
     parser.add_argument("sweep", nargs="?", type=Path, metavar="SWEEP", help="folder of a sweep (the latest)")
@@ -43,13 +44,13 @@ def sync(folder: Path) -> int:
     """Upload the runs below `folder` and print what became of them. Returns the exit code."""
     manifest = load_sweep(folder).manifest
     members = {folder / entry["folder"]: entry for entry in manifest["members"]}
-    tracked = [run for run in members if is_tracked(run)]
-    running = [run for run in tracked if _in_training(folder, members[run]["id"])]
-    waiting = [run for run in tracked if run not in running and not is_uploaded(run)]
+    told = [run for run, entry in members.items() if _is_to_be_told(run, entry)]
+    running = [run for run in told if _in_training(folder, members[run]["id"])]
+    waiting = [run for run in told if run not in running and not is_uploaded(run)]
     if running:
         print(f"{folder}: {len(running)} runs are in training: sync again when they have ended")
     if not waiting:
-        print(f"{folder}: nothing to do, {'all ended runs are uploaded' if tracked else 'no run was tracked by W&B'}")
+        print(f"{folder}: nothing to do, {'all ended runs are uploaded' if told else 'no run is meant for W&B'}")
         return 0
     url = server_url()
     if not has_key(url):
@@ -66,11 +67,13 @@ def sync(folder: Path) -> int:
             command = [sys.executable, "-m", "wandb", "sync", *logs]
             environ = {"WANDB_ERROR_REPORTING": "false"} | os.environ | {"WANDB_DIR": scratch}
             subprocess.run(command, env=environ, check=False)
-    for run in waiting:  # what the server had in part, and what wandb's sync could not read: the log of a killed run
-        if not is_uploaded(run):
-            _replay(folder, members[run], manifest)
-            if not is_uploaded(run):
-                break
+    # What the server has in part, what wandb has no file of, or only a torn one that its sync could not read.
+    left = [run for run in waiting if not is_uploaded(run)]
+    for first in range(0, len(left), AT_ONCE):
+        some = left[first : first + AT_ONCE]
+        _replay(folder, [members[run] for run in some], manifest)
+        if not all(is_uploaded(run) for run in some):
+            break
     missing = [run for run in waiting if not is_uploaded(run)]
     print(f"{folder}: {len(waiting) - len(missing)} of {len(waiting)} runs uploaded")
     for run in missing:
@@ -78,11 +81,22 @@ def sync(folder: Path) -> int:
     return 1 if missing else 0
 
 
-def _replay(folder: Path, entry: Mapping[str, Any], manifest: Mapping[str, Any]) -> None:
-    """Tell the server the run once more from its files; wandb leaves out the steps that it has."""
-    logger = {**entry["config"]["logger"], "wandb": "online"}
-    tracker = open_tracker(logger, folder, entry, manifest, say=print, timeout_s=REPLAY_TIMEOUT_S)
-    wait_for([tracker], REPLAY_TIMEOUT_S)
+def _is_to_be_told(run: Path, entry: Mapping[str, Any]) -> bool:
+    return entry["config"]["logger"]["wandb"] != "disabled" and (run / "metrics.jsonl").exists()
+
+
+def _replay(folder: Path, entries: Sequence[Mapping[str, Any]], manifest: Mapping[str, Any]) -> None:
+    """Tell the server the runs from their folders; wandb leaves out the steps that it has."""
+    trackers = [
+        open_tracker(
+            {**entry["config"]["logger"], "wandb": "online"},
+            *(folder, entry, manifest),
+            say=print,
+            timeout_s=REPLAY_TIMEOUT_S,
+        )
+        for entry in entries
+    ]
+    wait_for(trackers, REPLAY_TIMEOUT_S)
 
 
 def _in_training(folder: Path, member: str) -> bool:

@@ -149,11 +149,12 @@ class _Mirror(Tracker):
         mode = choose_mode(self.logger["wandb"])
         before = sittings(self.folder)
         with _wandb_starts:
-            name = "offline" if _server_lost.is_set() else mode.name
+            if mode.name == "later" or (mode.name == "online" and _server_lost.is_set()):
+                return
             try:
-                self.run = self._init(name, mode.base_url)
+                self.run = self._init(mode.name, mode.base_url)
             except Exception:
-                if name == "online":
+                if mode.name == "online":
                     _server_lost.set()
                 raise
         for sitting in before:
