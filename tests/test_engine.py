@@ -99,12 +99,29 @@ def test_a_failure_stays_in_its_pack(tmp_path, kind, error_type, text):
     assert stop.exit_code == 0
 
 
-def test_on_cores_a_wider_pack_goes_to_a_warm_process(tmp_path):
-    packs = [Pack(("fine-0",)), Pack(("fine-1",)), Pack(("fine-2",), width=2, threads=2)]
+def test_on_cores_a_narrow_pack_goes_to_a_warm_process(tmp_path):
+    packs = [Pack(("fine-wide",), width=2, threads=2), Pack(("fine-0",)), Pack(("fine-1",))]
     watch, _ = run(tmp_path, packs)
-    pids = [seen(tmp_path, f"fine-{k}")["pid"] for k in range(3)]
-    assert pids[2] in pids[:2]
-    assert [event["slots"] for event in watch.events if event["event"] == "started"][-1] == ["cpu.0", "cpu.1"]
+    wide, *narrow = [seen(tmp_path, f"fine-{name}") for name in ("wide", 0, 1)]
+    assert (wide["threads"], narrow[0]["threads"]) == ("2", "1")
+    assert wide["pid"] in [sight["pid"] for sight in narrow]
+    assert next(event["slots"] for event in watch.events if event["event"] == "started") == ["cpu.0", "cpu.1"]
+
+
+def test_the_last_packs_share_the_cores(tmp_path):
+    """Five packs on two cores: two, and then the three that wait for one another, all at once."""
+    packs = [["fine-0"], ["fine-1"], *([f"party-0-3-{k}"] for k in range(3))]
+    watch, _ = run(tmp_path, packs, [*CPU, Slot("cpu", 2, spare=True)])
+    assert {result["status"] for result in watch.results.values()} == {"done"}
+    running, most = set(), 0
+    for event in watch.events:
+        if event["event"] == "started":
+            running |= set(event["ids"])
+        elif event["event"] == "result":
+            running -= {event["id"]}
+        assert len(running) <= 2 or all(member.startswith("party") for member in running)
+        most = max(most, len(running))
+    assert most == 3
 
 
 def test_imports_are_paid_once_and_nothing_is_left_behind(tmp_path):

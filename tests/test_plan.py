@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from vae_sweep.engine import plan
 from vae_sweep.engine.cost import Cost
 from vae_sweep.engine.plan import Pack
+from vae_sweep.engine.slots import Slot
 from vae_sweep.members import Member
 
 BASE = {
@@ -111,30 +112,16 @@ def test_every_member_is_in_one_pack_with_its_kind(weights, sizes, limit, slots)
     assert all(len({kinds[member] for member in pack}) == 1 for pack in packs)
 
 
-@pytest.mark.parametrize(
-    ("packs", "slots", "counts"),
-    [
-        ([(1e9, 1e12)] * 3, 2, [1, 1, 2]),
-        ([(1e9, 1e12)] * 7, 4, [1] * 7),
-        ([(1e9, 1e12)] * 6, 4, [1, 1, 1, 1, 2, 2]),
-        ([(1e9, 1e12)] * 5, 4, [1, 1, 1, 1, 4]),
-        ([(1e9, 1e12)] * 4, 2, [1] * 4),
-        ([(1e7, 1e10)] * 3, 2, [1] * 3),  # small steps gain nothing from threads
-        ([(1e9, 1e12), (1e9, 1e12), (1e9, 2e12)], 2, [1] * 3),  # the slots do not come free together
-        ([(1e9, 1e12), None, (1e9, 1e12)], 2, [1] * 3),
-        ([], 2, []),
-    ],
-)
-def test_a_last_round_takes_the_cores_that_it_leaves_idle(packs, slots, counts):
-    assert plan.thread_counts(packs, slots, threads=1) == counts
-
-
 def test_wide_and_long_packs_start_first():
     short, long = Pack(("a",), seconds=1), Pack(("b",), seconds=9)
-    wide, threaded = Pack(("c",), devices=2, width=2, seconds=1), Pack(("d",), width=2, threads=2, seconds=99)
-    assert plan.start_order([threaded, short, long, wide]) == [wide, long, short, threaded]
+    wide = Pack(("c",), devices=2, width=2, seconds=1)
+    assert plan.start_order([short, long, wide]) == [wide, long, short]
     equal = [Pack((name,), seconds=1) for name in "abc"]
     assert plan.start_order(equal) == equal
+
+
+def cpu(slots):
+    return [Slot("cpu", share) for share in range(slots)]
 
 
 @pytest.mark.parametrize(
@@ -143,12 +130,19 @@ def test_wide_and_long_packs_start_first():
 )
 def test_makespan(seconds, slots, end):
     packs = [Pack((str(n),), seconds=s) for n, s in enumerate(seconds)]
-    assert plan.makespan(packs, slots) == plan.START_S + end
+    assert plan.makespan(packs, cpu(slots)) == plan.START_S + end
+
+
+def test_makespan_of_shared_cores():
+    slots = [*cpu(2), Slot("cpu", 2, spare=True)]
+    assert plan.makespan([Pack((name,), seconds=2) for name in "abc"], slots) == plan.START_S + 3
+    assert plan.makespan([Pack(("a",), seconds=9), *(Pack((n,), seconds=1) for n in "bc")], slots) == plan.START_S + 9
 
 
 def test_makespan_of_wide_packs():
-    assert plan.makespan([Pack(("a",), width=2, seconds=3), Pack(("b",), seconds=2)], 2) == plan.START_S + 5
-    assert plan.makespan([Pack(("a",), seconds=None)], 2) is None
+    wide = Pack(("a",), width=2, seconds=3)
+    assert plan.makespan([wide, Pack(("b",), seconds=2)], cpu(2)) == plan.START_S + 5
+    assert plan.makespan([Pack(("a",), seconds=None)], cpu(2)) is None
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(12.2, "12 s"), (90, "1:30 min"), (5400, "1:30 h"), (59.9, "1:00 min")])

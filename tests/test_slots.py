@@ -1,6 +1,6 @@
 import pytest
 
-from vae_sweep.engine.slots import Slot, environment, find_devices, lay_out
+from vae_sweep.engine.slots import Slot, device_environment, find_devices, lay_out, spare_slots
 
 
 @pytest.mark.parametrize(
@@ -40,10 +40,18 @@ def test_layout_on_four_cores(devices, wanted, jobs, per_gpu, names, threads):
     assert ([slot.name for slot in slots], each) == (names, threads)
 
 
-def test_a_process_sees_its_own_devices_and_threads():
-    seen = environment(["2", "3"], threads=5)
-    assert (seen["CUDA_VISIBLE_DEVICES"], seen["OMP_NUM_THREADS"]) == ("2,3", "5")
-    assert environment(["cpu"], 1)["CUDA_VISIBLE_DEVICES"] == ""
+def test_a_process_sees_its_own_devices():
+    assert device_environment(["2", "3"])["CUDA_VISIBLE_DEVICES"] == "2,3"
+    assert device_environment(["cpu"])["CUDA_VISIBLE_DEVICES"] == ""
+
+
+@pytest.mark.parametrize(
+    ("packs", "cores", "more"), [(3, 2, 1), (4, 2, 0), (5, 2, 1), (2, 4, 0), (6, 4, 2), (7, 4, 0), (9, 1, 0)]
+)
+def test_a_last_round_that_leaves_half_the_cores_idle_shares_them(packs, cores, more):
+    spare = spare_slots([Slot("cpu", share) for share in range(cores)], packs)
+    assert [slot.name for slot in spare] == [f"cpu.{cores + extra}" for extra in range(more)]
+    assert all(slot.spare for slot in spare)
 
 
 def test_slots_have_names_of_their_own():

@@ -8,8 +8,8 @@ from typing import Any
 from vae_sweep.engine import outcomes
 from vae_sweep.engine.cost import Cost, cost
 from vae_sweep.engine.place import Place
-from vae_sweep.engine.plan import Pack, largest_pack, make_packs, pack_seconds, thread_counts
-from vae_sweep.engine.slots import Slot
+from vae_sweep.engine.plan import Pack, largest_pack, make_packs, pack_seconds
+from vae_sweep.engine.slots import Slot, spare_slots
 from vae_sweep.manifest import Manifest, SweepError, freeze, take_out
 from vae_sweep.members import Member, total_steps
 from vae_sweep.records import write_json
@@ -42,15 +42,16 @@ def planned(
         lambda member: largest_pack(config["launcher"]["pack"], costs[member.id], place.memory),
         max(1, len(slots) - len(old)),
     )
-    counts = [threads] * len(made)
-    if slots[0].device == "cpu" and not old:
-        counts = thread_counts([_flops(pack, entries, costs, manifest) for pack in made], len(slots), threads)
-    manifest = freeze(manifest, [slot.name for slot in slots], [*frozen["packs"], *made], [*frozen["threads"], *counts])
+    counts = [*frozen["threads"], *([threads] * len(made))]
+    manifest = freeze(manifest, [slot.name for slot in slots], [*frozen["packs"], *made], counts)
     todo = [*old, *range(len(frozen["packs"]), len(manifest["plan"]["packs"]))]
     try:
-        return manifest, [_pack(manifest, index, costs, place, slots) for index in todo], slots
+        packs = [_pack(manifest, index, costs, place, slots) for index in todo]
     except ValueError as error:  # more devices than there are
         raise SweepError(str(error)) from None
+    if place.shares_cores and all(pack.width == 1 for pack in packs):
+        slots = [*slots, *spare_slots(slots, len(packs))]
+    return manifest, packs, slots
 
 
 def _pack(
@@ -67,19 +68,6 @@ def _pack(
         steps,
         pack_seconds(steps, costs[members[0]], len(members), threads, place.gpu),
     )
-
-
-def _flops(
-    pack: Sequence[str],
-    entries: Mapping[str, Mapping[str, Any]],
-    costs: Mapping[str, Cost | None],
-    manifest: Manifest,
-) -> tuple[float, float] | None:
-    """(of one member's step, of the whole pack)"""
-    first = costs[pack[0]]
-    if first is None:
-        return None
-    return first.flop, first.flop * len(pack) * _steps(entries[pack[0]], manifest)
 
 
 def _steps(entry: Mapping[str, Any], manifest: Manifest) -> int:

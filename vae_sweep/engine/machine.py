@@ -29,6 +29,10 @@ class Machine:
         return bool(self.devices)
 
     @property
+    def shares_cores(self) -> bool:
+        return not self.devices and self.jobs is None
+
+    @property
     def memory(self) -> float | None:
         """Bytes of device memory of a slot; None on a CPU."""
         if not self.devices:
@@ -41,7 +45,7 @@ class Machine:
         return lay_out(self.devices, wanted, cores(), self.jobs, self.jobs_per_gpu)
 
     def width(self, devices: int, threads: int, slots: Sequence[Slot]) -> int:
-        """Slots that a pack takes. On a CPU one that was planned with more threads takes the place of several."""
+        """Slots that a pack takes. On a CPU one that was planned for fewer slots, with more threads, takes several."""
         if self.devices:
             if devices > len({slot.device for slot in slots}):
                 raise ValueError(

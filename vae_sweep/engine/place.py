@@ -19,6 +19,10 @@ class Place(Protocol):
     def gpu(self) -> bool: ...
 
     @property
+    def shares_cores(self) -> bool:
+        """Whether more packs than slots may run at once where cores would be idle."""
+
+    @property
     def memory(self) -> float | None:
         """Bytes of device memory of a slot; None if packs are not to grow to it."""
 

@@ -42,7 +42,7 @@ CPU_FLOP_PER_S = 80e9  # one thread, float32 convolutions
 GPU_FLOP_PER_S = 10e12
 CPU_STEP_S = 2e-3  # of a step, whatever its size
 GPU_STEP_S = 4e-3
-START_S = 8.0  # a worker's imports
+START_S = 3.0  # of the imports, which began before, what is left
 
 
 @dataclass(frozen=True)
@@ -108,32 +108,12 @@ def _equal_parts(items: Sequence[Member], n: int) -> list[Sequence[Member]]:
     return [items[low:high] for low, high in pairwise(bounds)]
 
 
-def thread_counts(flops: Sequence[tuple[float, float] | None], slots: int, threads: int) -> list[int]:
-    """Threads of packs on a CPU's slots: `threads` each, and more for those of a last round that leaves slots idle.
-
-    flops: of every pack (in a step, in all), None if unknown. Small steps gain nothing from threads; and only packs of
-    one length end together, so that the last round finds all slots free.
-    """
-    counts = [threads] * len(flops)
-    left = len(flops) % slots
-    if not left or None in flops:
-        return counts
-    steps, totals = zip(*flops, strict=True)  # type: ignore[misc]
-    if min(steps) >= CPU_PACK_FLOP and max(totals) <= 1.25 * min(totals):
-        counts[-left:] = [threads * (slots // left)] * left
-    return counts
-
-
 def start_order(packs: Sequence[Pack]) -> list[Pack]:
-    """Most devices first, then fewest threads, then longest first: what starts last should end all slots together.
+    """Widest first, then longest first: what starts last should end all slots together.
 
     Lengths within a factor of two count as equal and keep their order: estimates are no better than that.
     """
-
-    def key(pack: Pack) -> tuple[int, int, int]:
-        return -pack.devices, pack.threads, -round(math.log2(max(pack.seconds or 0.0, 1e-3)))
-
-    return sorted(packs, key=key)
+    return sorted(packs, key=lambda pack: (-pack.width, -round(math.log2(max(pack.seconds or 0.0, 1e-3)))))
 
 
 def pack_seconds(steps: int, cost: Cost | None, size: int, threads: int, gpu: bool) -> float | None:
@@ -144,16 +124,22 @@ def pack_seconds(steps: int, cost: Cost | None, size: int, threads: int, gpu: bo
     return steps * (per_step + size * cost.flop / rate)
 
 
-def makespan(packs: Sequence[Pack], slots: int) -> float | None:
+def makespan(packs: Sequence[Pack], slots: Sequence[Slot]) -> float | None:
     """Seconds until the last pack is done when slots take packs as they come free; None if a pack has no estimate."""
-    free = [0.0] * slots
+    if not packs:
+        return 0.0
+    seconds = [pack.seconds for pack in packs if pack.seconds is not None]
+    if len(seconds) < len(packs):
+        return None
+    regular = sum(not slot.spare for slot in slots)
+    if regular < len(slots):  # no core is idle before the last pack is alone
+        return START_S + max(*seconds, sum(seconds) / regular)
+    free = [0.0] * regular
     for pack in start_order(packs):
-        if pack.seconds is None:
-            return None
-        taken = [heapq.heappop(free) for _ in range(min(pack.width, slots))]
+        taken = [heapq.heappop(free) for _ in range(min(pack.width, regular))]
         for _ in taken:
-            heapq.heappush(free, max(taken) + pack.seconds)
-    return START_S + max(free) if packs else 0.0
+            heapq.heappush(free, max(taken) + (pack.seconds or 0.0))
+    return START_S + max(free)
 
 
 def describe(slots: Sequence[Slot], todo: Sequence[Pack]) -> list[str]:
@@ -163,14 +149,17 @@ def describe(slots: Sequence[Slot], todo: Sequence[Pack]) -> list[str]:
     sizes = sorted({len(pack.members) for pack in todo})
     each = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
     threads = sorted({pack.threads for pack in todo})
+    regular = [slot.name for slot in slots if not slot.spare]
     lines = [
-        f"slots   {len(slots)}: {', '.join(slot.name for slot in slots)}"
+        f"slots   {len(regular)}: {', '.join(regular)}"
         f" ({'-'.join(map(str, threads))} {'thread' if threads == [1] else 'threads'} each)"
     ]
+    if len(regular) < len(slots):
+        lines[0] += f"; the last {len(slots)} packs share them, so that none is idle"
     if sizes != [1]:
         members = sum(len(pack.members) for pack in todo)
         lines.append(f"packs   {len(todo)} with {each} of the {members} members each, trained together in one process")
-    estimate = makespan(todo, len(slots))
+    estimate = makespan(todo, slots)
     cost = "unknown for a network of your own" if estimate is None else f"roughly {duration(estimate)}"
     lines.append(f"time    {cost}; measured as soon as it runs")
     return lines

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from vae_sweep.engine.fork_server import ForkServer, ServerDied
 from vae_sweep.engine.plan import Pack, start_order
-from vae_sweep.engine.slots import Slot, environment
+from vae_sweep.engine.slots import Slot, device_environment
 from vae_sweep.engine.stop import StopRequest, stop_request
 from vae_sweep.engine.worker_process import Event, WorkerProcess, death
 
@@ -98,7 +98,7 @@ class _Pool:
         while self.queue and self.server.ready:
             number, pack = self.queue[0]
             try:
-                worker = self.find_worker(min(pack.width, len(self.slots)), pack.threads)
+                worker = self.find_worker(min(pack.width, len(self.slots)))
             except ServerDied as error:
                 self.fail_queue(error)
                 return
@@ -114,29 +114,34 @@ class _Pool:
             )
             worker.send(number, pack)
 
-    def find_worker(self, width: int, threads: int) -> WorkerProcess | None:
-        """An idle worker of that shape, or a new one on free slots; None if there are not enough."""
+    def find_worker(self, width: int) -> WorkerProcess | None:
+        """An idle worker on so many slots, or a new one on free slots; None if there are not enough."""
         idle = [worker for worker in self.workers if worker.idle]
-        taken = {place for worker in self.workers if not worker.idle for place in worker.places}
-        for worker in idle:
-            if len(worker.places) == width and worker.threads == threads and not taken & set(worker.places):
-                return worker
-        places = self.pick_slots([place for place in range(len(self.slots)) if place not in taken], width)
+        places = self.pick_slots(self.free_slots(), width)
         if places is None:
             return None
         if idle and self.slots[0].device == "cpu":  # a process is tied to GPUs, but not to cores
-            idle[0].places, idle[0].threads = places, threads
+            idle[0].places = places
             return idle[0]
+        for worker in idle:
+            if len(worker.places) == width:
+                return worker
         in_the_way = [worker for worker in self.workers if set(worker.places) & set(places)]
-        if in_the_way:  # idle, but of another shape: their devices are free when they are gone
+        if in_the_way:  # idle, but of another width: their devices are free when they are gone
             for worker in in_the_way:
                 worker.retire()
             return None
-        return self.start_worker(places, threads)
+        return self.start_worker(places)
 
-    def start_worker(self, places: Sequence[int], threads: int) -> WorkerProcess:
+    def free_slots(self) -> list[int]:
+        """Those where no worker has work, nor is about to end. Spare ones only if the rest of the sweep finds room."""
+        taken = {place for worker in self.workers if not worker.idle for place in worker.places}
+        last_round = len(self.busy()) + len(self.queue) <= len(self.slots)
+        return [place for place, slot in enumerate(self.slots) if place not in taken and (last_round or not slot.spare)]
+
+    def start_worker(self, places: Sequence[int]) -> WorkerProcess:
         devices = list(dict.fromkeys(self.slots[place].device for place in places))
-        worker = WorkerProcess(places, environment(devices, threads), threads, self.folder, self.server)
+        worker = WorkerProcess(places, device_environment(devices), self.folder, self.server)
         self.workers.append(worker)
         self.selector.register(worker.process.events_fd, selectors.EVENT_READ, worker)
         return worker

@@ -19,10 +19,14 @@ _NO_GPU = ("cpu", "mps", "slurm")
 
 @dataclass(frozen=True)
 class Slot:
-    """device: an entry of CUDA_VISIBLE_DEVICES, or "mps", "cpu", "slurm"; share: which of the jobs on that device."""
+    """device: an entry of CUDA_VISIBLE_DEVICES, or "mps", "cpu", "slurm"; share: which of the jobs on that device.
+
+    spare: for the last packs only, see `spare_slots`.
+    """
 
     device: str
     share: int = 0
+    spare: bool = False
 
     @property
     def name(self) -> str:
@@ -30,12 +34,11 @@ class Slot:
         return f"{named}.{self.share}" if self.share or self.device in ("cpu", "slurm") else named
 
 
-def environment(devices: Sequence[str], threads: int) -> dict[str, str]:
-    """Environment of a process that owns `devices` and `threads` threads. It sees those devices and no other."""
+def device_environment(devices: Sequence[str]) -> dict[str, str]:
+    """Environment of a process that owns `devices` and sees no other."""
     gpus = [device for device in devices if device not in _NO_GPU]
     # The driver's numbers, which nvidia-smi prints, follow the bus; CUDA's own default order does not.
-    own_devices = {"CUDA_VISIBLE_DEVICES": ",".join(gpus), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
-    return thread_environment(threads) | own_devices
+    return {"CUDA_VISIBLE_DEVICES": ",".join(gpus), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 
 
 def thread_environment(threads: int) -> dict[str, str]:
@@ -77,6 +80,17 @@ def lay_out(
         slots = [Slot("cpu", share) for share in range(jobs or cores)]
     slots = slots[: max(1, min(wanted, jobs or len(slots)))]
     return slots, max(1, cores // len(slots))
+
+
+def spare_slots(slots: Sequence[Slot], packs: int) -> list[Slot]:
+    """More slots on the cores of `slots`, where a last round of `packs` equal packs would leave half of them idle.
+
+    The last packs then share the cores and end together: 3 packs on 2 cores take 1.5 times as long as one, not twice.
+    """
+    left = packs % len(slots)
+    if packs < len(slots) or left > len(slots) // 2:
+        return []
+    return [Slot("cpu", len(slots) + extra, spare=True) for extra in range(left)]
 
 
 def cores() -> int:

@@ -64,6 +64,7 @@ class Cluster:
     ):
         self.jobs: int | None = launcher["jobs"]
         self.gpu = gpus_per_node > 0
+        self.shares_cores = False
         self.memory = gpu_memory_gb * 1e9 if self.gpu else None
         self.cpus_per_task = cpus_per_task
         self.timeout_min = timeout_min

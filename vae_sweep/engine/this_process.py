@@ -13,6 +13,7 @@ from vae_sweep.engine.worker import run_pack
 
 class ThisProcess:
     gpu = False
+    shares_cores = False
     memory: float | None = None  # unknown: packs are not grown to the memory of a device
 
     def slots(self, wanted: int) -> tuple[list[Slot], int]:

@@ -38,6 +38,8 @@ from typing import Any, NoReturn
 
 from filelock import FileLock, Timeout
 
+from vae_sweep.engine.slots import thread_environment
+
 TARGET = "vae_sweep.train:train_pack"
 STOPPED = 128 + signal.SIGTERM
 
@@ -281,7 +283,10 @@ def _remove_leftovers(folder: Path, members: Sequence[str]) -> None:
 
 def _use_threads(threads: int | None) -> None:
     """Thread count of a pack; it is part of the frozen plan, since it changes the order of sums."""
-    if threads and (torch := sys.modules.get("torch")):
+    if not threads:
+        return
+    os.environ.update(thread_environment(threads))  # for processes that training starts
+    if torch := sys.modules.get("torch"):
         torch.set_num_threads(threads)
 
 

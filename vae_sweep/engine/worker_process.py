@@ -21,11 +21,8 @@ _LOG_TAIL = 4000  # characters of a dead worker's output that are shown
 class WorkerProcess:
     """One worker process, leader of its own process group, on the slots `places`."""
 
-    def __init__(
-        self, places: Sequence[int], environ: Mapping[str, str], threads: int, folder: Path, server: ForkServer
-    ):
+    def __init__(self, places: Sequence[int], environ: Mapping[str, str], folder: Path, server: ForkServer):
         self.places = list(places)
-        self.threads = threads
         self.pack: Pack | None = None
         self.number = -1
         self.awaited: set[str] = set()  # members whose result has not come yet
