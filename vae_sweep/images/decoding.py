@@ -161,6 +161,7 @@ def main() -> None:
 
     Answers: {"file", "pixels"} (hex digests), {"unreadable": reason} or {"failed": [errno, text]}.
     """
+    os.nice(5)  # what imports torch meanwhile goes first: it cannot be shared out among the cores
     arguments: dict[str, Any] = json.loads(sys.argv[1])
     how = Decoding(**arguments["how"])
     row_bytes = int(np.prod(how.shape))
