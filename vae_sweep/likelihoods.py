@@ -22,7 +22,8 @@ LOG_SCALE_FLOOR = -6.0  # soft: a scale s becomes s + e^-6, as in Rybkin's code
 
 def squared_error(image: Tensor, x: Tensor) -> Tensor:
     """||x - image||^2 summed over pixels: (B, C, H, W) twice -> (B,)."""
-    return ((at_least_float32(image) - at_least_float32(x)) ** 2).flatten(1).sum(1)
+    error = at_least_float32(image) - at_least_float32(x)
+    return (error * error).sum((1, 2, 3))
 
 
 def gaussian_nll(sse: Tensor, pixels: int, log_sigma: Tensor) -> Tensor:
@@ -37,6 +38,15 @@ class Likelihood(nn.Module):
 
     def forward(self, out: Tensor, x: Tensor) -> Tensor:
         """out: raw decoder output, x: images, (B, C, H, W) -> (B,)."""
+        return self.compare(out, x)[0]
+
+    def compare(self, out: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(this term, squared error of the expected image) of raw outputs and images (B, C, H, W): (B,) each."""
+        sse = squared_error(self.image(out), x)
+        return self.recon(out, x, sse), sse
+
+    def recon(self, out: Tensor, x: Tensor, sse: Tensor) -> Tensor:
+        """This term, (B,), where the squared error is known."""
         raise NotImplementedError
 
     def image(self, out: Tensor) -> Tensor:
@@ -55,8 +65,8 @@ class SquaredError(Likelihood):
 
     is_nll = False
 
-    def forward(self, out: Tensor, x: Tensor) -> Tensor:
-        return squared_error(out, x)
+    def recon(self, out: Tensor, x: Tensor, sse: Tensor) -> Tensor:
+        return sse
 
 
 class Scaled(Likelihood):
@@ -89,15 +99,15 @@ class Scaled(Likelihood):
 class Gaussian(Scaled):
     """-ln N(x; xhat, scale^2 I)."""
 
-    def forward(self, out: Tensor, x: Tensor) -> Tensor:
-        return gaussian_nll(squared_error(out, x), x[0].numel(), self.log_scale)
+    def recon(self, out: Tensor, x: Tensor, sse: Tensor) -> Tensor:
+        return gaussian_nll(sse, x[0].numel(), self.log_scale)
 
 
 class Laplace(Scaled):
     """-ln prod Laplace(x; xhat, scale) = |x - xhat|_1 / scale + n ln(2 scale)."""
 
-    def forward(self, out: Tensor, x: Tensor) -> Tensor:
-        error = (at_least_float32(out) - at_least_float32(x)).abs().flatten(1).sum(1)
+    def recon(self, out: Tensor, x: Tensor, sse: Tensor) -> Tensor:
+        error = (at_least_float32(out) - at_least_float32(x)).abs().sum((1, 2, 3))
         return error * torch.exp(-self.log_scale) + x[0].numel() * (math.log(2) + self.log_scale)
 
 
@@ -119,8 +129,8 @@ class OptimalSigma(Likelihood):
         self.register_buffer("mse_average", torch.zeros(()))
         self.register_buffer("mse_weight", torch.zeros(()))  # sum of the weights, to be divided by
 
-    def forward(self, out: Tensor, x: Tensor) -> Tensor:
-        sse, pixels = squared_error(out, x), x[0].numel()
+    def recon(self, out: Tensor, x: Tensor, sse: Tensor) -> Tensor:
+        pixels = x[0].numel()
         return gaussian_nll(sse, pixels, _log_sigma(sse.mean() / pixels) if self.training else self.log_scale)
 
     @property
@@ -147,9 +157,9 @@ class Bernoulli(Likelihood):
     Exact nats of binary images. Of grey ones it is a cross-entropy, whose least value is not zero.
     """
 
-    def forward(self, out: Tensor, x: Tensor) -> Tensor:
+    def recon(self, out: Tensor, x: Tensor, sse: Tensor) -> Tensor:
         out, x = at_least_float32(out), at_least_float32(x)
-        return F.binary_cross_entropy_with_logits(out, x, reduction="none").flatten(1).sum(1)
+        return F.binary_cross_entropy_with_logits(out, x, reduction="none").sum((1, 2, 3))
 
     def image(self, out: Tensor) -> Tensor:
         return torch.sigmoid(at_least_float32(out))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vae_sweep.conventions import REDUCTIONS, Sizes, factors
 from vae_sweep.divergences import DIVERGENCES, TC_ESTIMATORS, free_bits, split_kl
-from vae_sweep.likelihoods import Buffers, Likelihood, squared_error
+from vae_sweep.likelihoods import Buffers, Likelihood
 from vae_sweep.multi_rate import MultiRateVAE
 from vae_sweep.posteriors import Posterior
 
@@ -113,8 +113,7 @@ class Objective(nn.Module):
         z = posterior.mean if self.deterministic else posterior.sample(noise)
         out = vae.decode(z, *weights)
 
-        recon = self.likelihood(out, x)
-        sse = squared_error(self.likelihood.image(out), x)
+        recon, sse = self.likelihood.compare(out, x)
         terms = {"recon": recon, "sse": sse, "mse": sse / x[0].numel()}
         sizes = Sizes(pixels=x[0].numel(), latent_dim=z.shape[-1], batch_size=len(x))
         on_recon, on_kl = factors(self.reduction, sizes)

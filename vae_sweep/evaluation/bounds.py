@@ -8,7 +8,6 @@ from torch import Tensor
 
 from vae_sweep.evaluation.codes import Split, noise_for
 from vae_sweep.evaluation.noise import PixelNoise
-from vae_sweep.likelihoods import squared_error
 from vae_sweep.metrics.importance import (
     effective_sample_size,
     log_prior_ratio,
@@ -69,7 +68,7 @@ def _compared(objective: Objective, z: Tensor, x: Tensor) -> Iterator[tuple[Tens
     for part in z.split(DECODED_AT_ONCE):
         out = objective.vae.decode(part)
         target = x.expand(len(part), -1, -1, -1)
-        yield objective.likelihood(out, target), squared_error(objective.likelihood.image(out), target)
+        yield objective.likelihood.compare(out, target)
 
 
 def sizes_of_k(largest: int) -> tuple[int, ...]:

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from vae_sweep.batches import Images, binarized, generator
 from vae_sweep.images.image_data import ImageData
-from vae_sweep.likelihoods import squared_error
 from vae_sweep.lit_vae import EVALUATION_SEED
 from vae_sweep.metrics.pictures import psnr, ssim
 from vae_sweep.objectives import Objective
@@ -115,11 +114,10 @@ def encode(
 def _compare(objective: Objective, z: Tensor, x: Tensor, with_ssim: int | None) -> dict[str, Tensor]:
     """How far what is decoded from z is from x: (B,) each."""
     out = objective.vae.decode(z)
-    image = objective.likelihood.image(out)
-    sse = squared_error(image, x)
+    recon, sse = objective.likelihood.compare(out, x)
     mse = sse / x[0].numel()
-    terms = {"recon": objective.likelihood(out, x), "sse": sse, "mse": mse, "psnr": psnr(mse)}
-    return terms | {"ssim": ssim(image[:with_ssim], x[:with_ssim])}
+    terms = {"recon": recon, "sse": sse, "mse": mse, "psnr": psnr(mse)}
+    return terms | {"ssim": ssim(objective.likelihood.image(out)[:with_ssim], x[:with_ssim])}
 
 
 def joined(posteriors: Sequence[Posterior]) -> Posterior:

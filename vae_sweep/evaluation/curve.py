@@ -10,7 +10,6 @@ import torch
 from vae_sweep.conventions import Sizes, factors
 from vae_sweep.evaluation.codes import BATCH, Split, chosen, noise_for
 from vae_sweep.images.image_data import ImageData
-from vae_sweep.likelihoods import squared_error
 from vae_sweep.lit_vae import LitVAE
 from vae_sweep.multi_rate import MultiRateVAE
 from vae_sweep.records import SCHEMA, write_json
@@ -70,8 +69,7 @@ def _rows(lit: LitVAE, split: Split, name: str, kl_weights: Sequence[float], bat
             view = model.at(weight)
             posterior = view.posterior(encoded)
             out = view.decode(posterior.sample(noise[positions]))
-            sse = squared_error(objective.likelihood.image(out), x)
-            terms = (objective.likelihood(out, x), sse, posterior.kl())
+            terms = (*objective.likelihood.compare(out, x), posterior.kl())
             total += torch.stack([term.double().sum() for term in terms]).cpu()
     on_recon, on_kl = factors(objective.reduction, Sizes(split.pixels, model.latent_dim, batch_size))
     return [
