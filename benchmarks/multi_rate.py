@@ -22,7 +22,7 @@ import torch
 from benchmarks.figures import Cell, Table, parser, publish
 from benchmarks.members import config_of, trained_here
 from benchmarks.validity import gaussian_images
-from vae_sweep.engine.slots import environment
+from vae_sweep.engine.slots import thread_environment
 from vae_sweep.evaluation import curve_weights
 from vae_sweep.evaluation.codes import Split
 from vae_sweep.loading import load_lit
@@ -43,7 +43,7 @@ SEEDS = (0, 1, 2)
 
 def measure(folder: Path, quick: bool) -> list[Table]:
     torch.set_num_threads(1)
-    os.environ |= environment(["cpu"], 1)  # as a worker has it
+    os.environ |= thread_environment(1)  # as a worker has it
     return [linear(folder / "linear", quick), *paintings(folder / "paintings", quick)]
 
 

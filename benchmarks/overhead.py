@@ -21,7 +21,7 @@ import torch
 from benchmarks.figures import Table, parser, publish
 from benchmarks.members import SMALL, OneThread, config_of, small_paintings, trained_here
 from benchmarks.peers.bare import BareLoop
-from vae_sweep.engine.slots import environment
+from vae_sweep.engine.slots import thread_environment
 from vae_sweep.sweep import load_images
 from vae_sweep.train import build, image_shape
 
@@ -32,7 +32,7 @@ PRECISIONS = ("bf16", "32")
 
 def measure(quick: bool) -> list[Table]:
     torch.set_num_threads(1)
-    os.environ |= environment(["cpu"], 1)  # as a worker has it
+    os.environ |= thread_environment(1)  # as a worker has it
     rows = []
     with tempfile.TemporaryDirectory(prefix="vae-sweep-") as scratch:
         networks = {"default": (), "small": ("data=arrays", small_paintings(Path(scratch)), *SMALL)}

@@ -26,7 +26,7 @@ from vae_sweep.posteriors import Diagonal
 from vae_sweep.precision import at_least_float32, full_precision
 
 # ln beta is drawn with density ~ beta^-TILT: small weights ask for more units and finer decoding, and take longer.
-TILT = 0.5
+TILT = 0.4
 _FEATURES = 32
 # Adam moves every parameter equally far; a gate has further to go than a weight of a wide layer.
 _PACE = 3.0
