@@ -3,8 +3,8 @@
 python -m benchmarks.memory
 
 Anonymous memory is what cannot be given back to files: the pages of the decoded images are shared by all processes and
-belong to the page cache. Peaks are the largest sums over the sweep and all its processes, looked at ten times a second.
-Linux only: the numbers come from /proc.
+belong to the page cache. A page that forked workers share with their server is counted once. Peaks are the largest sums
+over the sweep and all its processes, looked at ten times a second. Linux only: the numbers come from /proc.
 """
 
 import subprocess
@@ -24,7 +24,8 @@ from benchmarks.members import SMALL, paintings, small_paintings
 def measure(quick: bool) -> list[Table]:
     with tempfile.TemporaryDirectory(prefix="vae-sweep-") as scratch:
         folder = Path(scratch)
-        rows = [_slot("default", [], folder), _slot("small", _small(folder), folder)]
+        rows = [_slots(1, "default", [], folder), _slots(2, "default", [], folder)]
+        rows += [_slots(1, "small", _small(folder), folder), _slots(2, "small", _small(folder), folder)]
         rows += [_packed(members, folder) for members in ((1, 2) if quick else (1, 8, 16))]
         rows.append(streamed(200 if quick else 200_000, folder))
     return [Table("Memory", rows, ["*anonymous*: peak of the sweep and all its processes together."])]
@@ -57,8 +58,10 @@ def _small(folder: Path) -> list[str]:
     return ["data=arrays", small_paintings(folder), *SMALL]
 
 
-def _slot(name: str, overrides: Sequence[str], scratch: Path) -> dict[str, str | float]:
-    return {"what": f"one slot, {name} network"} | peak(overrides, scratch)
+def _slots(slots: int, name: str, overrides: Sequence[str], scratch: Path) -> dict[str, str | float]:
+    weights = ",".join(["1", "0.1"][:slots])
+    what = f"{slots} {'slot' if slots == 1 else 'slots'}, {name} network"
+    return {"what": what} | peak([*overrides, f"loss.kl_weight={weights}", "launcher.pack=off"], scratch, slots)
 
 
 def _packed(members: int, scratch: Path) -> dict[str, str | float]:
@@ -67,9 +70,10 @@ def _packed(members: int, scratch: Path) -> dict[str, str | float]:
     return {"what": f"pack of {members}, small network"} | peak(words, scratch)
 
 
-def peak(overrides: Sequence[str], scratch: Path) -> dict[str, float]:
-    """Megabytes, at their peak, of a sweep in one slot."""
-    command = [sys.executable, "-m", "vae_sweep.run", "-m", "launcher.jobs=1", "trainer.max_steps=100", *overrides]
+def peak(overrides: Sequence[str], scratch: Path, slots: int = 1) -> dict[str, float]:
+    """Megabytes, at their peak, of a sweep."""
+    command = [sys.executable, "-m", "vae_sweep.run", "-m", f"launcher.jobs={slots}", "trainer.max_steps=100"]
+    command += overrides
     command += ["logger.wandb=disabled", "trainer.accelerator=cpu", f"output_dir={scratch}", f"sweep={time.time_ns()}"]
     sweep = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     whole, worker = 0.0, 0.0
@@ -86,17 +90,17 @@ def peak(overrides: Sequence[str], scratch: Path) -> dict[str, float]:
 
 
 def anonymous(pid: int) -> float:
-    """Bytes; 0 of a process that has ended."""
-    return _status(pid, "RssAnon")
+    """Bytes, of shared pages its share; 0 of a process that has ended."""
+    return _field(pid, "smaps_rollup", "Pss_Anon")
 
 
 def resident(pid: int) -> float:
-    return _status(pid, "VmRSS")
+    return _field(pid, "status", "VmRSS")
 
 
-def _status(pid: int, field: str) -> float:
+def _field(pid: int, file: str, field: str) -> float:
     try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        lines = Path(f"/proc/{pid}/{file}").read_text().splitlines()
     except OSError:
         return 0.0
     return sum(1024 * float(line.split()[1]) for line in lines if line.startswith(f"{field}:"))
@@ -115,15 +119,16 @@ def children(pid: int) -> Iterator[int]:
 
 
 def workers_of(pid: int) -> list[int]:
-    """Ids of the workers that train, below the process of a sweep."""
-    found = []
-    for child in children(pid):
-        try:
-            if b"vae_sweep.engine.worker" in Path(f"/proc/{child}/cmdline").read_bytes():
-                found.append(child)
-        except OSError:
-            continue
-    return found
+    """Ids of the workers that train, below the process of a sweep: what its fork server has forked."""
+    family = [child for child in children(pid) if _is_of_fork_server(child)]
+    return family[1:]  # the first is the server itself
+
+
+def _is_of_fork_server(pid: int) -> bool:
+    try:
+        return b"vae_sweep.engine.fork_server" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def main(argv: Sequence[str] | None = None) -> None:
