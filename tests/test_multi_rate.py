@@ -93,9 +93,9 @@ def test_weights_are_drawn_from_the_density_they_should_have() -> None:
     weights = torch.cat([model.draw(torch.rand(16)) for _ in range(500)]).double()
     assert weights.min() >= RANGE[0]
     assert weights.max() <= RANGE[1]
-    low, high = (end**-0.5 for end in RANGE)
-    for weight in (0.02, 0.1, 1.0):  # distribution function of ln beta with density ~ beta^-1/2
-        expected = (low - weight**-0.5) / (low - high)
+    low, high = (end**-0.4 for end in RANGE)
+    for weight in (0.02, 0.1, 1.0):  # distribution function of ln beta with density ~ beta^-0.4
+        expected = (low - weight**-0.4) / (low - high)
         assert (weights <= weight).double().mean().item() == pytest.approx(expected, abs=0.01)
     each = model.draw(torch.zeros(4))  # one in each part of the range
     assert each[0] == pytest.approx(RANGE[0])
