@@ -56,10 +56,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m vae_sweep.engine.worker", description="Train one pack of a sweep.")
     parser.add_argument("sweep", type=Path, help="folder of a sweep")
     parser.add_argument("ids", help="of the members of a pack, with commas")
+    parser.add_argument("--events-fd", type=int, default=1, help="file descriptor that events are written to")
     parser.add_argument("--target", default=TARGET, help="module:function that trains a pack")
     args = parser.parse_args(argv)
     faulthandler.enable()
-    return train_one(args.sweep, args.ids.split(","), args.target, Reporter(1))
+    os.set_inheritable(args.events_fd, args.events_fd <= 2)
+    return train_one(args.sweep, args.ids.split(","), args.target, Reporter(args.events_fd))
 
 
 def serve(folder: Path, target: str, report: Report) -> int:
