@@ -134,6 +134,15 @@ def test_imports_are_paid_once_and_nothing_is_left_behind(tmp_path):
     assert all(gone(pid) for pid in workers | {server})
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc; elsewhere nothing is imported before the fork")
+def test_what_training_imports_can_be_forked():
+    """No thread may run: a lock that one holds would stay locked in the workers for ever."""
+    with ForkServer("vae_sweep.train:train_pack") as server:
+        server.wait()
+        assert b"libtorch" in Path(f"/proc/{server.process.pid}/maps").read_bytes()
+        assert len(list(Path(f"/proc/{server.process.pid}/task").iterdir())) == 1
+
+
 def test_a_killed_fork_server_takes_its_workers_along(tmp_path):
     def kill_server(event):
         if (

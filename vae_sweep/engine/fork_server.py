@@ -85,7 +85,7 @@ class ForkServer:
         self._life, self._life_held = os.pipe()  # workers watch one end; the other is held by this process alone
         self._socket, theirs = socket.socketpair()
         with theirs:
-            self._process = subprocess.Popen(
+            self.process = subprocess.Popen(
                 [sys.executable, "-m", "vae_sweep.engine.fork_server", str(theirs.fileno()), "--target", target],
                 stdin=subprocess.DEVNULL,
                 stdout=self._output,
@@ -99,8 +99,8 @@ class ForkServer:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._process.kill()
-        self._process.wait()
+        self.process.kill()
+        self.process.wait()
         self._socket.close()
         self._output.close()
         os.close(self._life)
@@ -125,6 +125,10 @@ class ForkServer:
         request = {"fork": str(folder.resolve()), "environ": dict(environ), "target": self.target}
         try:
             answer = self.ask(request, [their_orders, output.fileno(), their_events, self._life])
+        except ServerDied:
+            os.close(orders)
+            os.close(events)
+            raise
         finally:
             os.close(their_orders)
             os.close(their_events)
@@ -142,7 +146,7 @@ class ForkServer:
             except ConnectionResetError:
                 chunk = b""
             if not chunk:
-                code = self._process.wait()
+                code = self.process.wait()
                 self._output.seek(0)
                 raise ServerDied(code, self._output.read().decode(errors="replace"))
             self._buffer += chunk
