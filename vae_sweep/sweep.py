@@ -98,11 +98,11 @@ def run_sweep(
         books = {member.id: job.books for member, job in zip(members, jobs, strict=True)}
         name = name or first["sweep"]
         with opened(Path(first["output_dir"]), name) as folder:
-            manifest, stop = _trained(folder, members, data_of, books, place, command, console)
+            manifest, stop = _planned_and_trained(folder, members, data_of, books, place, command, console)
             return _outcome(folder, manifest, members, stop, command, console)
 
 
-def _trained(
+def _planned_and_trained(
     folder: Path,
     members: Sequence[Member],
     data_of: Mapping[str, ImageData],

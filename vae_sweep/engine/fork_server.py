@@ -81,7 +81,7 @@ class ForkServer:
         self.target = target
         self.ready = False
         self._buffer = b""
-        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
         self._life, self._life_held = os.pipe()  # workers watch one end; the other is held by this process alone
         self._socket, theirs = socket.socketpair()
         with theirs:
