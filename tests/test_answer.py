@@ -184,6 +184,8 @@ def test_a_bent_curve_gives_its_corner_with_the_agreement_of_the_seeds(sweep):
     assert set(found.by_seed.values()) == {found.weight}
     said = answer(sweep, found)
     assert said.headline == f"Take kl_weight {found.weight:g}."
+    assert " on training images (" in said.lead
+    assert " dB held out)" in said.lead
     assert any(fact.value == "2/2 seeds" for fact in said.facts)
     likely = next(fact for fact in said.facts if fact.title == "Most likely pixels at")
     assert likely.words.endswith("below 0.03, the smallest you tried")
@@ -227,7 +229,9 @@ def test_too_little_for_an_answer_is_said(tmp_path, options, said):
 
 def test_results_without_evaluation_are_enough_for_an_answer(tmp_path):
     found = read(tmp_path / "s", weights=WEIGHTS, without_evaluation=tuple(range(6)))
-    assert recommend(found, judge(found)).kind in ("take", "train_longer", "smaller")
+    recommended = recommend(found, judge(found))
+    assert recommended.kind in ("take", "train_longer", "smaller")
+    assert " on held-out images" in answer(found, recommended).lead
 
 
 def test_the_prices_of_the_third_question_are_differences_of_the_curve(sweep):

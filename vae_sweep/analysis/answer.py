@@ -81,7 +81,8 @@ def _no_corner(study: Study, found: Recommendation) -> tuple[str, str]:
         f"So far {_spot(found).weight:g} reconstructs best.",
         f"{count(len(found.curve), 'weight')} show no corner: from {first.weight:g} to {last.weight:g} the rate goes "
         f"from {figure(first.rate)} to {figure(last.rate)} nats and the error from {figure(first.distortion)} to "
-        f"{figure(last.distortion)}. Three weights or more, well apart, can show where the curve bends.",
+        f"{figure(last.distortion)} ({study.images_judged}). "
+        "Three weights or more, well apart, can show where the curve bends.",
     )
 
 
@@ -141,9 +142,10 @@ def _why(study: Study, found: Recommendation, subject: str = "It") -> str:
 
 
 def _error(study: Study, spot: Spot) -> str:
-    text = f"a {'squared error' if study.squared_error else 'reconstruction term'} of {figure(spot.distortion)}"
+    term = "squared error" if study.squared_error else "reconstruction term"
+    text = f"a {term} of {figure(spot.distortion)} on {study.images_judged}"
     psnr = spot.mean("val", "psnr_mean") or spot.mean("val", "psnr")
-    return f"{text} ({figure(psnr)} dB on held-out images)" if psnr else text
+    return f"{text} ({figure(psnr)} dB held out)" if psnr else text
 
 
 def _nats(spot: Spot) -> str:

@@ -45,8 +45,8 @@ def negligible(study: Study, found: Recommendation) -> Question:
     if len(found.curve) > 1:
         words.append(
             f"From {first.weight:g} to {last.weight:g} the code goes from {figure(first.rate)} to "
-            f"{figure(last.rate)} nats and the error from {figure(first.distortion)} to {figure(last.distortion)}: "
-            "that is the weight at work."
+            f"{figure(last.rate)} nats and the error from {figure(first.distortion)} to {figure(last.distortion)} "
+            f"({study.images_judged}): that is the weight at work."
         )
     collapsed = [spot for spot in found.curve if spot.mean("val", "active_units") == 0]
     short = "No. A smaller weight only makes information cheaper."

@@ -221,6 +221,11 @@ class Study:
         finished = [p for p in self.points if p.done and not p.autoencoder]
         return "train" if any(p.get("train", "kl") is not None for p in finished) else "val"
 
+    @property
+    def images_judged(self) -> str:
+        """The images of `split`, in words."""
+        return {"train": "training images", "val": "held-out images"}[self.split]
+
     @cached_property
     def families(self) -> dict[tuple[Setting, ...], list[Point]]:
         """The finished VAEs by family."""
