@@ -229,9 +229,7 @@ def test_too_little_for_an_answer_is_said(tmp_path, options, said):
 
 def test_results_without_evaluation_are_enough_for_an_answer(tmp_path):
     found = read(tmp_path / "s", weights=WEIGHTS, without_evaluation=tuple(range(6)))
-    recommended = recommend(found, judge(found))
-    assert recommended.kind in ("take", "train_longer", "smaller")
-    assert " on held-out images" in answer(found, recommended).lead
+    assert recommend(found, judge(found)).kind in ("take", "train_longer", "smaller")
 
 
 def test_the_prices_of_the_third_question_are_differences_of_the_curve(sweep):
