@@ -18,7 +18,7 @@ import torch
 
 from benchmarks.figures import Table, parser, publish
 from benchmarks.members import SMALL, OneThread, config_of, small_paintings, trained_here
-from vae_sweep import train
+from vae_sweep.training import train
 
 PACKS = (1, 2, 4, 8, 16, 32)
 WARM_UP = 50

@@ -10,15 +10,15 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from rich.console import Console
 
+from vae_sweep.data.image_data import ImageData
 from vae_sweep.engine.place import Watch
 from vae_sweep.engine.plan import Pack
 from vae_sweep.engine.slots import Slot
 from vae_sweep.engine.stop import StopRequest
 from vae_sweep.engine.this_process import ThisProcess
 from vae_sweep.engine.worker import run_pack
-from vae_sweep.images.image_data import ImageData
 from vae_sweep.run import CONF
-from vae_sweep.sweep import Job, load_images, run_sweep
+from vae_sweep.sweep.run_sweep import Job, load_images, run_sweep
 
 SMALL = ("model._target_=benchmarks.networks.small", "model.latent_dim=8", "data.batch_size=64")
 
@@ -47,7 +47,7 @@ class OneThread(ThisProcess):
         return [Slot("cpu")], 1
 
     def run(self, packs: Sequence[Pack], slots: Sequence[Slot], folder: Path, watch: Watch) -> StopRequest:
-        from vae_sweep.train import train_pack
+        from vae_sweep.training.train import train_pack
 
         for number, pack in enumerate(packs):
             order = {"pack": number, "members": list(pack.members), "threads": 1}

@@ -25,10 +25,10 @@ from benchmarks.validity import gaussian_images
 from vae_sweep.engine.slots import thread_environment
 from vae_sweep.evaluation import curve_weights
 from vae_sweep.evaluation.codes import Split
-from vae_sweep.loading import load_lit
-from vae_sweep.records import Run, load_sweep, write_json
-from vae_sweep.sweep import load_images
+from vae_sweep.runs.records import Run, load_sweep, write_json
+from vae_sweep.sweep.run_sweep import load_images
 from vae_sweep.theory import Pixels, linear_vae, spectrum
+from vae_sweep.training.loading import load_lit
 
 WEIGHTS = (0.01, 0.03, 0.056, 0.1, 0.3, 1.0, 1.78, 3.0, 10.0)  # 0.056 to 1.78: the middle decade and a half
 ALWAYS = ("logger.wandb=disabled", "trainer.accelerator=cpu")

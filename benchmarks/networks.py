@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
-from vae_sweep.models import VAE, ImageShape
-from vae_sweep.posteriors import Diagonal
+from vae_sweep.models.networks import VAE, ImageShape
+from vae_sweep.models.posteriors import Diagonal
 
 
 def small(image_shape: ImageShape, latent_dim: int, **_: object) -> VAE:

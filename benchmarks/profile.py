@@ -19,11 +19,11 @@ import torch
 
 from benchmarks.figures import Table, parser, publish
 from benchmarks.members import config_of, trained_here
-from vae_sweep import train
-from vae_sweep.batches import Images
-from vae_sweep.lit_vae import LitVAE
-from vae_sweep.objectives import Objective
-from vae_sweep.run_files import RunFiles
+from vae_sweep.data.batches import Images
+from vae_sweep.models.objective import Objective
+from vae_sweep.runs.run_files import RunFiles
+from vae_sweep.training import train
+from vae_sweep.training.lit_vae import LitVAE
 
 # What is called in the run, and the part that it is. Validation's forward passes count as validation.
 PARTS: dict[str, list[tuple[Any, str]]] = {
@@ -108,7 +108,7 @@ def measure(quick: bool) -> list[Table]:
 def imports() -> float:
     """Wall time of a Python that imports what a worker does."""
     began = time.perf_counter()
-    subprocess.run([sys.executable, "-c", "import vae_sweep.train"], check=True, env=dict(os.environ))
+    subprocess.run([sys.executable, "-c", "import vae_sweep.training.train"], check=True, env=dict(os.environ))
     return time.perf_counter() - began
 
 

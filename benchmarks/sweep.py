@@ -27,9 +27,9 @@ from benchmarks.members import config_of, paintings
 from benchmarks.peers import tool
 from benchmarks.peers.scores import sse_and_kl
 from benchmarks.peers.task import Task, decoded_once
-from vae_sweep.images import image_cache
-from vae_sweep.images.decoding import Decoding
-from vae_sweep.sweep import load_images
+from vae_sweep.data import image_cache
+from vae_sweep.data.decoding import Decoding
+from vae_sweep.sweep.run_sweep import load_images
 
 # name, module of benchmarks.peers, bf16
 PEERS = (

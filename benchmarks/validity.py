@@ -23,15 +23,13 @@ from omegaconf import OmegaConf
 from rich.console import Console
 from sklearn.datasets import load_digits
 
+from vae_sweep.data.image_data import ImageData
 from vae_sweep.engine.slots import Slot
 from vae_sweep.engine.this_process import ThisProcess
 from vae_sweep.evaluation import Evaluation, Settings, evaluate
 from vae_sweep.evaluation.codes import Split, encode
-from vae_sweep.images.image_data import ImageData
-from vae_sweep.lit_vae import LitVAE
-from vae_sweep.loading import load_lit
 from vae_sweep.run import CONF
-from vae_sweep.sweep import Job, load_images, run_sweep
+from vae_sweep.sweep.run_sweep import Job, load_images, run_sweep
 from vae_sweep.theory import (
     LinearVAE,
     Pixels,
@@ -43,6 +41,8 @@ from vae_sweep.theory import (
     optimal_sigma2,
     spectrum,
 )
+from vae_sweep.training.lit_vae import LitVAE
+from vae_sweep.training.loading import load_lit
 
 EVERYTHING = Settings(None, 8, 256, 256, 256, None, 100)
 BRIEFLY = Settings(None, 8, 8, 8, 8, 1, 1)  # the rate over all images is what is wanted

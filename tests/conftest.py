@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from configs import member_config
 
-from vae_sweep.members import member_id
-from vae_sweep.records import write_json
+from vae_sweep.runs.members import member_id
+from vae_sweep.runs.records import write_json
 
 SMALL = (
     "model.channels=8",

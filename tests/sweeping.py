@@ -8,8 +8,8 @@ import numpy as np
 from configs import member_config
 from rich.console import Console
 
-from vae_sweep.images.image_data import ImageData
-from vae_sweep.sweep import Job, Outcome, run_sweep
+from vae_sweep.data.image_data import ImageData
+from vae_sweep.sweep.run_sweep import Job, Outcome, run_sweep
 
 TARGET = "fake_training:train_members"
 COMMAND = ["/x/vae_sweep/run.py", "-m", "loss.kl_weight=1,0.5"]

@@ -19,7 +19,7 @@ from vae_sweep.analysis.study import Study
 from vae_sweep.analysis.survey import linear_objective
 from vae_sweep.analysis.table import summary_csv
 from vae_sweep.analysis.verdicts import judge
-from vae_sweep.records import RecordError, load_sweep
+from vae_sweep.runs.records import RecordError, load_sweep
 
 WEIGHTS = (3.0, 1.0, 0.5, 0.1, 0.03)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vae_sweep.images.array_file import read_array_file
-from vae_sweep.images.image_data import DataError
+from vae_sweep.data.array_file import read_array_file
+from vae_sweep.data.image_data import DataError
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (6, 8, 9), np.uint8)
@@ -79,7 +79,7 @@ def test_npz_whose_first_array_is_the_images(tmp_path: Path):
 
 
 def test_a_big_npy_is_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("vae_sweep.images.array_file._MAP_ABOVE", 100)
+    monkeypatch.setattr("vae_sweep.data.array_file._MAP_ABOVE", 100)
     for array in (COLOUR, (COLOUR / 255).astype(np.float32), COLOUR.transpose(0, 3, 1, 2)):
         images = read_array_file(saved(tmp_path, array)).images
         assert isinstance(images, np.memmap)

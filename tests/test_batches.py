@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vae_sweep.batches import Images, Order, TrainBatches, ValBatches, generator
 from vae_sweep.data import ImageData
+from vae_sweep.data.batches import Images, Order, TrainBatches, ValBatches, generator
 
 CPU = torch.device("cpu")
 

@@ -10,11 +10,11 @@ from torch.distributions import Normal, kl_divergence
 from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 from torch.nn import functional as F
 
-from vae_sweep import models
-from vae_sweep.bayesian import BayesianVAE
-from vae_sweep.likelihoods import likelihood
-from vae_sweep.objectives import Objective
-from vae_sweep.posteriors import Diagonal
+from vae_sweep.models import networks as models
+from vae_sweep.models.bayesian import BayesianVAE
+from vae_sweep.models.likelihoods import likelihood
+from vae_sweep.models.objective import Objective
+from vae_sweep.models.posteriors import Diagonal
 
 SHAPE, D, B = (3, 8, 8), 4, 5
 

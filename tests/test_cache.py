@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from vae_sweep.images.cache import cached_folder
-from vae_sweep.images.image_data import DataError
+from vae_sweep.data.cache import cached_folder
+from vae_sweep.data.image_data import DataError
 
 
 def no_build(folder: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_full_disk_is_named(tmp_path: Path):
 SLOW = """
 import sys, time
 from pathlib import Path
-from vae_sweep.images.cache import cached_folder
+from vae_sweep.data.cache import cached_folder
 
 def build(folder):
     (folder / "first").write_bytes(b"1" * 1000)

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from vae_sweep.settings import check_member
-from vae_sweep.train import build
+from vae_sweep.sweep.settings import check_member
+from vae_sweep.training.train import build
 
 CONF = Path(__file__).parents[1] / "conf"
 NEEDS = {"geco": ["kl_schedule.goal=100"], "control_vae": ["kl_schedule.target=10"]}
@@ -45,7 +45,7 @@ def test_launcher_composes(compose, launcher: str) -> None:
 
 
 def test_help_names_keys_that_exist(compose) -> None:
-    from vae_sweep.settings import known_keys
+    from vae_sweep.sweep.settings import known_keys
 
     keys, groups = known_keys(CONF)
     text = (CONF / "hydra/help/vae_sweep.yaml").read_text().split("What people sweep")[1]

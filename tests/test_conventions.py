@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vae_sweep.conventions import REDUCTIONS, Sizes, factors, from_sum, to_sum
+from vae_sweep.theory.conventions import REDUCTIONS, Sizes, factors, from_sum, to_sum
 
 SIZES = Sizes(pixels=12288, latent_dim=64, batch_size=32)
 

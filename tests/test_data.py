@@ -12,9 +12,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from vae_sweep.data import DataError, ImageData, load
-from vae_sweep.images import torchvision_sets
-from vae_sweep.images.paintings import FACTOR_NAMES, FAMILY_NAMES
+from vae_sweep.data import DataError, ImageData, load, torchvision_sets
+from vae_sweep.data.painters import FACTOR_NAMES, FAMILY_NAMES
 
 CONF = Path(__file__).parents[1] / "conf" / "data"
 TINY = {"image_size": 32, "n_images": 40}
@@ -203,7 +202,7 @@ def test_a_mapped_array_is_read_once_for_its_digests(load_set, tmp_path: Path, m
     images = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), np.uint8)
     np.save(tmp_path / "a.npy", images)
     in_memory = load_set("arrays", path=str(tmp_path / "a.npy"))
-    monkeypatch.setattr("vae_sweep.images.array_file._MAP_ABOVE", 100)
+    monkeypatch.setattr("vae_sweep.data.array_file._MAP_ABOVE", 100)
     mapped = load_set("arrays", path=str(tmp_path / "a.npy"))
     monkeypatch.setattr("vae_sweep.data.digests", None)
     again = load_set("arrays", path=str(tmp_path / "a.npy"))

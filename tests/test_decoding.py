@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vae_sweep.images.decoding import Decoding, Unreadable, decode
+from vae_sweep.data.decoding import Decoding, Unreadable, decode
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 

@@ -8,8 +8,8 @@ import torch
 from torch.distributions import Categorical, Independent, MixtureSameFamily, MultivariateNormal, Normal
 from torch.func import vmap
 
-from vae_sweep.divergences import free_bits, split_kl
-from vae_sweep.posteriors import POSTERIORS, Diagonal, FullCovariance
+from vae_sweep.models.divergences import free_bits, split_kl
+from vae_sweep.models.posteriors import POSTERIORS, Diagonal, FullCovariance
 
 D = 3
 

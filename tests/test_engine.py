@@ -137,7 +137,7 @@ def test_imports_are_paid_once_and_nothing_is_left_behind(tmp_path):
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc; elsewhere nothing is imported before the fork")
 def test_what_training_imports_can_be_forked():
     """No thread may run: a lock that one holds would stay locked in the workers for ever."""
-    with ForkServer("vae_sweep.train:train_pack") as server:
+    with ForkServer("vae_sweep.training.train:train_pack") as server:
         server.wait()
         assert b"libtorch" in Path(f"/proc/{server.process.pid}/maps").read_bytes()
         assert len(list(Path(f"/proc/{server.process.pid}/task").iterdir())) == 1

@@ -12,19 +12,19 @@ import torch
 
 from vae_sweep import evaluate as door
 from vae_sweep.analysis import glossary
-from vae_sweep.conventions import Sizes
+from vae_sweep.data.image_data import ImageData
 from vae_sweep.evaluation import Evaluation, Settings, evaluate
 from vae_sweep.evaluation.bounds import sizes_of_k
 from vae_sweep.evaluation.codes import Split, chosen, encode, noise_for
 from vae_sweep.evaluation.noise import noise_at_weight_1, own_noise, weight_in_force
-from vae_sweep.images.image_data import ImageData
-from vae_sweep.likelihoods import likelihood
-from vae_sweep.lit_vae import LitVAE
-from vae_sweep.models import conv, linear
-from vae_sweep.objectives import Objective
-from vae_sweep.records import load_run
+from vae_sweep.models.likelihoods import likelihood
+from vae_sweep.models.networks import conv, linear
+from vae_sweep.models.objective import Objective
+from vae_sweep.runs.records import load_run
 from vae_sweep.theory import LinearVAE, Pixels, Spectrum, linear_vae, negative_log_likelihood, spectrum
-from vae_sweep.train import train_pack
+from vae_sweep.theory.conventions import Sizes
+from vae_sweep.training.lit_vae import LitVAE
+from vae_sweep.training.train import train_pack
 
 BETA, LATENTS = 0.02, 5
 EVERYTHING = Settings(None, 50, None, 400, None, 20, 100)

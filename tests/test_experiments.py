@@ -8,8 +8,8 @@ import pytest
 import torch
 from configs import CONF
 
-from vae_sweep.settings import check_member, check_overrides
-from vae_sweep.train import build
+from vae_sweep.sweep.settings import check_member, check_overrides
+from vae_sweep.training.train import build
 
 Compose = Callable[..., dict[str, Any]]
 

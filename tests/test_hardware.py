@@ -1,7 +1,7 @@
 import pytest
 
-from vae_sweep import hardware
-from vae_sweep.models import conv, linear
+from vae_sweep.models.networks import conv, linear
+from vae_sweep.training import device as hardware
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vae_sweep.images import image_cache
-from vae_sweep.images.decoding import Decoding
-from vae_sweep.images.image_cache import decoded, find_images
-from vae_sweep.images.image_data import DataError
+from vae_sweep.data import image_cache
+from vae_sweep.data.decoding import Decoding
+from vae_sweep.data.image_cache import decoded, find_images
+from vae_sweep.data.image_data import DataError
 
 HOW = Decoding(8)
 
@@ -188,8 +188,8 @@ def test_a_decoder_that_dies_is_named_with_its_file(root: Path, tmp_path: Path, 
 LOAD = """
 import logging, sys
 from pathlib import Path
-from vae_sweep.images.decoding import Decoding
-from vae_sweep.images.image_cache import decoded, find_images
+from vae_sweep.data.decoding import Decoding
+from vae_sweep.data.image_cache import decoded, find_images
 logging.basicConfig(level="INFO", stream=sys.stdout, format="%(message)s")
 root = Path(sys.argv[1])
 print(len(decoded(root, find_images(root), Decoding(8), Path(sys.argv[2]), workers=2).images))

@@ -15,7 +15,7 @@ import torch
 from fake_training import wait_until
 from PIL import Image
 
-from vae_sweep.records import load_sweep, read_json
+from vae_sweep.runs.records import load_sweep, read_json
 
 pytestmark = pytest.mark.slow
 MARK = "VAE_SWEEP_KILL_TEST"  # in the environment of every process that the sweep starts

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from fake_training import wait_until
 
-from vae_sweep.records import load_sweep
+from vae_sweep.runs.records import load_sweep
 
 HERE = Path(__file__).parent
 FAKE = ["+hydra.launcher.target=fake_training:train_members"]

@@ -10,7 +10,7 @@ from torch.distributions import Bernoulli, Laplace, Normal
 from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional as F
 
-from vae_sweep.likelihoods import LIKELIHOODS, OptimalSigma, gaussian_nll, likelihood, squared_error
+from vae_sweep.models.likelihoods import LIKELIHOODS, OptimalSigma, gaussian_nll, likelihood, squared_error
 
 SHAPE = (5, 3, 4, 4)
 PIXELS = 48

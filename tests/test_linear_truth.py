@@ -9,9 +9,9 @@ import math
 import pytest
 import torch
 
-from vae_sweep import models
-from vae_sweep.likelihoods import likelihood
-from vae_sweep.objectives import Objective
+from vae_sweep.models import networks as models
+from vae_sweep.models.likelihoods import likelihood
+from vae_sweep.models.objective import Objective
 from vae_sweep.schedules.controllers import ControlVAE, Geco
 
 PIXELS, D, N = 10, 4, 60

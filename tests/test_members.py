@@ -1,6 +1,6 @@
 """What a member is known by."""
 
-from vae_sweep.members import config_that_matters, member_id, slug, swept_keys, total_steps
+from vae_sweep.runs.members import config_that_matters, member_id, slug, swept_keys, total_steps
 
 
 def test_id_depends_on_what_matters_only(compose) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from vae_sweep.metrics import aggregate
 from vae_sweep.metrics.aggregate import active_units, activity, aggregate_kl
-from vae_sweep.posteriors import Diagonal, FullCovariance
+from vae_sweep.models.posteriors import Diagonal, FullCovariance
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -15,7 +15,7 @@ from vae_sweep.metrics.importance import (
     sampling_error,
     standard_error,
 )
-from vae_sweep.posteriors import Diagonal, FullCovariance
+from vae_sweep.models.posteriors import Diagonal, FullCovariance
 
 W = torch.tensor([[1.0, 0.3], [0.2, -0.7], [0.5, 0.5], [-0.4, 0.1]])
 SIGMA2 = 0.4

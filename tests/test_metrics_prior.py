@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vae_sweep.metrics.prior import KERNEL_SCALES, cycle_error, mmd2, mmd2_null, moments
-from vae_sweep.posteriors import Diagonal
+from vae_sweep.models.posteriors import Diagonal
 
 
 def generator(seed: int = 0) -> torch.Generator:

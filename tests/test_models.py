@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from vae_sweep.models import ACTIVATIONS, as_vae, conv, linear, mlp, resnet
-from vae_sweep.posteriors import POSTERIORS, Diagonal
-from vae_sweep.settings import CHECKS
+from vae_sweep.models.networks import ACTIVATIONS, as_vae, conv, linear, mlp, resnet
+from vae_sweep.models.posteriors import POSTERIORS, Diagonal
+from vae_sweep.sweep.settings import CHECKS
 
 SMALL = {
     "conv": lambda shape, **options: conv(shape, channels=4, **options),

@@ -11,18 +11,19 @@ import pytest
 import torch
 from configs import member_config
 
-from vae_sweep import load_model, models
-from vae_sweep.checkpoints import LAST, load_checkpoint
+from vae_sweep import load_model
 from vae_sweep.evaluate import main as evaluate_main
-from vae_sweep.likelihoods import likelihood
-from vae_sweep.lit_vae import LitVAE, OptimizerSettings
-from vae_sweep.members import member_id
-from vae_sweep.multi_rate import MultiRateVAE
-from vae_sweep.objectives import Objective
-from vae_sweep.records import load_sweep, read_json, read_rows
-from vae_sweep.settings import SettingsError, check_member
+from vae_sweep.models import networks as models
+from vae_sweep.models.likelihoods import likelihood
+from vae_sweep.models.multi_rate import MultiRateVAE
+from vae_sweep.models.objective import Objective
+from vae_sweep.runs.members import member_id
+from vae_sweep.runs.records import load_sweep, read_json, read_rows
+from vae_sweep.sweep.settings import SettingsError, check_member
 from vae_sweep.theory import Pixels, linear_vae, spectrum
-from vae_sweep.train import train_pack
+from vae_sweep.training.checkpoints import LAST, load_checkpoint
+from vae_sweep.training.lit_vae import LitVAE, OptimizerSettings
+from vae_sweep.training.train import train_pack
 
 SHAPE, D, B = (3, 8, 8), 4, 6
 RANGE = (0.01, 10.0)

@@ -5,9 +5,9 @@ import pytest
 from matplotlib.figure import Figure
 from synthetic_sweep import write_sweep
 
-from vae_sweep import plots
-from vae_sweep.notebook import load
-from vae_sweep.records import RecordError
+from vae_sweep.report import plots
+from vae_sweep.report.notebook import load
+from vae_sweep.runs.records import RecordError
 
 
 @pytest.fixture(scope="module")

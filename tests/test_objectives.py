@@ -11,10 +11,10 @@ from torch.distributions import Normal, kl_divergence
 from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 from torch.nn import functional as F
 
-from vae_sweep.conventions import REDUCTIONS, Sizes, factors, to_sum
-from vae_sweep.likelihoods import LIKELIHOODS, likelihood
-from vae_sweep.objectives import Objective
-from vae_sweep.posteriors import POSTERIORS
+from vae_sweep.models.likelihoods import LIKELIHOODS, likelihood
+from vae_sweep.models.objective import Objective
+from vae_sweep.models.posteriors import POSTERIORS
+from vae_sweep.theory.conventions import REDUCTIONS, Sizes, factors, to_sum
 
 B, D, SHAPE = 5, 4, (3, 4, 4)
 PIXELS = 48

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from vae_sweep.images.canvas import Canvas, oklch
-from vae_sweep.images.paintings import (
+from vae_sweep.data.canvas import Canvas, oklch
+from vae_sweep.data.painters import (
     FACTOR_NAMES,
     FAMILIES,
     FAMILY_NAMES,

@@ -11,7 +11,7 @@ from vae_sweep.engine import plan
 from vae_sweep.engine.cost import Cost
 from vae_sweep.engine.plan import Pack
 from vae_sweep.engine.slots import Slot
-from vae_sweep.members import Member
+from vae_sweep.runs.members import Member
 
 BASE = {
     "objective": "vae",

@@ -6,11 +6,11 @@ import pytest
 from PIL import Image
 from synthetic_sweep import write_sweep
 
-from vae_sweep import plots
 from vae_sweep.analysis import frontier, study
 from vae_sweep.analysis.gap import split_gap
 from vae_sweep.analysis.spots import spots
-from vae_sweep.records import load_sweep
+from vae_sweep.report import plots
+from vae_sweep.runs.records import load_sweep
 
 
 @pytest.fixture(scope="module")

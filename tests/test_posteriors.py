@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
 from torch.func import grad, vmap
 
-from vae_sweep.posteriors import POSTERIORS, Diagonal, FullCovariance, SharedScale
+from vae_sweep.models.posteriors import POSTERIORS, Diagonal, FullCovariance, SharedScale
 
 D, B = 4, 3
 FAMILIES = pytest.mark.parametrize("family", POSTERIORS.values(), ids=POSTERIORS.keys())

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from vae_sweep.records import load_sweep, read_rows
-from vae_sweep.train import train_pack
+from vae_sweep.runs.records import load_sweep, read_rows
+from vae_sweep.training.train import train_pack
 
 
 def test_two_processes_train_what_one_does(small_sweep: Callable[..., tuple[Path, list[str]]]) -> None:

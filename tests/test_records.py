@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vae_sweep.records import (
+from vae_sweep.runs.records import (
     RecordError,
     append_row,
     latest_sweep,

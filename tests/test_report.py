@@ -15,8 +15,9 @@ from synthetic_sweep import write_sweep
 
 from vae_sweep import report
 from vae_sweep.analysis import glossary, study
-from vae_sweep.page import palette, sprites
-from vae_sweep.records import RecordError, load_sweep
+from vae_sweep.report import palette, sprites
+from vae_sweep.report.__main__ import main
+from vae_sweep.runs.records import RecordError, load_sweep
 
 HOSTILE = "<script>alert('x')</script>|\"&"
 
@@ -81,8 +82,8 @@ def test_everything_is_written_beside_it(sweep):
 
 def test_the_door_loads_neither_torch_nor_matplotlib(sweep, tmp_path):
     code = (
-        "import sys; from vae_sweep import report; "
-        f"assert report.main([{str(sweep)!r}, '--no-figures', '--out', {str(tmp_path)!r}]) == 0; "
+        "import sys; from vae_sweep.report.__main__ import main; "
+        f"assert main([{str(sweep)!r}, '--no-figures', '--out', {str(tmp_path)!r}]) == 0; "
         "heavy = {'torch', 'lightning', 'pytorch_lightning', 'wandb', 'hydra', 'pandas', 'matplotlib'}; "
         "print(heavy & set(sys.modules))"
     )
@@ -92,8 +93,8 @@ def test_the_door_loads_neither_torch_nor_matplotlib(sweep, tmp_path):
 
 def test_figures_do_not_load_torch(sweep):
     code = (
-        "import sys; from pathlib import Path; from vae_sweep import plots; from vae_sweep.analysis import study; "
-        "from vae_sweep.records import load_sweep; "
+        "import sys; from pathlib import Path; from vae_sweep.report import plots; from vae_sweep.analysis import study; "
+        "from vae_sweep.runs.records import load_sweep; "
         f"plots.plot_gaps(study.read([load_sweep(Path({str(sweep)!r}))])); "
         "print({'torch', 'wandb'} & set(sys.modules))"
     )
@@ -179,7 +180,7 @@ def test_the_door_takes_the_latest_sweep_and_opens_it(tmp_path, monkeypatch, cap
     opened: list[str] = []
     monkeypatch.setattr(webbrowser, "open", opened.append)
     folder = write_sweep(tmp_path / "outputs" / "only")
-    assert report.main(["--outputs", str(tmp_path / "outputs"), "--open", "--no-figures"]) == 0
+    assert main(["--outputs", str(tmp_path / "outputs"), "--open", "--no-figures"]) == 0
     assert capsys.readouterr().out.strip() == str(folder / "report" / "index.html")
     assert opened == [(folder / "report" / "index.html").as_uri()]
 
@@ -187,7 +188,7 @@ def test_the_door_takes_the_latest_sweep_and_opens_it(tmp_path, monkeypatch, cap
 @pytest.mark.parametrize("arguments", [["missing"], ["--outputs", "nowhere"]])
 def test_the_door_refuses_in_one_line(arguments, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert report.main(arguments) == 1
+    assert main(arguments) == 1
     error = capsys.readouterr().err
     assert error.startswith("vae-sweep-report: ")
     assert error.count("\n") == 1
@@ -205,8 +206,8 @@ def test_watching_builds_again_until_every_run_has_ended(tmp_path, monkeypatch, 
             result.write_text(result.read_text().replace('"running"', '"done"'))
         assert len(pages) < 4
 
-    monkeypatch.setattr(report.time, "sleep", wait)
-    assert report.main([str(folder), "--watch", "--no-figures"]) == 0
+    monkeypatch.setattr(report.writing.time, "sleep", wait)
+    assert main([str(folder), "--watch", "--no-figures"]) == 0
     assert capsys.readouterr().out.count("index.html") == 2
     assert 'data-refresh="5.0"' in pages[0]
     assert "data-refresh" not in (folder / "report" / "index.html").read_text()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from synthetic_sweep import write_sweep
 
-from vae_sweep import plots, report
+from vae_sweep import report
 from vae_sweep.analysis import multi_rate, study
 from vae_sweep.analysis.answer import answer
 from vae_sweep.analysis.recommend import recommend
@@ -14,8 +14,8 @@ from vae_sweep.analysis.spots import spots
 from vae_sweep.analysis.study import Study
 from vae_sweep.analysis.survey import survey
 from vae_sweep.analysis.verdicts import judge
-from vae_sweep.page import payload
-from vae_sweep.records import load_sweep
+from vae_sweep.report import payload, plots
+from vae_sweep.runs.records import load_sweep
 
 WEIGHTS = (3.0, 1.0, 0.3, 0.1, 0.03)
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from vae_sweep.members import flatten
-from vae_sweep.settings import CHECKS, SettingsError, check_member, check_members, check_overrides
+from vae_sweep.runs.members import flatten
+from vae_sweep.sweep.settings import CHECKS, SettingsError, check_member, check_members, check_overrides
 
 CONF = Path(__file__).parents[1] / "conf"
 

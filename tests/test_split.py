@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vae_sweep.images.split import digest, split, subset
+from vae_sweep.data.split import digest, split, subset
 
 contents = st.lists(st.integers(0, 60), min_size=2, max_size=80).filter(lambda drawn: len(set(drawn)) > 1)
 fractions = st.floats(0.01, 0.9)

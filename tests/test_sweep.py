@@ -13,10 +13,10 @@ from filelock import FileLock
 from sweeping import COMMAND, TARGET, config, jobs, run, sittings, statuses
 
 from vae_sweep.engine.machine import Machine
-from vae_sweep.manifest import SweepError, split_pack
-from vae_sweep.records import load_sweep, read_json, read_rows
-from vae_sweep.settings import SettingsError
-from vae_sweep.sweep import Job, continue_command, run_sweep
+from vae_sweep.runs.manifest import SweepError, split_pack
+from vae_sweep.runs.records import load_sweep, read_json, read_rows
+from vae_sweep.sweep.run_sweep import Job, continue_command, run_sweep
+from vae_sweep.sweep.settings import SettingsError
 
 
 @pytest.fixture(autouse=True)
@@ -143,7 +143,7 @@ def test_a_member_that_cannot_start_has_a_result_with_its_error(sweep, monkeypat
 
 def test_a_full_disk_is_said_and_stops_nobody_else(sweep, monkeypatch):
     """The parent cannot write down either what the killed worker could not."""
-    from vae_sweep.engine import outcomes
+    from vae_sweep.runs import outcomes
 
     def full(path, value):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

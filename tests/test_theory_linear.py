@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 
-from vae_sweep.conventions import REDUCTIONS, Sizes
 from vae_sweep.theory import (
     Pixels,
     Spectrum,
@@ -24,6 +23,7 @@ from vae_sweep.theory import (
     squared_error_weight,
     weight_of_sigma,
 )
+from vae_sweep.theory.conventions import REDUCTIONS, Sizes
 
 VALUES = np.array([4.0, 2.0, 1.0, 0.5, 0.1, 0.05])
 

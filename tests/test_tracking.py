@@ -16,7 +16,7 @@ import pytest
 from fake_wandb import FakeWandb, fake_wandb
 from PIL import Image
 
-from vae_sweep.records import append_row, truncate_rows, write_arrays, write_json
+from vae_sweep.runs.records import append_row, truncate_rows, write_arrays, write_json
 from vae_sweep.tracking import Tracker, content, open_tracker, sync, tracker, wait_for
 from vae_sweep.tracking.sittings import is_uploaded, sittings
 

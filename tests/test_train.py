@@ -10,14 +10,14 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
-from vae_sweep.batches import Stretches
-from vae_sweep.checkpoints import LAST, PREVIOUS, load_checkpoint
-from vae_sweep.likelihoods import SquaredError
-from vae_sweep.lit_vae import LitVAE
-from vae_sweep.models import linear
-from vae_sweep.objectives import Objective
-from vae_sweep.records import load_sweep, read_rows
-from vae_sweep.train import train_pack
+from vae_sweep.data.batches import Stretches
+from vae_sweep.models.likelihoods import SquaredError
+from vae_sweep.models.networks import linear
+from vae_sweep.models.objective import Objective
+from vae_sweep.runs.records import load_sweep, read_rows
+from vae_sweep.training.checkpoints import LAST, PREVIOUS, load_checkpoint
+from vae_sweep.training.lit_vae import LitVAE
+from vae_sweep.training.train import train_pack
 
 EIGHT = [  # weights, schedules, rates and seeds
     ["loss.kl_weight=1"],

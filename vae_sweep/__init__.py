@@ -5,7 +5,7 @@ from typing import Any
 __version__ = "0.1.0"
 __all__ = ["load", "load_model"]
 
-_HOMES = {"load": "vae_sweep.notebook", "load_model": "vae_sweep.loading"}
+_HOMES = {"load": "vae_sweep.report.notebook", "load_model": "vae_sweep.training.loading"}
 
 
 def __getattr__(name: str) -> Any:

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vae_sweep.records import RecordError, load_run, load_sweep
+from vae_sweep.runs.records import RecordError, load_run, load_sweep
 
 if TYPE_CHECKING:
+    from vae_sweep.data.image_data import ImageData
     from vae_sweep.evaluation import Settings
-    from vae_sweep.images.image_data import ImageData
-    from vae_sweep.lit_vae import LitVAE
+    from vae_sweep.training.lit_vae import LitVAE
 
 EXAMPLES = """examples:
   python -m vae_sweep.evaluate outputs/my_sweep                    every finished run of a sweep
@@ -81,7 +81,7 @@ def curve_run(folder: Path, weights: Sequence[float], device: str = "cpu") -> di
 def _trained(folder: Path, device: str) -> "tuple[LitVAE, ImageData, int]":
     """A run's module on `device`, its images and its batch size."""
     from vae_sweep.data import load
-    from vae_sweep.loading import load_lit
+    from vae_sweep.training.loading import load_lit
 
     lit, checkpoint = load_lit(folder)
     config = checkpoint["hyper_parameters"]["config"]

@@ -10,8 +10,8 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from vae_sweep.refusal import refused_in_one_line
-from vae_sweep.settings import check_overrides
+from vae_sweep.sweep.refusal import refused_in_one_line
+from vae_sweep.sweep.settings import check_overrides
 
 # conf/hydra/launcher/basic.yaml takes the place of Hydra's own entry of that name, on purpose.
 warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/basic' is validated against ConfigStore schema")
@@ -25,8 +25,8 @@ _name: str | None = None  # of the sweep, for a launcher that runs several membe
 def single(config: DictConfig) -> dict[str, float]:
     """Train one member in this process. Returns its metrics. Exits with 1 if it failed, 130 or 143 if stopped."""
     from vae_sweep.engine.this_process import ThisProcess
-    from vae_sweep.jobs import job_of
-    from vae_sweep.sweep import run_sweep
+    from vae_sweep.sweep.jobs import job_of
+    from vae_sweep.sweep.run_sweep import run_sweep
 
     global _name
     with refused_in_one_line():

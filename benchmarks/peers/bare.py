@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.peers.task import Task, decoded_once
-from vae_sweep.models import VAE
+from vae_sweep.models.networks import VAE
 
 
 class BareLoop:

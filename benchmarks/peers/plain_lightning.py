@@ -7,7 +7,7 @@ from torch.utils.data import DataLoader, Subset
 from torchvision.datasets import ImageFolder
 
 from benchmarks.peers.task import Task, usual_transform
-from vae_sweep.models import VAE
+from vae_sweep.models.networks import VAE
 
 Batch = tuple[Tensor, Tensor]
 

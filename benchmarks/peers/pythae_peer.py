@@ -15,7 +15,7 @@ from pythae.trainers import BaseTrainerConfig
 from torch import Tensor
 
 from benchmarks.peers.task import Task, decoded_once
-from vae_sweep.models import VAE
+from vae_sweep.models.networks import VAE
 
 
 class Encoder(BaseEncoder):

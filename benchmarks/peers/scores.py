@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from vae_sweep.batches import generator
-from vae_sweep.models import VAE
+from vae_sweep.data.batches import generator
+from vae_sweep.models.networks import VAE
 
 
 @torch.inference_mode()

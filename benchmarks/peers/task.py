@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from vae_sweep.models import VAE, conv
+from vae_sweep.models.networks import VAE, conv
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 from benchmarks.peers.task import Task
-from vae_sweep.loading import load_lit
-from vae_sweep.records import load_sweep
+from vae_sweep.runs.records import load_sweep
+from vae_sweep.training.loading import load_lit
 
 
 def command(task: Task) -> list[str]:

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from vae_sweep.members import config_that_matters, flatten, is_multi_rate, swept_keys
-from vae_sweep.records import RecordError, Run, Sweep
+from vae_sweep.runs.members import config_that_matters, flatten, is_multi_rate, swept_keys
+from vae_sweep.runs.records import RecordError, Run, Sweep
 
 WEIGHT, LATENT, SCHEDULE, SEED, OBJECTIVE, MULTI_RATE, RANGE = (
     "loss.kl_weight", "model.latent_dim", "kl_schedule._target_", "seed", "objective", "model.multi_rate",

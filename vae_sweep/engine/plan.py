@@ -22,7 +22,7 @@ from typing import Any
 
 from vae_sweep.engine.cost import Cost
 from vae_sweep.engine.slots import Slot
-from vae_sweep.members import Member, config_that_matters, flatten
+from vae_sweep.runs.members import Member, config_that_matters, flatten
 
 MAY_DIFFER = (
     "loss.kl_weight", "loss.mi_weight", "loss.tc_weight", "loss.dimension_weight", "loss.free_bits",

@@ -16,7 +16,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("member")
     arguments = parser.parse_args(argv)
     die_with_parent()
-    from vae_sweep.train import train_pack  # torch; a parent that is gone is noticed before
+    from vae_sweep.training.train import train_pack  # torch; a parent that is gone is noticed before
 
     train_pack(arguments.sweep, [arguments.member])
 

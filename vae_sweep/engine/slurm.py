@@ -25,14 +25,14 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from vae_sweep.engine.outcomes import LOST_JOB, entry, read_result, settle
 from vae_sweep.engine.place import Watch
 from vae_sweep.engine.plan import Pack
 from vae_sweep.engine.slots import Slot, thread_environment
 from vae_sweep.engine.stop import StopRequest, stop_request
 from vae_sweep.engine.worker import STOPPED, TARGET
 from vae_sweep.engine.worker_process import death, tail
-from vae_sweep.records import read_json, write_json
+from vae_sweep.runs.outcomes import LOST_JOB, entry, read_result, settle
+from vae_sweep.runs.records import read_json, write_json
 
 Event = dict[str, Any]
 

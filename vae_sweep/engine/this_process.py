@@ -26,7 +26,7 @@ class ThisProcess:
         return nullcontext()
 
     def run(self, packs: Sequence[Pack], slots: Sequence[Slot], folder: Path, watch: Watch) -> StopRequest:
-        from vae_sweep.train import train_pack
+        from vae_sweep.training.train import train_pack
 
         with stop_request() as stop:
             for number, pack in enumerate(packs):

@@ -40,7 +40,7 @@ from filelock import FileLock, Timeout
 
 from vae_sweep.engine.slots import thread_environment
 
-TARGET = "vae_sweep.train:train_pack"
+TARGET = "vae_sweep.training.train:train_pack"
 STOPPED = 128 + signal.SIGTERM
 
 Event = dict[str, Any]
@@ -93,8 +93,8 @@ def serve(folder: Path, target: str, report: Report) -> int:
 
 def train_one(folder: Path, members: Sequence[str], target: str, report: Report) -> int:
     """Train one pack of the plan in sweep.json. Returns the exit code: 0, 1 (a member failed), 143 (stopped)."""
-    from vae_sweep.engine.outcomes import entry, read_result, settle
-    from vae_sweep.records import read_json
+    from vae_sweep.runs.outcomes import entry, read_result, settle
+    from vae_sweep.runs.records import read_json
 
     results = [read_result(folder / entry(folder, member)["folder"]) for member in members]
     if all(result.get("status") == "done" for result in results):  # a job that was requeued at its very end

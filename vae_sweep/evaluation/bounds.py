@@ -15,7 +15,7 @@ from vae_sweep.metrics.importance import (
     sampling_error,
     standard_error,
 )
-from vae_sweep.objectives import Objective
+from vae_sweep.models.objective import Objective
 
 DECODED_AT_ONCE = 256
 

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vae_sweep.batches import Images, binarized, generator
-from vae_sweep.images.image_data import ImageData
-from vae_sweep.lit_vae import EVALUATION_SEED
+from vae_sweep.data.batches import Images, binarized, generator
+from vae_sweep.data.image_data import ImageData
 from vae_sweep.metrics.pictures import psnr, ssim
-from vae_sweep.objectives import Objective
-from vae_sweep.posteriors import Posterior
+from vae_sweep.models.objective import Objective
+from vae_sweep.models.posteriors import Posterior
+from vae_sweep.training.lit_vae import EVALUATION_SEED
 
 BATCH = 64
 

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from vae_sweep.conventions import Sizes, factors
+from vae_sweep.data.image_data import ImageData
 from vae_sweep.evaluation.codes import BATCH, Split, chosen, noise_for
-from vae_sweep.images.image_data import ImageData
-from vae_sweep.lit_vae import LitVAE
-from vae_sweep.multi_rate import MultiRateVAE
-from vae_sweep.records import SCHEMA, write_json
+from vae_sweep.models.multi_rate import MultiRateVAE
+from vae_sweep.runs.records import SCHEMA, write_json
+from vae_sweep.theory.conventions import Sizes, factors
+from vae_sweep.training.lit_vae import LitVAE
 
 POINTS = 16
 FILE = "curve.json"

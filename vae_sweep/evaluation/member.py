@@ -11,20 +11,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vae_sweep.batches import generator
-from vae_sweep.conventions import Sizes
+from vae_sweep.data.batches import generator
+from vae_sweep.data.image_data import ImageData
 from vae_sweep.evaluation import noise as pixel_noise
 from vae_sweep.evaluation import showing
 from vae_sweep.evaluation.bounds import sample_posterior, sizes_of_k
 from vae_sweep.evaluation.codes import Codes, Split, chosen, encode, noise_for
 from vae_sweep.evaluation.slopes import encoder_gradients
-from vae_sweep.images.image_data import ImageData
-from vae_sweep.lit_vae import EVALUATION_SEED, LitVAE
 from vae_sweep.metrics.aggregate import ACTIVE, active_units, activity, aggregate_kl
 from vae_sweep.metrics.disentanglement import mutual_information_gap
 from vae_sweep.metrics.gradients import gradient_view
 from vae_sweep.metrics.prior import cycle_error, mmd2, mmd2_null, moments
-from vae_sweep.records import SCHEMA, write_arrays, write_json
+from vae_sweep.runs.records import SCHEMA, write_arrays, write_json
+from vae_sweep.theory.conventions import Sizes
+from vae_sweep.training.lit_vae import EVALUATION_SEED, LitVAE
 
 Values = dict[str, float]
 

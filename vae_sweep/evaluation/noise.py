@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from vae_sweep.conventions import Sizes, to_sum
-from vae_sweep.likelihoods import Gaussian, Laplace, Likelihood, OptimalSigma, SquaredError
-from vae_sweep.lit_vae import LitVAE
 from vae_sweep.metrics.importance import gaussian_log_prob
+from vae_sweep.models.likelihoods import Gaussian, Laplace, Likelihood, OptimalSigma, SquaredError
+from vae_sweep.theory.conventions import Sizes, to_sum
 from vae_sweep.theory.weights import squared_error_weight
+from vae_sweep.training.lit_vae import LitVAE
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from vae_sweep.evaluation.codes import Codes, Split, noise_for
-from vae_sweep.objectives import Objective
+from vae_sweep.models.objective import Objective
 
 Arrays = dict[str, np.ndarray]
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from vae_sweep.evaluation.codes import BATCH, Split
-from vae_sweep.objectives import Objective
+from vae_sweep.models.objective import Objective
 
 
 def encoder_gradients(objective: Objective, split: Split, noise: Tensor, batch: int = BATCH) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-from vae_sweep.posteriors import LOG_2PI, Posterior
+from vae_sweep.models.posteriors import LOG_2PI, Posterior
 
 
 def gaussian_log_prob(sse: Tensor, sigma2: float, pixels: int) -> Tensor:

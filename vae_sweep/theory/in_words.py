@@ -7,15 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from vae_sweep.conventions import REDUCTIONS, Sizes, from_sum, to_sum
+from vae_sweep.theory.conventions import REDUCTIONS, Sizes, from_sum, to_sum
 from vae_sweep.theory.covariance import Spectrum
 from vae_sweep.theory.linear import linear_vae, optimal_sigma2
-from vae_sweep.theory.weights import (
-    GREY_LEVELS,
-    implied_sigma,
-    likelihood_optimal_weight,
-    squared_error_weight,
-)
+from vae_sweep.theory.weights import GREY_LEVELS, implied_sigma, likelihood_optimal_weight, squared_error_weight
 
 MOST_ROWS = 12
 _SIZE_NAMES = {"pixels": "image size", "latent_dim": "latent size", "batch_size": "batch size"}

@@ -2,7 +2,7 @@
 
 import math
 
-from vae_sweep.conventions import Sizes, to_sum
+from vae_sweep.theory.conventions import Sizes, to_sum
 
 GREY_LEVELS = 255
 

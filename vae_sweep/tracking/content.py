@@ -10,8 +10,8 @@ import numpy as np
 
 from vae_sweep.analysis.study import read
 from vae_sweep.analysis.verdicts import judge
-from vae_sweep.members import config_that_matters, flatten
-from vae_sweep.records import Run, Sweep
+from vae_sweep.runs.members import config_that_matters, flatten
+from vae_sweep.runs.records import Run, Sweep
 
 if TYPE_CHECKING:
     import PIL.Image

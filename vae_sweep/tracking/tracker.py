@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from vae_sweep.records import load_run, read_rows
+from vae_sweep.runs.records import load_run, read_rows
 from vae_sweep.tracking import content
 from vae_sweep.tracking.mode import UPLOAD_LATER, choose_mode, wanted_mode
 from vae_sweep.tracking.sittings import sittings

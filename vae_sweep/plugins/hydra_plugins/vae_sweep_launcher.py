@@ -39,9 +39,9 @@ class SweepLauncher(Launcher):
         self.config, self.hydra_context = config, hydra_context
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from vae_sweep.jobs import job_of
-        from vae_sweep.refusal import refused_in_one_line
-        from vae_sweep.sweep import run_sweep
+        from vae_sweep.sweep.jobs import job_of
+        from vae_sweep.sweep.refusal import refused_in_one_line
+        from vae_sweep.sweep.run_sweep import run_sweep
 
         assert self.config is not None
         assert self.hydra_context is not None
@@ -106,9 +106,9 @@ class BasicLauncher(HydrasBasicLauncher):
     """Hydra's own launcher, one member after another in this process, behind the same check of all members."""
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from vae_sweep.jobs import job_of
-        from vae_sweep.refusal import refused_in_one_line
-        from vae_sweep.settings import check_members
+        from vae_sweep.sweep.jobs import job_of
+        from vae_sweep.sweep.refusal import refused_in_one_line
+        from vae_sweep.sweep.settings import check_members
 
         assert self.config is not None
         assert self.hydra_context is not None

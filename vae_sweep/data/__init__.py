@@ -1,0 +1,398 @@
+"""The data sets: what `conf/data/*.yaml` name as `_target_`. Each returns ImageData or raises DataError.
+
+Everything slow is done once and kept in `data.cache_dir`. Nothing here loads torch. Relative paths are relative to the
+current directory.
+"""
+
+import hashlib
+import importlib
+import inspect
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import astuple
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vae_sweep.checks import boolean, choice, integer, number, optional, text
+from vae_sweep.data import canvas, image_cache, painters, torchvision_sets
+from vae_sweep.data.array_file import LAYOUTS, ArrayFile, read_array_file
+from vae_sweep.data.cache import cached_folder, resolve_cache_dir
+from vae_sweep.data.decoding import FITS, Decoding
+from vae_sweep.data.image_cache import ImageFile
+from vae_sweep.data.image_data import DataError, ImageData, fingerprint, require
+from vae_sweep.data.progress import progress
+from vae_sweep.data.resizing import resized
+from vae_sweep.data.split import DIGEST_BYTES, digest, digests, split, subset
+
+__all__ = ["DataError", "ImageData", "load"]
+
+log = logging.getLogger("vae_sweep")
+
+_NOT_OURS = ("_target_", "batch_size")
+_IMAGE_SIZE = integer(4, 1024)
+_VAL_FRACTION = number(above=0, high=0.9)
+
+
+def load(config: Mapping[str, Any]) -> ImageData:
+    """The data set of a member. config: its `data` section as a plain dict; `_target_` may be anybody's function.
+
+    Raises DataError; whatever else a function of somebody else's raises is passed on.
+    """
+    module, _, name = str(config["_target_"]).rpartition(".")
+    try:
+        function = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise DataError(f"data._target_={config['_target_']}: {error}") from error
+    settings = {key: value for key, value in config.items() if key not in _NOT_OURS}
+    try:
+        inspect.signature(function).bind(**settings)
+    except TypeError as error:
+        raise DataError(f"data: {name}() {error}") from None
+    data = function(**settings)
+    if not isinstance(data, ImageData):
+        raise DataError(f"data._target_={config['_target_']} returned {type(data).__name__}, not ImageData")
+    return data
+
+
+# The sets ------------------------------------------------------------------------------------------------------------
+
+
+def paintings(
+    image_size: int = 64,
+    n_images: int = 2400,
+    seed: int = 0,
+    val_fraction: float = 0.1,
+    max_images: int | None = None,
+    cache_dir: str | None = None,
+) -> ImageData:
+    """Procedural abstract paintings with ground-truth factors; labels are the families. See data/painters.py."""
+    require("image_size", image_size, integer(32, 256))
+    require("n_images", n_images, integer(2))
+    require("seed", seed, integer(0, 2**32 - 1))
+    require("val_fraction", val_fraction, _VAL_FRACTION)
+    require("max_images", max_images, optional(integer(2)))
+    # The painters' own source is part of the key: a changed brush makes new paintings.
+    source = b"".join(Path(str(module.__file__)).read_bytes() for module in (canvas, painters))
+    key = {
+        "kind": "paintings",
+        "source": hashlib.sha256(source).hexdigest(),
+        "image_size": image_size,
+        "n_images": n_images,
+        "seed": seed,
+    }
+
+    def build(folder: Path) -> None:
+        images = np.empty((n_images, image_size, image_size, 3), np.uint8)
+        factors = np.empty((n_images, len(painters.FACTOR_NAMES)))
+        with progress("painting", n_images) as advance:
+            for row, (image, drawn) in enumerate(painters.paint_all(n_images, image_size, seed)):
+                images[row], factors[row] = image, astuple(drawn)
+                advance()
+        np.save(folder / "images.npy", images)
+        np.save(folder / "factors.npy", factors)
+
+    folder = cached_folder(resolve_cache_dir(cache_dir), key, f"{n_images} paintings", build)
+    images, factors = np.load(folder / "images.npy", mmap_mode="r"), np.load(folder / "factors.npy")
+    return _split_by_content(
+        ArrayFile(images, factors[:, 0].astype(np.int64), painters.FAMILY_NAMES, factors, painters.FACTOR_NAMES),
+        digests(images),
+        "paintings",
+        val_fraction,
+        max_images,
+    )
+
+
+def image_folder(
+    root: str | None = None,
+    image_size: int = 64,
+    channels: int = 3,
+    fit: str = "crop",
+    val_fraction: float = 0.1,
+    max_images: int | None = None,
+    max_unreadable: int = 0,
+    workers: int | None = None,
+    cache_dir: str | None = None,
+) -> ImageData:
+    """Anybody's pictures below `root`, decoded once. Labels are the names of the first-level folders, if there are any.
+
+    max_images: the images whose names (below root) have the lowest digests; only they are decoded.
+    workers: processes that decode; null: one per core.
+    """
+    if root is None:
+        raise DataError("data.root is not set: name the folder with the images, data.root=DIR")
+    require("root", root, text)
+    require("workers", workers, optional(integer(1)))
+    require("max_unreadable", max_unreadable, integer(0))
+    _require_decoding(image_size, channels, fit)
+    require("val_fraction", val_fraction, _VAL_FRACTION)
+    require("max_images", max_images, optional(integer(2)))
+    folder = _existing_folder(root)
+    files = _some(image_cache.find_images(folder), max_images)
+    decoded = image_cache.decoded(
+        folder, files, Decoding(image_size, channels, fit), resolve_cache_dir(cache_dir), workers
+    )
+    if decoded.unreadable:
+        message = image_cache.unreadable_message(folder, decoded.unreadable)
+        if len(decoded.unreadable) > max_unreadable:
+            raise DataError(f"{message}; data.max_unreadable={len(decoded.unreadable)} leaves them out")
+        log.warning("left out %s", message)
+    labels, label_names = _folder_labels([files[row].name for row in decoded.files])
+    train, val = split(decoded.pixel_digests, val_fraction, decoded.file_digests)
+    return ImageData(
+        images=decoded.images,
+        train=train,
+        val=val,
+        fingerprint=fingerprint(decoded.pixel_digests, decoded.images, train, val, labels),
+        name=folder.name,
+        labels=labels,
+        label_names=label_names,
+    )
+
+
+def arrays(
+    path: str | None = None,
+    layout: str = "auto",
+    image_size: int | None = None,
+    val_fraction: float = 0.1,
+    max_images: int | None = None,
+    cache_dir: str | None = None,
+) -> ImageData:
+    """Images from a .npy or .npz file, in its order. See `vae_sweep.data.array_file` for what it may hold.
+
+    image_size: null leaves the size as it is. cache_dir: for the digests of memory-mapped files.
+    """
+    if path is None:
+        raise DataError("data.path is not set: name the .npy or .npz file with the images, data.path=FILE")
+    require("path", path, text)
+    require("layout", layout, choice(*LAYOUTS))
+    require("image_size", image_size, optional(_IMAGE_SIZE))
+    require("val_fraction", val_fraction, _VAL_FRACTION)
+    require("max_images", max_images, optional(integer(2)))
+    file = _absolute(path)
+    content = read_array_file(file, layout)
+    contents = _array_digests(file, content.images, resolve_cache_dir(cache_dir))
+    if image_size is not None:
+        height, width = content.images.shape[1:3]
+        if height != width:
+            raise DataError(f"data.image_size={image_size}: the images of {file} are {height}x{width}, not square")
+    return _split_by_content(content, contents, file.stem, val_fraction, max_images, image_size)
+
+
+def mnist(
+    root: str | None = None,
+    download: bool = False,
+    image_size: int = 28,
+    binarize: str = "none",
+    max_images: int | None = None,
+    cache_dir: str | None = None,
+) -> ImageData:
+    """Handwritten digits, 60,000 + 10,000 of 28x28; `val` is the standard test set. Larger sizes are padded with zeros.
+
+    binarize: none, static (one Bernoulli draw per pixel, from a fixed seed) or dynamic (a new draw at every step)
+    """
+    return _standard_set("mnist", root, download, image_size, binarize, max_images, cache_dir)
+
+
+def fashion_mnist(
+    root: str | None = None,
+    download: bool = False,
+    image_size: int = 28,
+    binarize: str = "none",
+    max_images: int | None = None,
+    cache_dir: str | None = None,
+) -> ImageData:
+    """Clothes, in the format of MNIST."""
+    return _standard_set("fashion_mnist", root, download, image_size, binarize, max_images, cache_dir)
+
+
+def cifar10(
+    root: str | None = None,
+    download: bool = False,
+    image_size: int = 32,
+    max_images: int | None = None,
+    cache_dir: str | None = None,
+) -> ImageData:
+    """Photographs in ten classes, 50,000 + 10,000 of 32x32; `val` is the standard test set."""
+    return _standard_set("cifar10", root, download, image_size, "none", max_images, cache_dir)
+
+
+def celeba(
+    root: str | None = None,
+    download: bool = False,
+    image_size: int = 64,
+    max_images: int | None = None,
+    workers: int | None = None,
+    cache_dir: str | None = None,
+) -> ImageData:
+    """Faces, aligned and centre-cropped to 178x178, with 40 attributes as factors (0 or 1).
+
+    `train` and `val` are the set's own training and validation partitions; its test partition is left out.
+    """
+    require("image_size", image_size, _IMAGE_SIZE)
+    require("max_images", max_images, optional(integer(2)))
+    require("workers", workers, optional(integer(1)))
+    require("download", download, boolean)
+    folder = _standard_root(root, cache_dir)
+    torchvision_sets.ensure_files("celeba", folder, download)
+    folder = folder / "celeba"
+    partition = torchvision_sets.celeba_partition(folder)
+    attributes, attribute_names = torchvision_sets.celeba_attributes(folder)
+    files = [
+        file for file in image_cache.find_images(folder / "img_align_celeba") if partition.get(file.name) in (0, 1)
+    ]
+    if not files:
+        raise DataError(f"data.root: {folder / 'list_eval_partition.txt'} names none of the images beside it")
+    files = _some(files, max_images)
+    decoded = image_cache.decoded(
+        folder / "img_align_celeba", files, Decoding(image_size), resolve_cache_dir(cache_dir), workers
+    )
+    if decoded.unreadable:
+        raise DataError(image_cache.unreadable_message(folder, decoded.unreadable))
+    ordered = [files[row].name for row in decoded.files]
+    is_val = np.array([partition[name] == 1 for name in ordered])
+    factors = np.array([attributes[name] for name in ordered], np.float64)
+    return _standard(
+        decoded.images, np.flatnonzero(~is_val), np.flatnonzero(is_val), "celeba", decoded.pixel_digests,
+        factors=factors, factor_names=attribute_names,
+    )  # fmt: skip
+
+
+# What they share -----------------------------------------------------------------------------------------------------
+
+
+def _split_by_content(
+    content: ArrayFile,
+    contents: list[bytes],
+    name: str,
+    val_fraction: float,
+    max_images: int | None,
+    image_size: int | None = None,
+) -> ImageData:
+    """contents: the digest of each image before it is resized, so that every size has the same split."""
+    images, labels, factors = content.images, content.labels, content.factors
+    if max_images is not None and max_images < len(images):
+        rows = subset(contents, max_images)
+        images, contents = images[rows], [contents[row] for row in rows]
+        labels = labels if labels is None else labels[rows]
+        factors = factors if factors is None else factors[rows]
+    if image_size is not None:
+        images = resized(images, image_size)
+    train, val = split(contents, val_fraction)
+    return ImageData(
+        images=images,
+        train=train,
+        val=val,
+        fingerprint=fingerprint(contents, images, train, val, labels, factors),
+        name=name,
+        labels=labels,
+        label_names=content.label_names,
+        factors=factors,
+        factor_names=content.factor_names,
+    )
+
+
+def _array_digests(path: Path, images: np.ndarray, cache_dir: Path) -> list[bytes]:
+    """Of each image. Those of a memory-mapped file are kept, for it takes a while to read."""
+    if not isinstance(images, np.memmap):
+        return digests(images)
+    status = path.stat()
+    key = {
+        "kind": "digests",
+        "path": str(path),
+        "size": status.st_size,
+        "mtime_ns": status.st_mtime_ns,
+        "shape": images.shape,
+    }
+
+    def build(folder: Path) -> None:
+        np.save(folder / "digests.npy", np.frombuffer(b"".join(digests(images)), np.uint8).reshape(-1, DIGEST_BYTES))
+
+    folder = cached_folder(cache_dir, key, f"digests of {path.name}", build)
+    return [row.tobytes() for row in np.load(folder / "digests.npy")]
+
+
+def _standard_set(
+    name: str,
+    root: str | None,
+    download: bool,
+    image_size: int,
+    binarize: str,
+    max_images: int | None,
+    cache_dir: str | None,
+) -> ImageData:
+    require("image_size", image_size, _IMAGE_SIZE)
+    require("binarize", binarize, choice("none", "static", "dynamic"))
+    require("max_images", max_images, optional(integer(2)))
+    require("download", download, boolean)
+    folder = _standard_root(root, cache_dir)
+    torchvision_sets.ensure_files(name, folder, download)
+    entry = torchvision_sets.read_standard_set(
+        name, folder, image_size, binarize == "static", resolve_cache_dir(cache_dir)
+    )
+    images, labels = np.load(entry / "images.npy", mmap_mode="r"), np.load(entry / "labels.npy")
+    n_train = int(np.load(entry / "n_train.npy"))
+    contents = digests(images)
+    if max_images is not None and max_images < len(images):
+        # Of either part its share, at least one.
+        n_val = max(round(max_images * (1 - n_train / len(images))), 1)
+        rows = np.concatenate(
+            [subset(contents[:n_train], max_images - n_val), n_train + subset(contents[n_train:], n_val)]
+        )
+        images, labels, contents = images[rows], labels[rows], [contents[row] for row in rows]
+        n_train = max_images - n_val
+    rows = np.arange(len(images))
+    return _standard(images, rows[:n_train], rows[n_train:], name, contents, labels=labels, binarize=binarize)
+
+
+def _standard(
+    images: np.ndarray, train: np.ndarray, val: np.ndarray, name: str, contents: list[bytes], **known: Any
+) -> ImageData:
+    """A set that comes with its split."""
+    if not len(train) or not len(val):
+        raise DataError(f"{name}: {len(train)} training and {len(val)} validation images; data.max_images is too small")
+    parts = (known.get("labels"), known.get("factors"), known.get("binarize", "none"))
+    return ImageData(images, train, val, fingerprint(contents, images, train, val, *parts), name, **known)
+
+
+def _standard_root(root: str | None, cache_dir: str | None) -> Path:
+    require("root", root, optional(text))
+    return _absolute(root) if root else resolve_cache_dir(cache_dir) / "torchvision"
+
+
+def _require_decoding(image_size: int, channels: int, fit: str) -> None:
+    require("image_size", image_size, _IMAGE_SIZE)
+    require("channels", channels, choice(1, 3))
+    require("fit", fit, choice(*FITS))
+
+
+def _existing_folder(root: str) -> Path:
+    folder = _absolute(root)
+    if not folder.exists():
+        raise DataError(f"data.root: no such folder: {folder}")
+    if not folder.is_dir():
+        raise DataError(f"data.root: not a folder: {folder}")
+    return folder
+
+
+def _absolute(path: str) -> Path:
+    return Path(os.path.abspath(os.path.expanduser(path)))
+
+
+def _some(files: list[ImageFile], count: int | None) -> list[ImageFile]:
+    """The `count` files (null: all) whose names have the lowest digests: a fixed random choice."""
+    if count is None:
+        return files
+    return [files[row] for row in subset([digest(os.fsencode(file.name)) for file in files], count)]
+
+
+def _folder_labels(names: list[str]) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """Labels from the first-level folders; images beside them are in the class ".". None if there are no folders."""
+    classes = [name.split("/")[0] if "/" in name else "." for name in names]
+    if set(classes) == {"."}:
+        return None, ()
+    known = sorted(set(classes))
+    number_of = {name: number for number, name in enumerate(known)}
+    return np.array([number_of[name] for name in classes]), tuple(known)

@@ -1,0 +1,115 @@
+"""A cache of folders, each made once by whoever needs it first, and never seen half-made.
+
+<cache_dir>/<key>/               a whole entry, published by one rename
+<cache_dir>/<key>.<random>.tmp/  an entry in the making; of a dead process: removed by the next that makes one
+<cache_dir>/<key>.lock           held while an entry is made; the system lets go of it when its holder dies
+"""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from filelock import AcquireReturnProxy, FileLock, Timeout
+from platformdirs import user_cache_dir
+
+from vae_sweep.data.image_data import DataError
+from vae_sweep.runs.records import RecordError, read_json, write_json
+
+log = logging.getLogger("vae_sweep")
+
+_MANIFEST = "manifest.json"
+
+
+def resolve_cache_dir(cache_dir: str | None) -> Path:
+    """`data.cache_dir`, by default the user's cache folder."""
+    return Path(cache_dir).expanduser().absolute() if cache_dir else Path(user_cache_dir("vae-sweep"))
+
+
+def cached_folder(cache_dir: Path, key: Mapping[str, Any], what: str, build: Callable[[Path], None]) -> Path:
+    """The folder with the files that `build(folder)` writes; built now unless it is there.
+
+    key: everything the content depends on, JSON-able. what: for messages ("image_folder artworks").
+    Raises DataError if the cache cannot be written, and whatever `build` raises; nothing is left behind then.
+    """
+    name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]
+    folder = cache_dir / name
+    if _is_whole(folder):
+        return folder
+    try:
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        with _locked(cache_dir / f"{name}.lock", what):
+            if not _is_whole(folder):
+                _remove_leftovers(cache_dir, name)
+                _make(folder, key, build)
+                log.info("%s: cached in %s (%.1f MB)", what, folder, size_of(folder) / 1e6)
+    except OSError as error:
+        raise DataError(f"data.cache_dir: cannot write to {cache_dir}: {error.strerror or error}") from error
+    return folder
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of the files in an entry."""
+    return sum(file.stat().st_size for file in folder.iterdir())
+
+
+def _is_whole(folder: Path) -> bool:
+    """Every file is there in the size it was written: a cleaning tool may have taken some."""
+    try:
+        sizes = read_json(folder / _MANIFEST)["files"]
+        return all((folder / name).stat().st_size == size for name, size in sizes.items())
+    except (RecordError, OSError, KeyError, TypeError):
+        return False
+
+
+def _locked(path: Path, what: str) -> AcquireReturnProxy:
+    lock = FileLock(path)
+    try:
+        return lock.acquire(timeout=0)
+    except Timeout:
+        log.info("%s: waiting for another process that is preparing it", what)
+        return lock.acquire()
+
+
+def _make(folder: Path, key: Mapping[str, Any], build: Callable[[Path], None]) -> None:
+    temporary = folder.with_name(f"{folder.name}.{uuid.uuid4().hex}.tmp")
+    temporary.mkdir()
+    try:
+        build(temporary)
+        sizes = {file.name: file.stat().st_size for file in temporary.iterdir()}
+        write_json(temporary / _MANIFEST, {"schema": 1, "key": key, "files": sizes})
+        for path in [*temporary.iterdir(), temporary]:
+            _sync(path)
+        shutil.rmtree(folder, ignore_errors=True)  # an incomplete one; those who have it mapped keep their pages
+        temporary.rename(folder)
+        _sync(folder.parent)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def _remove_leftovers(cache_dir: Path, name: str) -> None:
+    """Temporary folders whose makers are dead: those whose lock is free. The lock `name` is ours."""
+    for temporary in cache_dir.glob("*.tmp"):
+        owner = temporary.name.split(".")[0]
+        if owner == name:
+            shutil.rmtree(temporary, ignore_errors=True)
+            continue
+        try:
+            with FileLock(cache_dir / f"{owner}.lock", timeout=0):
+                shutil.rmtree(temporary, ignore_errors=True)
+        except Timeout:
+            pass
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,187 @@
+"""One image file to pixels; and, run as a module, a worker that decodes file after file.
+
+Whatever the file holds, the result is 8-bit sRGB or grey, upright, square:
+- EXIF orientation is applied; of an animation or a multi-page file the first frame is taken
+- transparency is laid on white, and `fit=pad` pads with white
+- 16-bit grey is scaled to 8 bits; floating-point grey must lie in [0, 1]
+- colour profiles are not applied
+"""
+
+import errno
+import hashlib
+import json
+import os
+import sys
+import warnings
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from vae_sweep.data.split import DIGEST_BYTES, digest
+
+FITS = ("crop", "pad", "squeeze")
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_EXIF_ORIENTATION = 0x0112
+
+
+class Unreadable(ValueError):
+    """A file that gives no image; the message says why, not which."""
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How files become pixels.
+
+    fit: crop (the largest centred square), pad (the whole picture, centred on white), squeeze (both sides to size)
+    """
+
+    image_size: int
+    channels: int = 3
+    fit: str = "crop"
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.image_size, self.image_size, self.channels
+
+
+def decode(path: Path, how: Decoding) -> tuple[bytes, np.ndarray]:
+    """(digest of the file's bytes, (H, W, C) uint8). Raises Unreadable."""
+    try:
+        with open(path, "rb") as file, warnings.catch_warnings():
+            # Pillow warns of what it repairs. Above its limit of pixels it warns too, and fails only at twice that.
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            file_digest = hashlib.file_digest(file, "sha256").digest()[:DIGEST_BYTES]
+            if not file.tell():
+                raise Unreadable("empty file")
+            file.seek(0)
+            return file_digest, _pixels(file, how)
+    except Unreadable:
+        raise
+    except UnidentifiedImageError:
+        raise Unreadable("not an image, or damaged at its start") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise Unreadable(f"more than {Image.MAX_IMAGE_PIXELS:,} pixels: refused as a decompression bomb") from None
+    except OSError as error:
+        raise Unreadable(_one_line(error.strerror or error)) from None
+    except Exception as error:  # decoders of damaged files raise nearly everything
+        raise Unreadable(_one_line(f"damaged ({type(error).__name__}: {error})")) from None
+
+
+def _pixels(file: IO[bytes], how: Decoding) -> np.ndarray:
+    image: Image.Image = Image.open(file)
+    # JPEG can decode at 1/2, 1/4 or 1/8 of its size, several times faster; twice the wanted size leaves the resampling
+    # enough to work on.
+    image.draft(None, (2 * how.image_size, 2 * how.image_size))
+    image.load()
+    image = _fitted(_flat(image, how.channels), how, _turn(image))
+    return np.asarray(image).reshape(how.shape)
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """What makes the loaded image upright."""
+    try:
+        return _UPRIGHT.get(image.getexif().get(_EXIF_ORIENTATION, 1))
+    except Exception:  # damaged metadata do not make a picture unreadable
+        return None
+
+
+def _flat(image: Image.Image, channels: int) -> Image.Image:
+    """8 bits, opaque, of 1 or 3 channels."""
+    if image.mode.startswith("I"):
+        values = np.asarray(image).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise Unreadable("integer pixels outside 0..65535")
+        image = Image.fromarray(((values + 128) // 257).astype(np.uint8))
+    elif image.mode == "F":
+        values = np.asarray(image)
+        if not (values.min() >= 0 and values.max() <= 1):  # NaN fails too
+            raise Unreadable("floating-point pixels outside [0, 1]")
+        image = Image.fromarray((values * 255 + 0.5).astype(np.uint8))
+    elif image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        white.alpha_composite(image.convert("RGBA"))
+        image = white
+    if image.mode not in ("L", "RGB"):  # CMYK and others have no direct way to grey
+        image = image.convert("RGB")
+    wanted = "L" if channels == 1 else "RGB"
+    return image if image.mode == wanted else image.convert(wanted)
+
+
+def _fitted(image: Image.Image, how: Decoding, turn: Image.Transpose | None) -> Image.Image:
+    """Square and upright. All three fits commute with the turn, which is cheaper on the small picture."""
+    size, (width, height) = how.image_size, image.size
+    if how.fit == "crop":
+        side = min(width, height)
+        box = ((width - side) / 2, (height - side) / 2, (width + side) / 2, (height + side) / 2)
+        image = _resized(image, size, size, box)
+    elif how.fit == "squeeze":
+        image = _resized(image, size, size)
+    else:
+        scale = size / max(width, height)
+        image = _resized(image, max(round(width * scale), 1), max(round(height * scale), 1))
+        whole = Image.new(image.mode, (size, size), "white")
+        whole.paste(image, ((size - image.width) // 2, (size - image.height) // 2))
+        image = whole
+    return image.transpose(turn) if turn is not None else image
+
+
+def _resized(
+    image: Image.Image, width: int, height: int, box: tuple[float, float, float, float] | None = None
+) -> Image.Image:
+    # Pillow widens the kernel when it shrinks a picture, so nothing aliases.
+    return image.resize((width, height), Image.Resampling.LANCZOS, box, reducing_gap=3.0)
+
+
+def _one_line(text: object) -> str:
+    return " ".join(str(text).split())[:200]
+
+
+# The worker ----------------------------------------------------------------------------------------------------------
+
+
+def worker_arguments(how: Decoding, rows: Path) -> str:
+    return json.dumps({"how": asdict(how), "rows": str(rows)})
+
+
+def main() -> None:
+    """Reads {"row", "path"} lines, writes pixels to their row of the file `rows`, answers one line each.
+
+    Answers: {"file", "pixels"} (hex digests), {"unreadable": reason} or {"failed": [errno, text]}.
+    """
+    os.nice(5)  # what imports torch meanwhile goes first: it cannot be shared out among the cores
+    arguments: dict[str, Any] = json.loads(sys.argv[1])
+    how = Decoding(**arguments["how"])
+    row_bytes = int(np.prod(how.shape))
+    rows = os.open(arguments["rows"], os.O_WRONLY)
+    for line in sys.stdin:
+        request = json.loads(line)
+        answer: dict[str, Any]
+        try:
+            file_digest, pixels = decode(Path(request["path"]), how)
+            # Written, not mapped: a full disk is then an error and not a SIGBUS.
+            content = pixels.tobytes()
+            if os.pwrite(rows, content, request["row"] * row_bytes) != row_bytes:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            answer = {"file": file_digest.hex(), "pixels": digest(content).hex()}
+        except Unreadable as error:
+            answer = {"unreadable": str(error)}
+        except OSError as error:
+            answer = {"failed": [error.errno, error.strerror]}
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()

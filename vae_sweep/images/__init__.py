@@ -1,1 +1,0 @@
-"""From files and drawings to uint8 arrays: decoding, caches, splits. data.py is the door."""

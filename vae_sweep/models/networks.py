@@ -1,0 +1,244 @@
+"""Networks. A VAE is an encoder, a decoder and a family of posteriors; it knows nothing of losses.
+
+Encoders end in an affine layer (the posterior's parameters) and decoders begin with one, so that the moment
+identities of a stationary point hold. Decoders return *raw* outputs: the mean of a Gaussian pixel, or the logit of
+a Bernoulli one; the likelihood says which. No layer mixes the images of a batch.
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vae_sweep.models.posteriors import POSTERIORS, Diagonal, Posterior
+
+ImageShape = tuple[int, int, int]  # (C, H, W)
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "silu": nn.SiLU,
+    "gelu": nn.GELU,
+    "softplus": nn.Softplus,
+}
+
+
+class VAE(nn.Module):
+    """Encoder (B, C, H, W) -> (B, n_params); decoder (B, d) -> (B, C, H, W)."""
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, posterior: type[Posterior], latent_dim: int):
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+        self.posterior = posterior
+        self.latent_dim = latent_dim
+
+    def encode(self, x: Tensor) -> Posterior:
+        """q(z|x) of images x (B, C, H, W) in [0, 1]."""
+        # Under autocast the head comes out in bfloat16; a posterior's exponentials and sums want more digits.
+        return self.posterior.from_params(_at_least_float32(self.encoder(x)), self.latent_dim)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Raw output (B, C, H, W) of latents z (B, d)."""
+        return _at_least_float32(self.decoder(z))
+
+    def forward(self, x: Tensor, noise: Tensor | None) -> tuple[Tensor, Posterior, Tensor]:
+        """(raw output, posterior, z). noise: (B, d) standard normal; None decodes the posterior mean."""
+        posterior = self.encode(x)
+        z = posterior.mean if noise is None else posterior.sample(noise)
+        return self.decode(z), posterior, z
+
+
+class CustomVAE(VAE):
+    """Anybody's network with encode(x) -> posterior or (mean, logvar), and decode(z) -> raw output."""
+
+    def __init__(self, network: nn.Module, latent_dim: int):
+        nn.Module.__init__(self)
+        self.network = network
+        self.latent_dim = latent_dim
+
+    def encode(self, x: Tensor) -> Posterior:
+        encoded = self.network.encode(x)  # type: ignore[operator]
+        return Diagonal(*encoded) if isinstance(encoded, tuple) else encoded
+
+    def decode(self, z: Tensor) -> Tensor:
+        return self.network.decode(z)  # type: ignore[operator]
+
+
+def as_vae(network: nn.Module, latent_dim: int) -> VAE:
+    """Raises TypeError if `network` has no encode and decode."""
+    if isinstance(network, VAE):
+        return network
+    if not (hasattr(network, "encode") and hasattr(network, "decode")):
+        raise TypeError(f"model {type(network).__name__} needs the methods encode(x) and decode(z)")
+    return CustomVAE(network, latent_dim)
+
+
+def conv(image_shape: ImageShape, latent_dim: int, posterior: str = "diagonal", channels: int = 16) -> VAE:
+    """Strided 4x4 convolutions down to at most 4x4 cells, and back. Depth follows the image size.
+
+    Sides are padded up to a multiple of 2^depth inside and cropped again at the output, so that any size works.
+    """
+    family = POSTERIORS[posterior]
+    grid = _Grid(image_shape, channels)
+    down: list[nn.Module] = [_PadTo(grid.padded)]
+    for c_in, c_out in zip([image_shape[0], *grid.widths], grid.widths, strict=False):
+        down += [nn.Conv2d(c_in, c_out, 4, stride=2, padding=1), nn.SiLU()]
+    up: list[nn.Module] = []
+    for c_in, c_out in zip(grid.widths[::-1], [*grid.widths[-2::-1], image_shape[0]], strict=True):
+        up += [nn.SiLU(), nn.ConvTranspose2d(c_in, c_out, 4, stride=2, padding=1)]
+    encoder = nn.Sequential(*down, nn.Flatten(), nn.Linear(grid.cells, family.n_params(latent_dim)))
+    decoder = nn.Sequential(
+        nn.Linear(latent_dim, grid.cells), nn.Unflatten(1, grid.shape), *up, _CropTo(image_shape[1:])
+    )
+    return _initialised(VAE(encoder, decoder, family, latent_dim), last=up[-1])
+
+
+def resnet(
+    image_shape: ImageShape, latent_dim: int, posterior: str = "diagonal", channels: int = 16, blocks: int = 1
+) -> VAE:
+    """Residual stages (GroupNorm, SiLU) between strided convolutions; as `conv` otherwise."""
+    family = POSTERIORS[posterior]
+    grid = _Grid(image_shape, channels)
+    down: list[nn.Module] = [_PadTo(grid.padded), nn.Conv2d(image_shape[0], grid.widths[0], 3, padding=1)]
+    for c_in, c_out in zip([grid.widths[0], *grid.widths], grid.widths, strict=False):
+        down += [
+            *(_ResidualBlock(c_in) for _ in range(blocks)),
+            nn.Conv2d(c_in, c_out, 3, stride=2, padding=1),
+        ]
+    down += [_norm(grid.widths[-1]), nn.SiLU()]
+    up: list[nn.Module] = []
+    for c_in, c_out in zip(grid.widths[::-1], [*grid.widths[-2::-1], grid.widths[0]], strict=True):
+        up += [nn.Upsample(scale_factor=2), nn.Conv2d(c_in, c_out, 3, padding=1)]
+        up += [_ResidualBlock(c_out) for _ in range(blocks)]
+    up += [_norm(grid.widths[0]), nn.SiLU(), nn.Conv2d(grid.widths[0], image_shape[0], 3, padding=1)]
+    encoder = nn.Sequential(*down, nn.Flatten(), nn.Linear(grid.cells, family.n_params(latent_dim)))
+    decoder = nn.Sequential(
+        nn.Linear(latent_dim, grid.cells), nn.Unflatten(1, grid.shape), *up, _CropTo(image_shape[1:])
+    )
+    return _initialised(VAE(encoder, decoder, family, latent_dim), last=up[-1])
+
+
+def mlp(
+    image_shape: ImageShape,
+    latent_dim: int,
+    posterior: str = "diagonal",
+    hidden: Sequence[int] = (512, 256),
+    activation: str = "relu",
+) -> VAE:
+    """Fully connected; the decoder mirrors the encoder. activation: one of ACTIVATIONS."""
+    family = POSTERIORS[posterior]
+    pixels = math.prod(image_shape)
+    encoder = [nn.Flatten(), *_dense([pixels, *hidden, family.n_params(latent_dim)], activation)]
+    decoder = [*_dense([latent_dim, *reversed(hidden), pixels], activation), nn.Unflatten(1, image_shape)]
+    return VAE(nn.Sequential(*encoder), nn.Sequential(*decoder), family, latent_dim)
+
+
+class _LinearEncoder(nn.Module):
+    """mean = V (x - m), a scale that does not depend on x: the model whose optimum is known in closed form."""
+
+    def __init__(self, pixels: int, latent_dim: int, scale_params: int):
+        super().__init__()
+        self.mean = nn.Linear(pixels, latent_dim)
+        self.scale = nn.Parameter(torch.zeros(scale_params))
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean = self.mean(x.flatten(1))
+        return torch.cat([mean, self.scale.expand(mean.shape[0], -1)], dim=1)
+
+
+def linear(image_shape: ImageShape, latent_dim: int, posterior: str = "diagonal") -> VAE:
+    """xhat = W z + m, q = N(V (x - m), S) with one S for all x. Lucas et al. 2019 (probabilistic PCA)."""
+    family = POSTERIORS[posterior]
+    pixels = math.prod(image_shape)
+    encoder = _LinearEncoder(pixels, latent_dim, family.n_params(latent_dim) - latent_dim)
+    decoder = nn.Sequential(nn.Linear(latent_dim, pixels), nn.Unflatten(1, image_shape))
+    return VAE(encoder, decoder, family, latent_dim)
+
+
+class _Grid:
+    """Where the strided layers go: the padded side lengths, the width of each layer, the coarsest feature map."""
+
+    def __init__(self, image_shape: ImageShape, channels: int):
+        _, height, width = image_shape
+        depth = max(1, math.ceil(math.log2(max(height, width) / 4)))
+        self.padded = tuple(math.ceil(side / 2**depth) * 2**depth for side in (height, width))
+        self.widths = [channels * 2 ** min(layer, 3) for layer in range(depth)]
+        self.shape = (self.widths[-1], self.padded[0] // 2**depth, self.padded[1] // 2**depth)
+        self.cells = math.prod(self.shape)
+
+
+class _PadTo(nn.Module):
+    """Zero-pad on the right and below."""
+
+    def __init__(self, size: Sequence[int]):
+        super().__init__()
+        self.size = tuple(size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        bottom, right = self.size[0] - x.shape[-2], self.size[1] - x.shape[-1]
+        return nn.functional.pad(x, (0, right, 0, bottom)) if bottom or right else x
+
+
+class _CropTo(nn.Module):
+    def __init__(self, size: Sequence[int]):
+        super().__init__()
+        self.size = tuple(size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[..., : self.size[0], : self.size[1]]
+
+
+class _ResidualBlock(nn.Module):
+    def __init__(self, channels: int):
+        super().__init__()
+        self.layers = nn.Sequential(
+            _norm(channels), nn.SiLU(), nn.Conv2d(channels, channels, 3, padding=1),
+            _norm(channels), nn.SiLU(), nn.Conv2d(channels, channels, 3, padding=1),
+        )  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.layers(x)
+
+
+def _initialised(vae: VAE, last: Any) -> VAE:
+    """Weights that keep the scale of activations through the depth (He et al. 2015), counting the inputs that a
+    strided transposed convolution really adds up; torch's defaults shrink them by half at every layer, and the first
+    epochs go into growing them back. Images begin close to mid grey, posterior scales close to the prior's.
+
+    last: the layer that puts out the image.
+    """
+    for layer in vae.modules():
+        if isinstance(layer, nn.ConvTranspose2d):
+            taps = math.prod(layer.kernel_size) // math.prod(layer.stride)
+            nn.init.normal_(layer.weight, std=math.sqrt(2 / (layer.in_channels * taps)))
+        elif isinstance(layer, nn.Conv2d):
+            nn.init.normal_(layer.weight, std=math.sqrt(2 / (layer.in_channels * math.prod(layer.kernel_size))))
+        elif isinstance(layer, nn.Linear):  # an affine end: nothing follows that would halve its variance
+            nn.init.normal_(layer.weight, std=math.sqrt(1 / layer.in_features))
+        else:
+            continue
+        nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    with torch.no_grad():
+        head: Any = vae.encoder[-1]  # type: ignore[index]
+        head.weight[vae.latent_dim :].mul_(0.1)
+        last.weight.mul_(0.1)
+        last.bias.fill_(0.5)
+    return vae
+
+
+def _norm(channels: int) -> nn.GroupNorm:
+    return nn.GroupNorm(math.gcd(channels, 8), channels)
+
+
+def _dense(sizes: Sequence[int], activation: str) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    for n_in, n_out in pairwise(sizes):
+        layers += [nn.Linear(n_in, n_out), ACTIVATIONS[activation]()]
+    return layers[:-1]
+
+
+def _at_least_float32(x: Tensor) -> Tensor:
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x

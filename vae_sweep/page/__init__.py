@@ -1,1 +1,0 @@
-"""The page: analysis in, one self-contained HTML file out."""

@@ -1,0 +1,55 @@
+"""The report: run folders in, one self-contained page out. No torch, no network.
+
+python -m vae_sweep.report                       the latest sweep below outputs/
+python -m vae_sweep.report outputs/a outputs/b   two sweeps on the same data, side by side
+python -m vae_sweep.report --watch --open        refresh while the sweep runs
+"""
+
+import argparse
+import sys
+import time
+import webbrowser
+from collections.abc import Sequence
+from pathlib import Path
+
+from vae_sweep.report.writing import build, watch
+from vae_sweep.runs.records import RecordError, latest_sweep
+
+
+def parser() -> argparse.ArgumentParser:
+    described, _, examples = (__doc__ or "").partition("\n")
+    found = argparse.ArgumentParser(
+        prog="vae-sweep-report",
+        description=described,
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    found.add_argument("sweep", nargs="*", type=Path, help="sweep folders on the same data (default: the latest)")
+    found.add_argument("--outputs", type=Path, default=Path("outputs"), help="where sweeps lie (default: outputs)")
+    found.add_argument("--out", type=Path, help="where to write (default: SWEEP/report)")
+    found.add_argument("--open", action="store_true", help="open the page in the browser")
+    found.add_argument("--watch", action="store_true", help="refresh the page while the sweep runs")
+    found.add_argument("--no-figures", action="store_true", help="leave out the PNG and SVG files")
+    return found
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+    figures = not args.no_figures
+    try:
+        folders = args.sweep or [latest_sweep(args.outputs)]
+        built = watch(folders, args.out, figures) if args.watch else iter([build(folders, args.out, figures)])
+        for number, index in enumerate(built):
+            print(f"{time.strftime('%H:%M:%S')} {index}" if args.watch else index, flush=True)
+            if args.open and number == 0:
+                webbrowser.open(index.resolve().as_uri())
+    except (RecordError, OSError) as error:
+        print(f"vae-sweep-report: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,83 @@
+"""A sweep in a notebook: a pandas DataFrame that draws the report's figures.
+
+import vae_sweep
+runs = vae_sweep.load("outputs/x")
+runs[["loss.kl_weight", "val/kl", "val/sse"]]
+runs[runs["seed"] == 0].plot_rate_distortion()      # of the rows that are left
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from vae_sweep.analysis import study as studies
+from vae_sweep.analysis.study import SPLITS, Study
+from vae_sweep.analysis.verdicts import judge
+from vae_sweep.runs.records import load_sweep
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Runs(pd.DataFrame):
+    """One row per run, indexed by id: the settings that differ, status, verdict, every final metric."""
+
+    _metadata = ("_study",)  # pandas carries it through filtering and sorting
+
+    @property
+    def _constructor(self) -> type["Runs"]:
+        return Runs
+
+    @property
+    def study(self) -> Study:
+        """The runs of these rows, for the functions of vae_sweep.analysis and vae_sweep.plots."""
+        whole: Study = self._study
+        return replace(whole, points=[p for p in whole.points if p.id in self.index])
+
+    def _draw(self, name: str, **options: Any) -> "Figure":
+        from vae_sweep.report import plots
+
+        figure = getattr(plots, name)(self.study, **options)
+        if figure is None:
+            raise ValueError(f"{name}: these runs have nothing to show")
+        return figure
+
+    def plot_rate_distortion(self, split: str | None = None) -> "Figure":
+        return self._draw("plot_rate_distortion", split=split)
+
+    def plot_reconstructions(self, images: int = 4, kind: str = "recon_mean") -> "Figure":
+        return self._draw("plot_reconstructions", images=images, kind=kind)
+
+    def plot_curves(self) -> "Figure":
+        return self._draw("plot_curves")
+
+    def plot_gradients(self) -> "Figure":
+        return self._draw("plot_gradients")
+
+    def plot_units(self) -> "Figure":
+        return self._draw("plot_units")
+
+    def plot_posterior(self) -> "Figure":
+        return self._draw("plot_posterior")
+
+    def plot_gaps(self) -> "Figure":
+        return self._draw("plot_gaps")
+
+
+def load(*folders: str | Path) -> Runs:
+    """The runs of one sweep folder, or of several on the same data. Raises RecordError if a folder is no sweep."""
+    study = studies.read([load_sweep(Path(folder)) for folder in folders])
+    verdicts = judge(study)
+    rows = [
+        {
+            "number": p.run.number, **{key: p.settings.get(key) for key in study.swept}, "status": p.status,
+            "verdict": "; ".join(finding.words for finding in verdicts[p.id]), "wall_s": p.run.result.get("wall_s"),
+            **{f"{split}/{name}": p.get(split, name) for split in SPLITS for name in p.metric_names(split)},
+        }
+        for p in study.points
+    ]  # fmt: skip
+    runs = Runs(rows, index=pd.Index([p.id for p in study.points], name="id"))
+    object.__setattr__(runs, "_study", study)
+    return runs

@@ -1,0 +1,244 @@
+"""What the page's scripts draw: plain JSON, the same numbers that plots.py draws and the table shows."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vae_sweep.analysis import frontier
+from vae_sweep.analysis.curves import series, thin
+from vae_sweep.analysis.gap import PARTS, split_gap
+from vae_sweep.analysis.latents import GRID, marginals, project
+from vae_sweep.analysis.recommend import Recommendation
+from vae_sweep.analysis.spots import Spot, spots
+from vae_sweep.analysis.study import (
+    LATENT,
+    OBJECTIVE,
+    SCHEDULE,
+    SEED,
+    SPLITS,
+    WEIGHT,
+    Point,
+    Setting,
+    Study,
+    name_of,
+    short,
+)
+from vae_sweep.analysis.survey import Context
+from vae_sweep.analysis.verdicts import Finding
+from vae_sweep.report.palette import weight_positions
+from vae_sweep.report.pictures import Pictures, choose_detail
+
+Json = dict[str, Any]
+CURVE_POINTS = 160
+MARGINAL_UNITS = 6
+CLOUD = 300  # latent codes drawn per run
+_NUMBERS = ("kl", "sse", "sse_mean", "psnr", "psnr_mean", "ssim_mean", "active_units", "beta_hat", "grad_norm_recon",
+            "grad_norm_kl", "grad_cosine", "recon")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Payload:
+    """`data`: one JSON for the page, without the runs' pictures."""
+
+    data: Json
+    pictures: Pictures
+
+
+def build(study: Study, verdicts: dict[str, list[Finding]], context: Context, found: Recommendation) -> Payload:
+    weights = study_weights(study)
+    colours = {w: i for i, w in enumerate(weights)}
+    pictures = Pictures(choose_detail(study))
+    latents: dict[str, Json] = {}
+    for point in study.points:
+        if arrays := point.arrays():
+            pictures.add(point.id, point.data, arrays)
+            latents[point.id] = _latents(arrays)
+    data = {
+        "runs": [_run(p, verdicts.get(p.id, []), colours, pictures) for p in study.points],
+        "weights": weights, "positions": weight_positions(weights), "originals": pictures.originals,
+        "matrix": _matrix(study), "hero": _hero(study, found),
+        "planes": {split: _plane(study, split, context, colours) for split in SPLITS},
+        "curves": {p.id: _curves(p) for p in study.points},
+        "latents": latents,
+        "grid": GRID.tolist(), "gaps": _gaps(study), "gapParts": list(PARTS),
+        "recommended": {"weight": found.weight, "runs": [p.id for p in found.spot.points] if found.spot else []},
+        "squaredError": study.squared_error, "split": study.split,
+    }  # fmt: skip
+    return Payload(_rounded(data), pictures)
+
+
+def study_weights(study: Study) -> list[float]:
+    """Every weight, largest first: its place is its colour's number."""
+    return sorted({p.weight for p in study.points if p.weight is not None}, reverse=True)
+
+
+def family_name(family: Iterable[Setting]) -> str:
+    return ", ".join(f"{name_of(key)} {short(value)}" for key, value in family)
+
+
+def _run(point: Point, findings: list[Finding], colours: dict[float, int], pictures: Pictures) -> Json:
+    return {
+        "id": point.id, "number": point.run.number, "label": point.label, "weight": point.weight,
+        "colour": colours.get(point.weight) if point.weight is not None else None, "beta": point.exchange_rate,
+        "autoencoder": point.autoencoder, "multiRate": point.multi_rate,
+        "family": family_name(point.family), "seed": point.seed, "latent": point.latent_dim,
+        "schedule": point.schedule, "status": point.status,
+        "verdict": findings[0].words if findings else "", "grade": findings[0].grade if findings else "info",
+        "pictures": sorted(pictures.runs.get(point.id, {})), "data": pictures.data.get(point.data),
+        "train": {name: point.get("train", name) for name in _NUMBERS},
+        "val": {name: point.get("val", name) for name in _NUMBERS},
+    }  # fmt: skip
+
+
+def _matrix(study: Study) -> Json:
+    """Rows: weights, largest first. Columns: families (latent size, schedule ...). Cells: run ids, one per seed."""
+    families = list(dict.fromkeys(p.family for p in study.points if p.weight is not None)) or [()]
+    families.sort(key=lambda f: [_sortable(v) for _, v in f])
+    weights = study_weights(study)
+    cells = {
+        str(i): {
+            str(j): [p.id for p in study.points if p.weight == w and p.family == f and not p.autoencoder]
+            for j, f in enumerate(families)
+        }
+        for i, w in enumerate(weights)
+    }  # fmt: skip
+    anchors = [[p.id for p in study.points if p.autoencoder and set(p.family) <= set(f)] for f in families]
+    seeds = list(dict.fromkeys(str(p.seed) for p in study.points))
+    varied = [name_of(k) for k in study.swept if k not in (WEIGHT, SEED, OBJECTIVE)]
+    order = [name for name in (name_of(LATENT), name_of(SCHEDULE)) if name in varied]
+    return {
+        "columns": [family_name(f) for f in families], "cells": cells, "autoencoders": anchors, "seeds": seeds,
+        "columnTitle": " and ".join(order or varied),
+    }  # fmt: skip
+
+
+def _sortable(value: Any) -> tuple[float, str]:
+    try:
+        return (float(value), "")
+    except ValueError:
+        return (math.inf, str(value))
+
+
+def _hero(study: Study, found: Recommendation) -> Json:
+    """Run ids of the recommended family, largest weight to smallest, one seed; and its autoencoder."""
+    if not found.curve:
+        done = [p for p in study.done if p.autoencoder]
+        return {"runs": [], "autoencoder": done[0].id if done else None}
+    seed = (found.spot or found.curve[-1]).points[0].seed
+    runs = [next((p for p in s.points if p.seed == seed), s.points[0]) for s in found.curve]
+    anchors = study.autoencoders(found.curve[0].family)
+    anchor = next((p for p in anchors if p.seed == seed), anchors[0] if anchors else None)
+    return {"runs": [p.id for p in runs], "autoencoder": anchor.id if anchor else None}
+
+
+# --- the plane -------------------------------------------------------------------------------------------------------
+
+
+def _plane(study: Study, split: str, context: Context, colours: dict[float, int]) -> Json:
+    families = []
+    for family, curve in spots(study, split).items():
+        hull = frontier.lower_hull([s.rate for s in curve], [s.distortion for s in curve])
+        families.append({
+            "name": family_name(family), "latent": curve[0].points[0].latent_dim,
+            "spots": [_spot(s, split, context, colours) for s in curve],
+            "hull": [[curve[i].rate, curve[i].distortion] for i in hull],
+            "autoencoder": study.autoencoder_distortion(family, split),
+            "autoencoderRuns": [p.id for p in study.autoencoders(family)],
+        })  # fmt: skip
+    anchors = {p.data: p for points in study.families.values() for p in points}.values()  # one run of each data set
+    means = [mean for p in anchors if (mean := study.mean_image_distortion(p)) is not None]
+    linear = {
+        (p.data, curve["latent_dim"]): {key: curve[key] for key in ("rate", "distortion")}
+        for p in anchors
+        for curve in study.forecast(p).get("linear", [])
+        if study.squared_error
+    }
+    curves = [{"name": p.label, "points": p.curve(split)} for p in study.multi_rate]
+    return {
+        "families": families, "meanImages": means, "linear": list(linear.values()),
+        "multiRate": [curve for curve in curves if curve["points"]],
+    }  # fmt: skip
+
+
+def _spot(spot: Spot, split: str, context: Context, colours: dict[float, int]) -> Json:
+    return {
+        "weight": spot.weight, "beta": spot.beta, "colour": colours[spot.weight],
+        "rate": spot.rate, "rateSd": spot.rate_sd, "distortion": spot.distortion,
+        "distortionSd": spot.distortion_sd, "runs": [p.id for p in spot.points],
+        "seeds": [[p.rate(split), p.distortion(split)] for p in spot.points] if len(spot.points) > 1 else [],
+        "dominated": any(p.id in context.dominated for p in spot.points),
+    }  # fmt: skip
+
+
+# --- curves, latents, gaps -------------------------------------------------------------------------------------------
+
+
+def _curves(point: Point) -> Json:
+    """{"recon": {"train": [steps, values], "val": ...}, "kl": ..., "weight": [steps, values]}; empty ones left out."""
+    found: Json = {}
+    for term in ("recon", "kl"):
+        for split in SPLITS:
+            steps, values = thin(*series(point.rows, f"{split}/{term}"), CURVE_POINTS)
+            if len(steps):
+                found.setdefault(term, {})[split] = [steps.tolist(), values.tolist()]
+    if not point.autoencoder:
+        steps, values = thin(*series(point.rows, "kl_weight"), CURVE_POINTS)
+        if len(steps):
+            found["weight"] = [steps.tolist(), values.tolist()]
+    return found
+
+
+def _latents(arrays: dict[str, np.ndarray]) -> Json:
+    if "latent_mean" not in arrays:
+        return {}
+    mean, std = arrays["latent_mean"], arrays.get("latent_std")
+    kl = arrays.get("kl_per_unit")
+    found: Json = {}
+    if kl is not None:
+        order = np.argsort(-kl, kind="stable")
+        activity = arrays.get("activity")
+        found["kl"] = kl[order].tolist()
+        found["active"] = (activity[order] > 0.01).tolist() if activity is not None else None
+        if std is not None:
+            own = marginals(mean[:CLOUD], std[:CLOUD], order[:MARGINAL_UNITS])
+            found["marginals"] = {"units": own.units.tolist(), "density": own.density.tolist()}
+    if (projection := project(mean, std)) is not None:
+        found["cloud"] = projection.samples[:CLOUD].tolist()
+        found["variance"] = projection.variance.tolist()
+        if "latent_labels" in arrays:
+            found["labels"] = arrays["latent_labels"][:CLOUD].tolist()
+    return found
+
+
+def _gaps(study: Study) -> list[Json]:
+    """One entry per family: its weights, largest first, then its autoencoder; each the mean over the seeds."""
+    found = []
+    for family, points in study.families.items():
+        weights = list(dict.fromkeys(p.weight for p in points))
+        rows = [(w, [p for p in points if p.weight == w]) for w in weights] + [(None, study.autoencoders(family))]
+        bars = [bar for weight, same in rows if (bar := _bar(study, weight, same))]
+        if bars:
+            found.append({"name": family_name(family), "bars": bars})
+    return found
+
+
+def _bar(study: Study, weight: float | None, points: list[Point]) -> Json | None:
+    gaps = [gap for p in points if (gap := split_gap(study, p))]
+    if not gaps:
+        return None
+    parts = {part: float(np.mean([getattr(gap, part) for gap in gaps])) for part in PARTS}
+    return {"weight": weight, "reference": gaps[0].reference, "runs": len(gaps), **parts}
+
+
+def _rounded(value: Any) -> Any:
+    """Four significant digits: below what a pixel shows, and half the size."""
+    if isinstance(value, float):
+        return float(f"{value:.4g}") if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {k: _rounded(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_rounded(v) for v in value]
+    return value

@@ -1,0 +1,76 @@
+"""The pictures of all runs as sprite sheets, one run in memory at a time."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from vae_sweep.analysis.study import Study
+from vae_sweep.report import sprites
+
+Json = dict[str, Any]
+PRIOR_SAMPLES, PRIOR_COLUMNS = 64, 16
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """`runs`: id -> its sheets by name. `originals`: a sheet per data set, the last tile the mean image where known."""
+
+    detail: sprites.Detail
+    runs: dict[str, Json] = field(default_factory=dict)
+    originals: list[Json] = field(default_factory=list)
+    data: dict[str, int] = field(default_factory=dict)  # fingerprint -> place in `originals`
+
+    def add(self, point_id: str, fingerprint: str, arrays: dict[str, np.ndarray]) -> None:
+        self.runs[point_id] = _sheets(arrays, self.detail)
+        if "originals" in arrays and fingerprint not in self.data:
+            self.data[fingerprint] = len(self.originals)
+            self.originals.append(_originals(arrays, self.detail))
+
+
+def choose_detail(study: Study) -> sprites.Detail:
+    """How good the pictures can be: every run of a sweep writes as many as the first."""
+    written = [p for p in study.points if (p.run.folder / "evaluation.npz").exists()]
+    arrays = next((a for p in written if "recon_mean" in (a := p.arrays())), {})
+
+    def tiles(*names: str) -> int:
+        return len(written) * sum(math.prod(arrays[name].shape[:-3]) for name in names if name in arrays)
+
+    if not arrays:
+        return sprites.Detail(lossless=True)
+    _, h, w, _ = arrays["recon_mean"].shape
+    return sprites.choose_detail(
+        (h, w), tiles("recon_mean", "recon_sampled"), tiles("prior_samples", "interpolations", "traversals")
+    )
+
+
+def _sheets(arrays: dict[str, np.ndarray], detail: sprites.Detail) -> Json:
+    """Sprite sheets of one run; rows of `recon`: mean, sampled."""
+    found: Json = {}
+    rows = [arrays[k] for k in ("recon_mean", "recon_sampled") if k in arrays]
+    if "recon_mean" in arrays:
+        found["recon"] = sprites.encode(np.stack(rows), detail.lossless, detail.shrink)
+    if "prior_samples" in arrays:
+        samples = arrays["prior_samples"][:PRIOR_SAMPLES]
+        columns = min(PRIOR_COLUMNS, len(samples))
+        samples = samples[: len(samples) // columns * columns]
+        found["prior"] = sprites.encode(
+            samples.reshape(-1, columns, *samples.shape[1:]), detail.lossless, detail.side_shrink
+        )
+    for name in ("interpolations", "traversals"):
+        if name in arrays and arrays[name].size:
+            found[name] = sprites.encode(arrays[name], detail.lossless, detail.side_shrink)
+    if "traversals" in found:
+        found["traversals"] |= {
+            "units": arrays.get("traversal_units", np.arange(len(arrays["traversals"]))).tolist(),
+            "values": arrays.get("traversal_values", np.array([])).tolist(),
+        }
+    return found
+
+
+def _originals(arrays: dict[str, np.ndarray], detail: sprites.Detail) -> Json:
+    row = list(arrays["originals"])
+    has_mean = "mean_image" in arrays
+    sheet = sprites.encode(np.stack(row + [arrays["mean_image"]] * has_mean)[None], detail.lossless, detail.shrink)
+    return sheet | {"count": len(row), "hasMean": has_mean}

@@ -1,0 +1,64 @@
+"""A page, a table and the figures of one sweep or several, written once or again and again."""
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from vae_sweep.analysis import study as studies
+from vae_sweep.analysis.answer import answer
+from vae_sweep.analysis.recommend import recommend
+from vae_sweep.analysis.table import summary_csv
+from vae_sweep.analysis.verdicts import judge
+from vae_sweep.report.render import page, summary_markdown
+from vae_sweep.runs.records import load_sweep, write_bytes
+
+WATCH_SECONDS = 5.0
+
+
+def build(folders: Sequence[Path], out: Path | None = None, figures: bool = True, refresh: float | None = None) -> Path:
+    """Write index.html, summary.csv, summary.md and figures/ for one sweep or several; returns the page's path.
+
+    `out`: by default <sweep>/report, or report-<a>+<b> beside the first of several. `refresh`: seconds after which the
+    open page loads itself again. Raises RecordError if a folder is no sweep.
+    """
+    study = studies.read([load_sweep(folder) for folder in folders])
+    out = out or _default_out(folders)
+    verdicts = judge(study)
+    found = recommend(study, verdicts)
+    said = answer(study, found)
+    index = out / "index.html"
+    if figures:
+        from vae_sweep.report import plots
+
+        plots.save_all(study, out / "figures")
+    write_bytes(out / "summary.csv", summary_csv(study, verdicts).encode())
+    write_bytes(out / "summary.md", summary_markdown(study, verdicts, found, said).encode())
+    write_bytes(index, page(study, verdicts, found, said, refresh).encode())
+    return index
+
+
+def _default_out(folders: Sequence[Path]) -> Path:
+    if len(folders) == 1:
+        return folders[0] / "report"
+    return folders[0].resolve().parent / f"report-{'+'.join(folder.resolve().name for folder in folders)}"
+
+
+def watch(folders: Sequence[Path], out: Path | None, figures: bool, seconds: float = WATCH_SECONDS) -> Iterator[Path]:
+    """Build whenever a run's files change; a last time, with figures, when every run has ended. Yields the page."""
+    seen = None
+    while True:
+        state = _state(folders)
+        if state != seen:
+            seen = state
+            running = any(run.status in ("running", "queued") for folder in folders for run in load_sweep(folder).runs)
+            yield build(folders, out, figures and not running, refresh=seconds if running else None)
+            if not running:
+                return
+        time.sleep(seconds)
+
+
+def _state(folders: Sequence[Path]) -> frozenset[tuple[str, int, int]]:
+    """Name, size and time of every file that the report reads."""
+    names = ("sweep.json", "*/result.json", "*/metrics.jsonl", "*/evaluation.json", "*/evaluation.npz", "*/curve.json")
+    paths = [path for folder in folders for name in names for path in folder.glob(name)]
+    return frozenset((str(path), stat.st_size, stat.st_mtime_ns) for path in paths for stat in [path.stat()])

@@ -1,0 +1,1 @@
+"""The disk: what a sweep and its runs are as files. No torch, no wandb."""

@@ -1,0 +1,136 @@
+"""sweep.json: the members of a sweep, their folders, and the frozen plan. Pure: dictionaries in, dictionaries out."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from vae_sweep.runs.members import Member, slug, swept_keys
+from vae_sweep.runs.records import SCHEMA
+
+Manifest = dict[str, Any]
+
+# Where data come from; with these equal, a member that is new to a sweep is one more point of the same comparison.
+_SOURCE = ("_target_", "root", "path")
+
+
+class SweepError(ValueError):
+    """A sweep that cannot be run as asked; the message is one line and names the reason."""
+
+
+def new_manifest(name: str, command: Sequence[str], cwd: str, provenance: Mapping[str, Any]) -> Manifest:
+    """provenance: versions, git_commit, hardware."""
+    return {
+        "schema": SCHEMA,
+        "sweep": name,
+        "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "command": list(command),
+        "cwd": cwd,
+        **provenance,
+        "data": {},
+        "datasets": {},
+        "members": [],
+        "swept": [],
+        "plan": {"slots": [], "packs": [], "threads": []},
+        "preflight": {},
+    }
+
+
+def with_members(manifest: Manifest, asked: Iterable[Member], data: Mapping[str, Mapping[str, Any]]) -> Manifest:
+    """`manifest` with the members that are `asked` for; those that it does not hold yet are numbered on.
+
+    data: description of the data of every member by its id (name, fingerprint, images, train, val, shape).
+    """
+    members = {member.id: member for member in asked}
+    entries = [
+        # Equal in what matters, but a folder of images may have moved.
+        entry | {"config": members[entry["id"]].config} if entry["id"] in members else entry
+        for entry in manifest["members"]
+    ]
+    known = {entry["id"] for entry in entries}
+    typed = [set(entry["overrides"]) for entry in entries] + [set(member.overrides) for member in members.values()]
+    for member in members.values():
+        if member.id not in known:
+            number = len(entries)
+            name = slug(_own(member, set.intersection(*typed)), member.config)
+            entries.append(
+                {
+                    "id": member.id,
+                    "number": number,
+                    "folder": f"{number:03d}-{name}-{member.id}",
+                    "overrides": list(member.overrides),
+                    "data_fingerprint": data[member.id]["fingerprint"],
+                    "config": member.config,
+                }
+            )
+    datasets = manifest["datasets"] | {found["fingerprint"]: dict(found) for found in data.values()}
+    return {
+        **manifest,
+        "members": entries,
+        "swept": swept_keys([entry["config"] for entry in entries]),
+        "data": manifest["data"] or next(iter(datasets.values()), {}),
+        "datasets": datasets,
+    }
+
+
+def check_compatible(manifest: Manifest, members: Iterable[Member], data: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raises SweepError if `members` cannot join the sweep: another schema, changed data, or other data."""
+    name = manifest["sweep"]
+    if manifest.get("schema") != SCHEMA:
+        raise SweepError(
+            f"sweep={name} was written by another version of vae-sweep (schema {manifest.get('schema')}, here {SCHEMA})"
+        )
+    for member in members:
+        config, fingerprint = member.config["data"], data[member.id]["fingerprint"]
+        if fingerprint in manifest["datasets"]:
+            continue
+        before = [entry["config"]["data"] for entry in manifest["members"]]
+        if before and _source(config) not in map(_source, before):
+            raise SweepError(
+                f"sweep={name} compares runs on {_name(before[0])}, not on {_name(config)}: choose another sweep=NAME"
+            )
+        if config in before:
+            raise SweepError(
+                f"sweep={name} was begun on other images: {_name(config)} has changed since; choose another sweep=NAME"
+            )
+
+
+def freeze(
+    manifest: Manifest, slots: Sequence[str], packs: Sequence[Sequence[str]], threads: Sequence[int]
+) -> Manifest:
+    """`manifest` with this plan."""
+    plan = {"slots": list(slots), "packs": [list(pack) for pack in packs], "threads": list(threads)}
+    return {**manifest, "plan": plan}
+
+
+def split_pack(manifest: Manifest, into: Sequence[Sequence[str]]) -> Manifest:
+    """`manifest` whose pack of all the ids `into` is replaced by several; members that had ended stay together."""
+    moved = {member for part in into for member in part}
+    packs, threads = [], []
+    for pack, n_threads in zip(manifest["plan"]["packs"], manifest["plan"]["threads"], strict=True):
+        parts = [[member for member in pack if member not in moved], *into] if moved & set(pack) else [pack]
+        packs += [part for part in parts if part]
+        threads += [n_threads for part in parts if part]
+    return freeze(manifest, manifest["plan"]["slots"], packs, threads)
+
+
+def take_out(manifest: Manifest, alone: Collection[str]) -> Manifest:
+    """`manifest` in which each of the members `alone` has a pack of its own: their packs have gone on without them."""
+    for member in alone:
+        pack = next(pack for pack in manifest["plan"]["packs"] if member in pack)
+        if len(pack) > 1:
+            manifest = split_pack(manifest, [[member]])
+    return manifest
+
+
+def _own(member: Member, common: Collection[str]) -> list[str]:
+    """What a member's folder is named after: the overrides that not all have; all of them if it is alone."""
+    return [override for override in member.overrides if override not in common] or list(member.overrides)
+
+
+def _source(data: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(data.get(key) for key in _SOURCE)
+
+
+def _name(data: Mapping[str, Any]) -> str:
+    place = data.get("root") or data.get("path")
+    return str(data.get("_target_", "?")).rsplit(".", 1)[-1] + (f" in {place}" if place else "")

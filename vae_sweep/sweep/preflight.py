@@ -1,0 +1,108 @@
+"""What is known of a sweep before it trains: its images described, its schedules tried, the theory of its weights."""
+
+import importlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vae_sweep.data.image_data import ImageData
+from vae_sweep.runs.manifest import Manifest
+from vae_sweep.runs.members import total_steps
+from vae_sweep.sweep.settings import SettingsError
+from vae_sweep.theory import banner, preflight
+
+Entry = Mapping[str, Any]  # of a member in the manifest
+
+_SCHEDULES = "vae_sweep.schedules"
+
+
+def describe(data: ImageData) -> dict[str, Any]:
+    """What the manifest says of a data set."""
+    return {
+        "name": data.name,
+        "fingerprint": data.fingerprint,
+        "images": len(data.images),
+        "train": len(data.train),
+        "val": len(data.val),
+        "shape": list(data.shape),
+    }
+
+
+def check_schedule(config: Mapping[str, Any], n_train: int) -> None:
+    """Raises SettingsError for a schedule that does not fit into the run. Controllers (torch) are left to training."""
+    target, settings = config["kl_schedule"]["_target_"], dict(config["kl_schedule"])
+    module, _, name = settings.pop("_target_").rpartition(".")
+    if module != _SCHEDULES or config["objective"] == "autoencoder":
+        return
+    try:
+        getattr(importlib.import_module(module), name)(total_steps=total_steps(config, n_train), **settings)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise SettingsError(str(error) if isinstance(error, ValueError) else f"kl_schedule={target}: {error}") from None
+
+
+def with_forecast(manifest: Manifest, images: Mapping[str, ImageData]) -> Manifest:
+    """`manifest` with the theory of every data set whose members have asked for something new.
+
+    images: by fingerprint. The first data set's is manifest["preflight"]; those of others are with their descriptions.
+    """
+    datasets = dict(manifest["datasets"])
+    for fingerprint, data in images.items():
+        entries = [entry for entry in manifest["members"] if entry["data_fingerprint"] == fingerprint]
+        first = fingerprint == manifest["data"]["fingerprint"]
+        before = manifest["preflight"] if first else datasets[fingerprint].get("preflight", {})
+        dims, weights = _latent_dims(entries), _weights(entries)
+        asked = {"latent_dims": dims, "kl_weights": weights}
+        if not entries or before.get("asked") == asked:
+            continue
+        bernoulli = any(entry["config"]["loss"]["recon"] == "bernoulli" for entry in entries)
+        found = preflight(data.images, data.train, dims, weights, data.binarize, bernoulli)
+        if first:
+            manifest = {**manifest, "preflight": found | {"asked": asked}}
+        else:
+            datasets[fingerprint] = datasets[fingerprint] | {"preflight": found | {"asked": asked}}
+    return {**manifest, "datasets": datasets}
+
+
+def banners(manifest: Manifest) -> list[str]:
+    """What the weights of the sweep mean: one text for every kind of loss and data set."""
+    kinds: dict[tuple[Any, ...], list[Entry]] = {}
+    for entry in manifest["members"]:
+        if entry["config"]["objective"] == "vae":
+            kinds.setdefault(_kind(entry), []).append(entry)
+    return [
+        banner(
+            _weights(entries),
+            _latent_dims(entries),
+            _pixels(manifest, fingerprint),
+            batch_size,
+            recon,
+            reduction,
+            scale,
+            manifest["preflight"] if fingerprint == manifest["data"]["fingerprint"] else None,
+        )
+        for (fingerprint, batch_size, recon, reduction, scale), entries in kinds.items()
+    ]
+
+
+def _kind(entry: Entry) -> tuple[Any, ...]:
+    loss = entry["config"]["loss"]
+    recon = "optimal_sigma" if loss.get("learn_scale") else loss["recon"]
+    return (
+        entry["data_fingerprint"],
+        entry["config"]["data"]["batch_size"],
+        recon,
+        loss["reduction"],
+        loss.get("scale", 1),
+    )
+
+
+def _weights(entries: Sequence[Entry]) -> list[float]:
+    return sorted({entry["config"]["loss"]["kl_weight"] for entry in entries if entry["config"]["objective"] == "vae"})
+
+
+def _latent_dims(entries: Sequence[Entry]) -> list[int]:
+    return sorted({entry["config"]["model"]["latent_dim"] for entry in entries})
+
+
+def _pixels(manifest: Manifest, fingerprint: str) -> int:
+    channels, height, width = manifest["datasets"][fingerprint]["shape"]
+    return channels * height * width

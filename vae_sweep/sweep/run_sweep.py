@@ -1,0 +1,237 @@
+"""A sweep from its jobs to its results: check everything, then write, then train what is not done.
+
+    outcome = run_sweep(jobs, machine, command=sys.argv)
+
+Members are known by their content (members.py), so the same jobs on the same name skip what is done and continue what
+is partial, and new jobs extend the sweep. Nothing is written before all is checked.
+"""
+
+import contextlib
+import json
+import os
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from vae_sweep.data.image_data import ImageData
+from vae_sweep.engine import live, plan
+from vae_sweep.engine.place import Place
+from vae_sweep.engine.plan import Pack
+from vae_sweep.engine.slots import Slot
+from vae_sweep.engine.stop import StopRequest
+from vae_sweep.runs import outcomes
+from vae_sweep.runs.folder import MANIFEST, opened
+from vae_sweep.runs.manifest import Manifest, SweepError, check_compatible, new_manifest, split_pack, with_members
+from vae_sweep.runs.members import Member, member_id
+from vae_sweep.runs.records import read_json, write_bytes, write_json
+from vae_sweep.sweep import provenance
+from vae_sweep.sweep.continuing import planned
+from vae_sweep.sweep.preflight import banners, check_schedule, describe, with_forecast
+from vae_sweep.sweep.settings import check_members
+from vae_sweep.tracking import choose_mode
+
+Load = Callable[[Mapping[str, Any]], ImageData]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is asked for: a resolved config, and what the user typed. books: Hydra's files for the run's `.hydra/`."""
+
+    config: dict[str, Any]
+    overrides: tuple[str, ...] = ()
+    books: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """results: what result.json holds, one per job in its order. exit_code: 0, 1 (not all done), 130 or 143."""
+
+    folder: Path
+    results: list[dict[str, Any]]
+    exit_code: int
+
+
+def load_images(section: Mapping[str, Any]) -> ImageData:
+    """The images of cfg.data. Raises DataError."""
+    from vae_sweep.data import load  # decoders are not needed before
+
+    return load(section)
+
+
+def run_sweep(
+    jobs: Sequence[Job],
+    place: Place,
+    command: Sequence[str] = (),
+    name: str | None = None,
+    console: Console | None = None,
+    load: Load = load_images,
+) -> Outcome:
+    """Train all jobs as one sweep. name: of the folder, instead of the `sweep` of the configs.
+
+    Raises SettingsError, DataError or SweepError, one line each, before anything is written.
+    """
+    console = console or live.console()
+    first = jobs[0].config
+    check_members([job.config for job in jobs])
+    for key in ("sweep", "output_dir", "retry", "launcher"):
+        if any(job.config[key] != first[key] for job in jobs):
+            raise SweepError(f"{key} cannot be swept: it is one for the whole sweep")
+    with place.warming():
+        images = _loaded(load, [job.config["data"] for job in jobs])
+        for job, data in zip(jobs, images, strict=True):
+            check_schedule(job.config, len(data.train))
+        members = [
+            Member(member_id(job.config, data.fingerprint), job.config, job.overrides)
+            for job, data in zip(jobs, images, strict=True)
+        ]
+        data_of = {member.id: data for member, data in zip(members, images, strict=True)}
+        books = {member.id: job.books for member, job in zip(members, jobs, strict=True)}
+        name = name or first["sweep"]
+        with opened(Path(first["output_dir"]), name) as folder:
+            manifest, stop = _planned_and_trained(folder, members, data_of, books, place, command, console)
+            return _outcome(folder, manifest, members, stop, command, console)
+
+
+def _planned_and_trained(
+    folder: Path,
+    members: Sequence[Member],
+    data_of: Mapping[str, ImageData],
+    books: Mapping[str, Mapping[str, str]],
+    place: Place,
+    command: Sequence[str],
+    console: Console,
+) -> tuple[Manifest, StopRequest]:
+    """Plan the sweep, write down the plan, and train what is not done."""
+    first = members[0].config
+    unique: dict[str, Member] = {}
+    for member in members:
+        unique.setdefault(member.id, member)
+    manifest = _manifest(folder, command, list(unique.values()), data_of)
+    manifest, packs, slots = planned(manifest, folder, list(unique.values()), place, first)
+    if packs:
+        manifest = with_forecast(manifest, {data.fingerprint: data for data in data_of.values()})
+    with _writing(folder):
+        _write_books(folder, manifest, books)
+        write_json(folder / MANIFEST, manifest)
+    heading = (
+        f"sweep   {folder}: {len(manifest['members'])} members, {sum(len(pack.members) for pack in packs)} to train"
+    )
+    if not packs:
+        live.print_lines([heading], console)
+        return manifest, StopRequest()
+    live.print_lines([*banners(manifest), choose_mode(first["logger"]["wandb"]).line], console)
+    live.print_lines([heading, *plan.describe(slots, packs)], console)
+    return _train(folder, manifest, packs, slots, place, console)
+
+
+def _loaded(load: Load, sections: Sequence[Mapping[str, Any]]) -> list[ImageData]:
+    """The images of every section; equal ones are loaded once."""
+    keys = [json.dumps(section, sort_keys=True) for section in sections]
+    found = {key: load(section) for key, section in dict(zip(keys, sections, strict=True)).items()}
+    return [found[key] for key in keys]
+
+
+def _manifest(
+    folder: Path, command: Sequence[str], members: Sequence[Member], images: Mapping[str, ImageData]
+) -> Manifest:
+    """The sweep's manifest with these members, old or new; not written yet."""
+    path = folder / MANIFEST
+    data = {member: describe(found) for member, found in images.items()}
+    if path.exists():
+        manifest = read_json(path)
+        check_compatible(manifest, members, data)
+    else:
+        if any(not entry.name.startswith(".") and entry.name != "multirun.yaml" for entry in folder.iterdir()):
+            raise SweepError(f"{folder} is no sweep and is not empty: choose another sweep=NAME")
+        where = {
+            "versions": provenance.versions(),
+            "git_commit": provenance.git_commit(),
+            "hardware": provenance.hardware(),
+        }
+        manifest = new_manifest(folder.name, command, os.getcwd(), where)
+    return with_members(manifest, members, data)
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SweepError(f"{folder}: cannot be written: {error.strerror}") from None
+
+
+def _write_books(folder: Path, manifest: Manifest, books: Mapping[str, Mapping[str, str]]) -> None:
+    for entry in manifest["members"]:
+        for name, text in books.get(entry["id"], {}).items():
+            path = folder / entry["folder"] / ".hydra" / name
+            if not path.exists():
+                write_bytes(path, text.encode())
+
+
+def _train(
+    folder: Path, manifest: Manifest, packs: Sequence[Pack], slots: Sequence[Slot], place: Place, console: Console
+) -> tuple[Manifest, StopRequest]:
+    """Train the packs, showing what happens and writing down what training itself no longer could."""
+    todo = [member for pack in packs for member in pack.members]
+    names = {entry["id"]: f"{entry['number']:03d} {_label(entry)}" for entry in manifest["members"]}
+    steps = {member: pack.steps for pack in packs for member in pack.members}
+    with live.LiveView({member: names[member] for member in todo}, steps, console) as view:
+
+        def watch(event: dict[str, Any]) -> None:
+            nonlocal manifest
+            try:
+                if event["event"] == "result":
+                    event = event | outcomes.settle(folder, event)
+                elif event["event"] == "split":
+                    manifest = split_pack(manifest, event["into"])
+                    write_json(folder / MANIFEST, manifest)
+            except OSError as error:  # a full disk: what cannot be written is at least said
+                view.line(f"! cannot write into {folder}: {error.strerror}", "red")
+            view(event)
+
+        stop = place.run(packs, slots, folder, watch)
+        view.line(view.summary(view.clock()))
+    return manifest, stop
+
+
+def _label(entry: Mapping[str, Any]) -> str:
+    """The slug of a run's folder."""
+    return entry["folder"].split("-", 1)[1].rsplit("-", 1)[0]
+
+
+def _outcome(
+    folder: Path,
+    manifest: Manifest,
+    members: Sequence[Member],
+    stop: StopRequest,
+    command: Sequence[str],
+    console: Console,
+) -> Outcome:
+    folders = {entry["id"]: folder / entry["folder"] for entry in manifest["members"]}
+    results = [
+        outcomes.read_result(folders[member.id]) or {"id": member.id, "status": "queued", "metrics": {}, "error": None}
+        for member in members
+    ]
+    left = [result for result in results if result["status"] != "done"]
+    lines = []
+    if failed := {result["id"] for result in left if not outcomes.continues_by_itself(result)}:
+        lines.append(f"failed    {', '.join(sorted(folders[member].name for member in failed))}")
+        lines.append(f"try again {continue_command(command, folder.name, 'failed')}")
+    if {result["id"] for result in left} - failed:
+        lines.append(f"continue  {continue_command(command, folder.name)}")
+    live.print_lines(lines, console)
+    return Outcome(folder, results, stop.exit_code or int(bool(left)))
+
+
+def continue_command(command: Sequence[str], name: str, retry: str | None = None) -> str:
+    """The command line that continues the sweep `name` which `command` (sys.argv) began."""
+    program, *rest = command or ["vae-sweep"]
+    stem = Path(program).name
+    words = ["python", "-m", "vae_sweep.run"] if stem.endswith(".py") else [stem]
+    words += [word for word in rest if not word.startswith(("sweep=", "retry="))]
+    words += [f"sweep={name}"] + ([f"retry={retry}"] if retry else [])
+    return shlex.join(words)

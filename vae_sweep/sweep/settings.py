@@ -1,0 +1,212 @@
+"""Checks of a configuration before anything is trained or written. One error, one line, the key and its value named."""
+
+import difflib
+import importlib.util
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vae_sweep.checks import Check, boolean, choice, either, file_name, integer, number, optional, text
+from vae_sweep.runs.members import flatten, is_multi_rate
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be: the message names the key, the value and what is expected."""
+
+
+def _widths(value: Any) -> str | None:
+    fine = isinstance(value, (list, tuple)) and value and all(integer(1)(width) is None for width in value)
+    return None if fine else "a list of whole numbers >= 1"
+
+
+def _rising(value: Any) -> str | None:
+    fine = isinstance(value, (list, tuple)) and len(value) == 2 and all(number(above=0)(end) is None for end in value)
+    return None if fine and value[0] < value[1] else "[lowest, highest], two rising numbers > 0"
+
+
+# The range of every key that a member may have. Keys of other people's models (`_target_`) are not in here.
+CHECKS: dict[str, Check] = {
+    "objective": choice("vae", "autoencoder"),
+    "model.latent_dim": integer(1),
+    "model.posterior": choice("diagonal", "shared_scale", "full"),
+    "model.channels": integer(1),
+    "model.blocks": integer(0),
+    "model.hidden": _widths,
+    "model.multi_rate": boolean,
+    "model.kl_weight_range": _rising,
+    "model.activation": choice("relu", "tanh", "silu", "gelu", "softplus"),
+    "data.batch_size": integer(1),
+    "data.val_fraction": number(above=0, high=0.9),
+    "loss.recon": choice("sse", "gaussian", "optimal_sigma", "bernoulli", "laplace"),
+    "loss.kl_weight": number(low=0),
+    "loss.reduction": choice(
+        "sum", "half_sum", "mean_pixels", "mean_pixels_latents", "mean_pixels_batch", "normalised"
+    ),
+    "loss.scale": number(above=0),
+    "loss.learn_scale": boolean,
+    "loss.divergence": choice("kl", "reverse_kl", "tc"),
+    "loss.mi_weight": number(low=0),
+    "loss.tc_weight": number(low=0),
+    "loss.dimension_weight": number(low=0),
+    "loss.tc_estimator": choice("stratified", "weighted"),
+    "loss.free_bits": optional(number(low=0)),
+    "loss.free_bits_groups": optional(integer(1)),
+    "loss.weight_kl_weight": optional(number(low=0)),
+    "loss.weight_prior_scale": number(above=0),
+    "optimizer.lr": number(above=0),
+    "optimizer.lr_schedule": choice("cosine", "constant"),
+    "optimizer.grad_clip": optional(number(above=0)),
+    "trainer.max_epochs": number(above=0),
+    "trainer.max_steps": optional(integer(1)),
+    "trainer.accelerator": choice("auto", "cpu", "cuda", "mps"),
+    "trainer.devices": integer(1),
+    "trainer.precision": choice("auto", 32, "32", "bf16", 64, "64"),
+    "trainer.log_every_n_steps": integer(1),
+    "trainer.val_every_n_epochs": number(above=0),
+    "trainer.checkpoint_every_s": number(above=0),
+    "trainer.evaluate": boolean,
+    "logger.wandb": choice("auto", "online", "offline", "disabled"),
+    "logger.project": text,
+    "logger.entity": optional(text),
+    "launcher.jobs": optional(integer(1)),
+    "launcher.jobs_per_gpu": integer(1),
+    "launcher.pack": either(choice("auto", "off"), integer(1)),
+    "seed": integer(0, 2**32 - 1),
+    "sweep": optional(file_name),
+    "retry": optional(choice("failed")),
+    "output_dir": text,
+}
+
+
+def check_member(config: Mapping[str, Any]) -> None:
+    """Raises SettingsError for the first value out of its range, or a combination that cannot train."""
+    flat = flatten(config)
+    for key, check in CHECKS.items():
+        if key in flat and (expected := check(flat[key])):
+            raise SettingsError(f"{key}={_shown(flat[key])}: expected {expected}")
+    for section in ("model", "data", "kl_schedule"):
+        _check_target(f"{section}._target_", config[section]["_target_"])
+    batch_size, devices = config["data"]["batch_size"], config["trainer"]["devices"]
+    if batch_size % devices:
+        raise SettingsError(f"data.batch_size={batch_size}: not divisible by trainer.devices={devices}")
+    loss = config["loss"]
+    if loss["scale"] != 1 and loss["recon"] not in ("gaussian", "laplace"):
+        raise SettingsError(f"loss.scale={loss['scale']}: loss.recon={loss['recon']} has no scale to set")
+    if loss["learn_scale"] and loss["recon"] not in ("gaussian", "laplace"):
+        raise SettingsError(f"loss.learn_scale=true: loss.recon={loss['recon']} has no scale to learn")
+    if loss["free_bits"] is not None and loss["divergence"] != "kl":
+        raise SettingsError(f"loss.free_bits={loss['free_bits']}: needs loss.divergence=kl")
+    groups, latents = loss["free_bits_groups"], config["model"]["latent_dim"]
+    if groups is not None and latents % groups:
+        raise SettingsError(f"loss.free_bits_groups={groups}: does not divide model.latent_dim={latents}")
+    if config["objective"] == "vae" and loss["kl_weight"] == 0:
+        raise SettingsError("loss.kl_weight=0: a VAE without KL has no noise scale; objective=autoencoder is that run")
+    if is_multi_rate(config):
+        _check_multi_rate(config)
+
+
+# What one loss for all weights leaves no room for: a second weight, or one that moves.
+_MULTI_RATE_NEEDS = {
+    "model.posterior": "diagonal",
+    "loss.divergence": "kl",
+    "loss.free_bits": None,
+    "loss.weight_kl_weight": None,
+    "loss.learn_scale": False,
+    "kl_schedule._target_": "vae_sweep.schedules.constant",
+}
+
+
+def _check_multi_rate(config: Mapping[str, Any]) -> None:
+    flat = flatten(config)
+    for key, needed in _MULTI_RATE_NEEDS.items():
+        if flat.get(key, needed) != needed:
+            raise SettingsError(f"{key}={_shown(flat[key])}: model.multi_rate=true needs {_shown(needed)}")
+    if flat["loss.recon"] == "optimal_sigma":
+        raise SettingsError("loss.recon=optimal_sigma: sets its own weight; model.multi_rate=true trains on a range")
+    low, high = flat["model.kl_weight_range"]
+    if not low <= flat["loss.kl_weight"] <= high:
+        raise SettingsError(
+            f"loss.kl_weight={flat['loss.kl_weight']}: outside model.kl_weight_range=[{low}, {high}],"
+            " which a multi-rate model is trained on"
+        )
+
+
+def _check_target(key: str, target: Any) -> None:
+    """Find the module that `target` lies in. It is not imported: a network's module would load torch."""
+    parts = str(target).split(".")
+    for length in range(len(parts) - 1, 0, -1):
+        try:
+            if importlib.util.find_spec(".".join(parts[:length])) is not None:
+                return
+        except (ImportError, ValueError):
+            continue
+    raise SettingsError(f"{key}={target}: no such module; is it importable from this folder?")
+
+
+def check_members(configs: Sequence[Mapping[str, Any]]) -> None:
+    """All members before the first trains. The message says which member is meant where there are several."""
+    for number_, config in enumerate(configs):
+        try:
+            check_member(config)
+        except SettingsError as error:
+            where = f" (member {number_ + 1} of {len(configs)})" if len(configs) > 1 else ""
+            raise SettingsError(f"{error}{where}") from None
+
+
+def check_overrides(overrides: Iterable[str], conf: Path) -> None:
+    """Refuse keys and group options that do not exist, with the nearest that does. Reads the yaml files only.
+
+    Left to Hydra: its own keys, `+key` (a new key, on purpose) and `~key`.
+    """
+    keys, groups = known_keys(conf)
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals or key.startswith(("+", "~", "hydra", "-")):
+            continue
+        group = key.split("@")[0]
+        if group in groups:
+            for option in value.split(","):
+                if option.strip(" '\"") not in groups[group] and option.isidentifier():
+                    raise SettingsError(f"{group}={option}: no such {group}{_nearest(option, groups[group])}")
+        elif key not in keys and not key.startswith(_FREE):
+            raise SettingsError(f"unknown key {key!r}{_nearest(key, keys)}")
+
+
+_FREE = ("model._target_", "kl_schedule._target_", "data._target_")
+
+
+def known_keys(conf: Path) -> tuple[set[str], dict[str, set[str]]]:
+    """Every dotted key (sections included) of the yaml files below `conf`, and the options of every group."""
+    keys: set[str] = set()
+    groups: dict[str, set[str]] = {}
+    for path in sorted(conf.rglob("*.yaml")):
+        group = path.parent.relative_to(conf).as_posix()
+        if group.startswith("hydra"):
+            continue
+        content = yaml.load(path.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}
+        content.pop("defaults", None)
+        content.pop("hydra", None)
+        if group != ".":
+            groups.setdefault(group, set()).add(path.stem)
+        if group == "experiment":  # experiments override other keys; they add none
+            continue
+        flat = flatten(content, "" if group == "." else f"{group}.")
+        keys |= {key.rsplit(".", depth)[0] for key in flat for depth in range(key.count(".") + 1)}
+    return keys, groups
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    known = sorted(known)
+    last = word.rsplit(".", 1)[-1]
+    guesses = difflib.get_close_matches(word, known, n=1, cutoff=0.6) or [
+        key for key in known if key.rsplit(".", 1)[-1] == last
+    ]
+    if guesses:
+        return f"; did you mean {guesses[0]!r}?"
+    return f"; there are {', '.join(known)}" if len(known) < 20 else ""
+
+
+def _shown(value: Any) -> str:
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

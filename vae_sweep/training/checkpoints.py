@@ -1,0 +1,89 @@
+"""A member's checkpoint: weights, optimiser, progress and config, in plain containers. Opened without executing code.
+
+A pack writes one for each member. A kill may fall between two of them, so every run keeps the one before as well, and
+`common_checkpoints` finds the step that all members have.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from vae_sweep.runs.records import SCHEMA, RecordError, atomic_file
+from vae_sweep.training.lit_vae import LitVAE
+
+LAST = Path("checkpoints/last.ckpt")
+PREVIOUS = Path("checkpoints/previous.ckpt")
+
+
+def checkpoint_of(
+    member: LitVAE, step: int, failed: str | None, hyper_parameters: dict[str, Any], wall_s: float
+) -> dict[str, Any]:
+    """step: of the pack; a member that diverged (`failed`: how) stands still at an earlier one.
+
+    hyper_parameters: what `train.build` needs to make the module again.
+    """
+    assert member.adam is not None
+    return {
+        "schema": SCHEMA,
+        "pytorch-lightning_version": pl.__version__,
+        "state_dict": member.state_dict(),
+        "optimizer_states": [member.adam.state_dict()],
+        "progress": member.progress(),
+        "step": step,
+        "failed": failed,
+        "wall_s": wall_s,
+        "hyper_parameters": hyper_parameters,
+    }
+
+
+def save_checkpoints(runs: Sequence[tuple[Path, dict[str, Any]]]) -> None:
+    """Write last.ckpt of every (run folder, checkpoint), keeping the one before as previous.ckpt."""
+    for folder, checkpoint in runs:
+        last, previous = folder / LAST, folder / PREVIOUS
+        incoming = last.with_suffix(".incoming")
+        with atomic_file(incoming) as file:
+            torch.save(checkpoint, file)
+        if last.exists():
+            os.replace(last, previous)
+        os.replace(incoming, last)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Raises RecordError for a file that is missing or no checkpoint of ours."""
+    if not path.exists():
+        raise RecordError(f"no checkpoint at {path}")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise RecordError(f"{path} cannot be read as a checkpoint: {error}") from None
+    if checkpoint.get("schema") != SCHEMA:
+        raise RecordError(f"{path} has schema {checkpoint.get('schema')}, expected {SCHEMA}")
+    return checkpoint
+
+
+def common_checkpoints(folders: Sequence[Path]) -> list[dict[str, Any]] | None:
+    """The checkpoints of the latest step that all runs have; None if there is no such step."""
+    by_step = []
+    for folder in folders:
+        found = [load_checkpoint(folder / name) for name in (PREVIOUS, LAST) if (folder / name).exists()]
+        by_step.append({checkpoint["step"]: checkpoint for checkpoint in found})
+    common = set.intersection(*(set(steps) for steps in by_step))
+    return [steps[max(common)] for steps in by_step] if common else None
+
+
+def restore(member: LitVAE, checkpoint: dict[str, Any]) -> None:
+    """Continue `member` where the checkpoint stands; its Adam takes over its state when it is made."""
+    load_weights(member, checkpoint)
+    member.adam_state = checkpoint["optimizer_states"][0]
+    member.set_progress(checkpoint["progress"])
+
+
+def load_weights(member: LitVAE, checkpoint: dict[str, Any]) -> None:
+    """Weights and buffers, in the precision that they were trained in."""
+    if any(tensor.dtype == torch.float64 for tensor in checkpoint["state_dict"].values()):
+        member.double()
+    member.load_state_dict(checkpoint["state_dict"])

@@ -1,0 +1,271 @@
+"""One member as a LightningModule: the two terms apart, the KL weight in force, rows of metrics.
+
+Everything it does is a function of its step and of explicit state that its checkpoint holds, so that a continued run
+gives the numbers of an uninterrupted one, bit for bit.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from vae_sweep.data.batches import binarized, generator
+from vae_sweep.models.objective import Objective, Terms
+from vae_sweep.training.lit_steps import LitSteps
+from vae_sweep.training.running_means import RunningMeans
+
+EVALUATION_SEED = 0  # validation draws the same noise for every run, whatever its own seed
+
+
+class Diverged(ArithmeticError):
+    """The loss of a member is not finite."""
+
+
+class RowLogger(Protocol):
+    """What Lightning's loggers offer, and ours."""
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None: ...
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """Adam. lr_schedule: cosine (to zero at the last step) or constant; grad_clip: largest norm of the gradient."""
+
+    lr: float = 1e-3
+    lr_schedule: str = "cosine"
+    grad_clip: float | None = None
+
+    def lr_at(self, step: int, total_steps: int) -> float:
+        if self.lr_schedule == "constant":
+            return self.lr
+        return self.lr * 0.5 * (1 + math.cos(math.pi * step / total_steps))
+
+
+class LitVAE(LitSteps):
+    """Trains `objective` at `kl_weight` times `kl_schedule(step)`, or at the weight of a controller.
+
+    kl_schedule: a function step -> multiplier in [0, 1]; or a controller, an nn.Module with `kl_weight` and
+    `update(recon, kl)`. Writes rows `train/` and `val/` of recon, kl, loss, sse, mse, psnr (means over images,
+    unweighted, kl in nats) with the `kl_weight` in force to `row_loggers`, or else to the Trainer's loggers. A
+    multi-rate model trains on all weights of its range at once; its rows `train/` are means over them.
+    images: size of the training split, for the epoch in the rows.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        kl_weight: float = 1.0,
+        kl_schedule: Callable[[int], float] | nn.Module = lambda step: 1.0,
+        optimizer: OptimizerSettings = OptimizerSettings(),
+        total_steps: int = 1000,
+        seed: int = 0,
+        images: int | None = None,
+        binarize: bool = False,
+        log_every_n_steps: int = 10,
+        row_loggers: Sequence[RowLogger] | None = None,
+    ):
+        super().__init__()
+        self.objective = objective
+        self.target_kl_weight = kl_weight
+        self.kl_schedule = kl_schedule
+        self.optimizer_settings = optimizer
+        self.total_steps = total_steps
+        self.seed = seed
+        self.images = images
+        self.binarize = binarize
+        self.log_every_n_steps = log_every_n_steps
+        self.row_loggers = row_loggers
+        self.adam: torch.optim.Adam | None = None
+        self.adam_state: dict[str, Any] | None = None  # of a checkpoint, for when Adam is made
+        self.step = 0
+        self.seen = 0  # images since the beginning
+        self.means = RunningMeans()
+        self.val_means = RunningMeans()
+        self.last_val: dict[str, float] = {}
+        self.train_mse = math.nan  # of the last row
+
+    # ---- training
+
+    def train_on(self, batch: Tensor) -> None:
+        x = self.draw(batch)
+        loss, terms = self.objective(x, self.noise(x), *self.controls_of(x), self.weight_noise(x))
+        self.manual_backward(loss)
+        self.update()
+        loss, terms = self._of_all_processes(loss.detach(), {name: term.detach() for name, term in terms.items()})
+        self.control(terms)
+        self.objective.observe(terms)
+        self.means.add(loss, terms, x[0].numel())
+        self.count(len(terms["sse"]))
+
+    def draw(self, x: Tensor) -> Tensor:
+        """x (B, C, H, W), or x' ~ Bernoulli(x) where the data are binarised dynamically."""
+        return binarized(x, generator(x.device, "binarize", self.seed, self.step)) if self.binarize else x
+
+    def noise(self, x: Tensor) -> Tensor | None:
+        """Standard normal (B, d) of this step; None for an autoencoder.
+
+        Drawn for the whole batch and then shared out, so that it does not depend on the number of processes.
+        """
+        if self.objective.deterministic:
+            return None
+        rank, world = self.world
+        shape = (x.shape[0] * world, self.objective.vae.latent_dim)
+        randomness = generator(x.device, "noise", self.seed, self.step)
+        return torch.randn(shape, generator=randomness, device=x.device, dtype=x.dtype)[rank::world]
+
+    def weight_noise(self, x: Tensor) -> Tensor | None:
+        """Standard normal (noise_dim,) for Bayesian weights, one draw for all processes; None for ordinary ones."""
+        if self.objective.weight_kl_weight is None:
+            return None
+        randomness = generator(x.device, "weights", self.seed, self.step)
+        return torch.randn(self.objective.vae.noise_dim, generator=randomness, device=x.device, dtype=x.dtype)
+
+    def controls(self) -> tuple[float | Tensor, float | None]:
+        """(KL weight, capacity) in force at this step."""
+        if isinstance(self.kl_schedule, nn.Module):
+            return self.kl_schedule.kl_weight, None  # type: ignore[return-value]
+        capacity = getattr(self.kl_schedule, "capacity", None)
+        return self.target_kl_weight * self.kl_schedule(self.step), capacity and capacity(self.step)
+
+    def controls_of(self, x: Tensor) -> tuple[float | Tensor, float | None]:
+        """(KL weight, capacity) for images x: of a multi-rate model weights (B,) drawn anew at every step."""
+        if not self.objective.multi_rate:
+            return self.controls()
+        rank, world = self.world
+        randomness = generator(x.device, "kl weights", self.seed, self.step)
+        uniform = torch.rand(x.shape[0] * world, generator=randomness, device=x.device, dtype=x.dtype)
+        return self.objective.vae.draw(uniform)[rank::world], None
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        fused = all(parameter.device.type in ("cpu", "cuda") for parameter in parameters)
+        self.adam = torch.optim.Adam(parameters, lr=self.optimizer_settings.lr, fused=fused)
+        if self.adam_state is not None:
+            self.adam.load_state_dict(self.adam_state)
+        return self.adam
+
+    def update(self) -> None:
+        """One step of Adam with the gradients at hand."""
+        assert self.adam is not None, "configure_optimizers comes first"
+        settings = self.optimizer_settings
+        if settings.grad_clip is not None:
+            nn.utils.clip_grad_norm_(self.parameters(), settings.grad_clip)
+        for group in self.adam.param_groups:
+            group["lr"] = settings.lr_at(self.step, self.total_steps)
+        self.adam.step()
+        self.adam.zero_grad(set_to_none=True)
+
+    def control(self, terms: Terms) -> None:
+        """Let a controller see the terms of the step."""
+        if isinstance(self.kl_schedule, nn.Module):
+            self.kl_schedule.update(terms["recon"].detach().mean(), terms["kl"].detach().mean())  # type: ignore[operator]
+
+    def _of_all_processes(self, loss: Tensor, terms: Terms) -> tuple[Tensor, Terms]:
+        """Mean loss (), and terms of the images of all processes."""
+        if self.world[1] == 1:
+            return loss, terms
+        gathered = self.all_gather(terms)
+        return self.all_gather(loss).mean(), {name: term.flatten() for name, term in gathered.items()}  # type: ignore[union-attr]
+
+    def count(self, images: int) -> None:
+        """One step is done; write a row where one is due. Raises Diverged if its loss is not finite."""
+        self.step += 1
+        self.seen += images
+        if self.row_due:
+            self.write_train_row(self.means.take())
+
+    @property
+    def row_due(self) -> bool:
+        return self.step % self.log_every_n_steps == 0 or self.step == self.total_steps
+
+    @property
+    def world(self) -> tuple[int, int]:
+        """(rank, processes)"""
+        return (self.global_rank, self.trainer.world_size) if self._trainer is not None else (0, 1)
+
+    # ---- validation: at the target weight, with the same noise for every run
+
+    def on_validation_epoch_start(self) -> None:
+        self.val_means.take()
+
+    def validation_step(self, batch: Tensor, batch_idx: int) -> None:
+        x, noise = self.validation_inputs(batch, batch_idx)
+        loss, terms = self.objective(x, noise, self.weight_of_validation)
+        self.val_means.add(loss, terms, x[0].numel())
+
+    def validation_inputs(self, x: Tensor, batch_idx: int) -> tuple[Tensor, Tensor | None]:
+        """(images, noise) of a batch of the validation split: the same for every run."""
+        if self.binarize:
+            x = binarized(x, generator(x.device, "binarize", EVALUATION_SEED, batch_idx))
+        if self.objective.deterministic:
+            return x, None
+        randomness = generator(x.device, "noise", EVALUATION_SEED, batch_idx)
+        shape = (x.shape[0], self.objective.vae.latent_dim)
+        return x, torch.randn(shape, generator=randomness, device=x.device, dtype=x.dtype)
+
+    @property
+    def weight_of_validation(self) -> float | Tensor:
+        """The target weight; a controller has none, so the one in force. Bayesian weights stand at their means."""
+        if isinstance(self.kl_schedule, nn.Module):
+            return self.kl_schedule.kl_weight  # type: ignore[return-value]
+        return self.target_kl_weight
+
+    def on_validation_epoch_end(self) -> None:
+        self.write_val_row(self.val_means.take())
+        self.log_dict(self.last_val, logger=False)  # for callbacks that watch a metric
+
+    # ---- rows
+
+    @property
+    def has_target(self) -> bool:
+        """Whether there is one KL weight that training heads for: not under a controller or a growing capacity."""
+        return not isinstance(self.kl_schedule, nn.Module) and not hasattr(self.kl_schedule, "capacity")
+
+    def _negative_elbo(self, means: dict[str, float]) -> float:
+        """In nats, for runs without a target weight: squared errors at the pixel noise of the training images."""
+        if self.objective.likelihood.is_nll:
+            return means["recon"] + means["kl"]
+        noise = self.train_mse
+        return 0.5 * (means["mse"] / noise + math.log(2 * math.pi * noise)) * means["sse"] / means["mse"] + means["kl"]
+
+    def write_train_row(self, means: dict[str, float]) -> None:
+        self.train_mse = means["mse"]
+        self._write({f"train/{name}": value for name, value in means.items()})
+        if not math.isfinite(means["loss"]):
+            raise Diverged(f"train/loss is {means['loss']} at step {self.step}")
+
+    def write_val_row(self, means: dict[str, float]) -> None:
+        if not self.has_target:
+            means = means | {"loss": self._negative_elbo(means)}
+        self.last_val = {f"val/{name}": value for name, value in means.items()}
+        self._write(self.last_val)
+
+    def _write(self, means: dict[str, float]) -> None:
+        row: dict[str, float] = {}
+        if self.images:
+            row["epoch"] = self.seen / self.images
+        trained_on_many = self.objective.multi_rate and "train/loss" in means
+        if not self.objective.deterministic and not trained_on_many:
+            row["kl_weight"] = float(self.controls()[0])
+        for logger in self.loggers if self.row_loggers is None else self.row_loggers:
+            logger.log_metrics(row | means, self.step)
+
+    # ---- state, for a checkpoint
+
+    def progress(self) -> dict[str, Any]:
+        """What, beside weights and optimiser, a run that continues must know. Plain numbers."""
+        return {
+            "step": self.step,
+            "seen": self.seen,
+            "means": self.means.state(),
+            "last_val": self.last_val,
+            "train_mse": self.train_mse,
+        }
+
+    def set_progress(self, progress: dict[str, Any]) -> None:
+        self.step, self.seen = progress["step"], progress["seen"]
+        self.last_val, self.train_mse = progress["last_val"], progress["train_mse"]
+        self.means.restore(progress["means"])
