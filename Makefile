@@ -35,6 +35,9 @@ lint: $(READY)  ## format, rules and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	@# The page's scripts share one scope: they are linted as the page has them, in one piece.
+	$(BIN)/python -c "from vae_sweep.report.render import script; print(script())" > $(VENV)/report.js
+	$(BIN)/oxlint --config .oxlintrc.json --no-ignore $(VENV)/report.js
 
 format: $(READY)  ## what lint would complain about and can be mended by itself
 	$(BIN)/ruff format .

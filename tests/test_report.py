@@ -93,8 +93,8 @@ def test_the_door_loads_neither_torch_nor_matplotlib(sweep, tmp_path):
 
 def test_figures_do_not_load_torch(sweep):
     code = (
-        "import sys; from pathlib import Path; from vae_sweep.report import plots; from vae_sweep.analysis import study; "
-        "from vae_sweep.runs.records import load_sweep; "
+        "import sys; from pathlib import Path; from vae_sweep.report import plots; "
+        "from vae_sweep.analysis import study; from vae_sweep.runs.records import load_sweep; "
         f"plots.plot_gaps(study.read([load_sweep(Path({str(sweep)!r}))])); "
         "print({'torch', 'wandb'} & set(sys.modules))"
     )

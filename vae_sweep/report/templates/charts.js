@@ -28,7 +28,8 @@ function ticks(low, high, log, most) {
 function extent(values, log) {
   const known = values.filter((v) => Number.isFinite(v) && (!log || v > 0));
   if (!known.length) return log ? [0.1, 1] : [0, 1];
-  let [low, high] = [Math.min(...known), Math.max(...known)];
+  const high = Math.max(...known);
+  let low = Math.min(...known);
   if (log) return low === high ? [low / 2, high * 2] : [low / 1.08, high * 1.08];
   if (low > 0 && low < 0.35 * high) low = 0;
   const pad = (high - low || Math.abs(high) || 1) * 0.05;

@@ -1,7 +1,7 @@
 // Draw the page from the top down; what lies below the first screen waits until it comes near.
 
 drawHero();
-drawMorph();
+drawSlider();
 drawMatrix();
 whenSeen(byId("plane-chart"), drawPlane);
 whenSeen(byId("curves"), drawCurves);

@@ -1,16 +1,17 @@
 // The run table: sort by a column, filter by words.
 
+const sortKey = (row, column) => row.cells[column].dataset.value ?? row.cells[column].textContent.trim();
+
 function enliven() {
   const table = byId("table");
   if (!table) return;
   const body = table.tBodies[0], heads = [...table.tHead.rows[0].cells];
-  const key = (row, column) => row.cells[column].dataset.value ?? row.cells[column].textContent.trim();
   heads.forEach((head, column) => head.querySelector("button").addEventListener("click", () => {
     const down = head.getAttribute("aria-sort") === "ascending";
     heads.forEach((h) => h.removeAttribute("aria-sort"));
     head.setAttribute("aria-sort", down ? "descending" : "ascending");
     const numeric = head.dataset.numeric === "1", sign = down ? -1 : 1;
-    const rows = [...body.rows].map((row) => [key(row, column), row]);
+    const rows = [...body.rows].map((row) => [sortKey(row, column), row]);
     rows.sort(([a], [b]) => {
       if (a === "" || b === "") return (a === "") - (b === ""); // unknown values last, both ways
       return sign * (numeric ? Number(a) - Number(b) : a.localeCompare(b, "en", { numeric: true }));

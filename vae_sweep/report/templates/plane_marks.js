@@ -1,0 +1,132 @@
+// What lies in the plane. space: {g, sx, sy, size, view} of the chart that is drawn.
+
+const within = ({ view }, r, d) => r >= view.xRange[0] && r <= view.xRange[1] && d >= view.yRange[0] && d <= view.yRange[1];
+
+function linearCurves(space, plane) {
+  for (const curve of plane.linear) {
+    const points = (curve.rate || []).map((r, i) => [r, curve.distortion[i]]).filter(([r, d]) => within(space, r, d));
+    space.g.append(el("path", { d: linePath(points.map(([r, d]) => [space.sx(r), space.sy(d)])), fill: "none", stroke: "var(--soft)", "stroke-width": 1, "stroke-dasharray": "2 4" }));
+  }
+}
+
+function autoencoderLines({ g, sy, size }, plane) {
+  const right = size.width - size.margin.right;
+  const label = (y, text) => (size.margin.right > 50
+    ? el("text", { x: right + 8, y: y + 4 }, text)
+    : el("text", { x: right, y: y - 5, "text-anchor": "end" }, text));
+  for (const family of plane.families) {
+    if (family.autoencoder === null) continue;
+    const y = sy(family.autoencoder);
+    g.append(el("line", { x1: size.margin.left, x2: right, y1: y, y2: y, stroke: "var(--ink)", "stroke-dasharray": "6 4" }),
+      label(y, plane.families.length > 1 && family.latent ? `no KL, d ${family.latent}` : "autoencoder"));
+  }
+}
+
+function meanImages({ g, sx, sy, size, view }, plane) {
+  if (view.far) {
+    const named = plane.meanImages.map((v) => figure(v)).join(", ");
+    g.append(el("text", { x: size.width - size.margin.right, y: size.margin.top + 4, "text-anchor": "end" }, `↑ mean image ${named}`));
+  } else if (!view.logX) {
+    for (const mean of plane.meanImages) {
+      g.append(el("path", { d: SHAPES[3](6), transform: `translate(${sx(0)},${sy(mean)})`, fill: "var(--ink)" }),
+        el("text", { x: sx(0) + 12, y: sy(mean) + 4 }, "mean image"));
+    }
+  }
+}
+
+function hulls({ g, sx, sy }, plane) {
+  for (const family of plane.families) {
+    g.append(el("path", { d: linePath(family.hull.map(([r, d]) => [sx(r), sy(d)])), fill: "none", stroke: "var(--ink)", "stroke-width": 1.25, opacity: 0.55 }));
+  }
+}
+
+function multiRateCurves(space, plane) {
+  const { g, sx, sy } = space;
+  for (const curve of plane.multiRate) {
+    const points = curve.points.filter(([, r, d]) => within(space, r, d)).map(([weight, r, d]) => ({ weight, r, d, x: sx(r), y: sy(d) }));
+    g.append(el("path", { d: linePath(points.map((p) => [p.x, p.y])), fill: "none", stroke: "var(--soft)", "stroke-width": 1.5 }));
+    for (const p of points) {
+      const dot = el("circle", { cx: p.x, cy: p.y, r: 2.5, fill: "var(--paper)", stroke: "var(--soft)", "stroke-width": 1.25 });
+      dot.addEventListener("pointerenter", () => showTip(dot, el("b", {}, `weight ${figure(p.weight, 4)}`), el("div", {}, curve.name),
+        el("div", {}, `${figure(p.r)} nats, error ${figure(p.d)}`)));
+      dot.addEventListener("pointerleave", hideTip);
+      g.append(dot);
+    }
+  }
+}
+
+// A short line of slope -beta through every run, in the direction that it has on these axes, log or not.
+function tangents({ g, sx, sy, size, view }, spots) {
+  const half = 44, lines = el("g", { "clip-path": size.clip });
+  for (const spot of spots) {
+    if (spot.beta === null) continue;
+    const [x, y] = [sx(spot.rate), sy(spot.distortion)];
+    const e = (view.xRange[1] - view.xRange[0]) * 1e-3;
+    const [dx, dy] = [sx(spot.rate + e) - x, sy(Math.max(spot.distortion - spot.beta * e, 1e-9)) - y];
+    const n = half / Math.hypot(dx, dy);
+    lines.append(el("line", { x1: x - dx * n, y1: y - dy * n, x2: x + dx * n, y2: y + dy * n, stroke: `var(--w${spot.colour})`, "stroke-width": 2, opacity: 0.65 }));
+  }
+  g.append(lines);
+}
+
+// A run, or the mean of its seeds with their spread; returns what can be pointed at.
+function spotMark({ g, sx, sy }, spot, i) {
+  const [x, y] = [sx(spot.rate), sy(spot.distortion)], chosen = isRecommended(spot);
+  if (spot.seeds.length) {
+    const bars = `M${sx(spot.rate - spot.rateSd)},${y}H${sx(spot.rate + spot.rateSd)}M${x},${sy(spot.distortion - spot.distortionSd)}V${sy(spot.distortion + spot.distortionSd)}`;
+    g.append(el("path", { d: bars, stroke: "var(--ink)", "stroke-width": 1.25 }),
+      ...spot.seeds.map(([r, d]) => el("circle", { cx: sx(r), cy: sy(d), r: 1.8, fill: "var(--soft)" })));
+  }
+  if (chosen) g.append(el("circle", { cx: x, cy: y, r: 13, fill: "none", stroke: "var(--ink)", "stroke-width": 1.5 }));
+  const name = `weight ${figure(spot.weight, 4)}${spot.family.name ? `, ${spot.family.name}` : ""}`;
+  const node = el("path", {
+    class: "mark", d: shape(spot.f, 7), transform: `translate(${x},${y})`, tabindex: i ? -1 : 0, role: "img",
+    fill: spot.dominated ? "var(--paper)" : `var(--w${spot.colour})`, style: spot.dominated ? `stroke:var(--w${spot.colour})` : null,
+    "aria-label": `${name}: rate ${figure(spot.rate)} nats, error ${figure(spot.distortion)}${spot.dominated ? ", dominated" : ""}${chosen ? ", recommended" : ""}`,
+    onpointerenter: () => spotTip(node, spot), onfocus: () => spotTip(node, spot), onpointerleave: hideTip, onblur: hideTip,
+    onclick: () => hasPictures(spot.runs[0]) && openViewer(spot.runs[0], 0),
+  });
+  g.append(node);
+  return node;
+}
+
+// One of the marks is in the order of tabs; the arrow keys go from there to the others.
+function walkable(g, nodes) {
+  g.addEventListener("keydown", (event) => {
+    const at = nodes.indexOf(event.target);
+    const move = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+    if (at < 0) return;
+    if (event.key === "Enter") nodes[at].dispatchEvent(new Event("click"));
+    if (event.key === "Escape") hideTip();
+    if (!move) return;
+    event.preventDefault();
+    const next = nodes[(at + move + nodes.length) % nodes.length];
+    nodes[at].setAttribute("tabindex", -1);
+    next.setAttribute("tabindex", 0);
+    next.focus();
+  });
+}
+
+// Weights beside the recommended curve only: more would be a thicket.
+function weightLabels({ g, sx, sy, size }, plane) {
+  const labelled = plane.families.find((f) => f.spots.some(isRecommended)) || plane.families[0];
+  for (const spot of labelled ? spread(labelled.spots, 9) : []) {
+    const last = sx(spot.rate) + 50 > size.width;
+    g.append(el("text", { x: sx(spot.rate) + (last ? -8 : 10), y: sy(spot.distortion) - 9, "text-anchor": last ? "end" : "start", style: "fill:var(--ink);font-weight:600" }, figure(spot.weight, 4)));
+  }
+}
+
+function spotTip(node, spot) {
+  const id = spot.runs.find(hasPictures);
+  const seeds = spot.seeds.length ? ` ± ${figure(spot.distortionSd, 2)} (${spot.seeds.length} seeds)` : "";
+  const content = [el("b", {}, `weight ${figure(spot.weight, 4)}`), spot.family.name && el("div", {}, spot.family.name),
+    el("div", {}, `${figure(spot.rate)} nats, error ${figure(spot.distortion)}${seeds}`),
+    el("div", {}, runs.get(spot.runs[0]).verdict), spot.dominated && el("div", {}, "dominated: another run is better in both")].filter(Boolean);
+  if (id) {
+    const indices = [0, 1, 2, 3].filter((i) => i < imageCount(id));
+    const [truth, own] = [el("canvas"), el("canvas")];
+    Promise.all([strip(truth, originalOf(id), "mean", indices), strip(own, id, "mean", indices)]).then(() => !tip.hidden && showTip(node, ...content, truth, own));
+    content.push(truth, own);
+  }
+  showTip(node, ...content);
+}
