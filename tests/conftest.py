@@ -10,6 +10,7 @@ from configs import member_config
 
 from vae_sweep.runs.members import member_id
 from vae_sweep.runs.records import write_json
+from vae_sweep.theory.beta import beta, sizes_of
 
 SMALL = (
     "model.channels=8",
@@ -63,6 +64,7 @@ def small_sweep(
                     "number": number,
                     "folder": f"{number:03d}-{known}",
                     "overrides": overrides,
+                    "beta": beta(config, sizes_of(config, (3, 16, 16))),
                     "config": config,
                 }
             )

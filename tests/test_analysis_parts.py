@@ -38,17 +38,17 @@ def test_a_curve_that_still_falls_is_named_and_a_flat_one_is_not():
     falling = 100 + 50 * np.exp(-np.linspace(0, 1, 200)) + 0.1 * noise
     # the mean of exp(-t) over a quarter ending at b is 4 (e^-(b - 1/4) - e^-b)
     third, last = (100 + 200 * (np.exp(-(b - 0.25)) - np.exp(-b)) for b in (0.75, 1.0))
-    assert still_falling(rows(falling), None) == pytest.approx(third / last - 1, rel=0.05)
-    assert still_falling(rows(100 + noise), None) is None
-    assert still_falling(rows(falling[:8]), None) is None
+    assert still_falling(rows(falling), "recon", None) == pytest.approx(third / last - 1, rel=0.05)
+    assert still_falling(rows(100 + noise), "recon", None) is None
+    assert still_falling(rows(falling[:8]), "recon", None) is None
 
 
 def test_progress_is_judged_at_the_target_weight():
     """A swap of error for nats at the price of the weight is no progress."""
     error = np.linspace(100, 80, 100)
     kl = np.linspace(10, 50, 100)  # 20 less error for 40 nats
-    assert still_falling(rows(error, kl), 0.5) is None
-    assert still_falling(rows(error, kl), 0.1) == pytest.approx(4 / (80 + 5), rel=0.1)
+    assert still_falling(rows(error, kl), "recon", 0.5) is None
+    assert still_falling(rows(error, kl), "recon", 0.1) == pytest.approx(4 / (80 + 5), rel=0.1)
 
 
 def test_marginals_of_a_gaussian_model_are_the_prior():

@@ -15,9 +15,9 @@ CONFIG = {
     "kl_schedule": {"_target_": "vae_sweep.schedules.linear"},
     "logger": {"wandb": "auto"},
 }
-ENTRY = {"id": "4f2a9c01", "number": 3, "folder": "003-kl_weight=0.5-4f2a9c01", "config": CONFIG}
+ENTRY = {"id": "4f2a9c01", "number": 3, "folder": "003-kl_weight=0.5-4f2a9c01", "config": CONFIG, "beta": 0.5}
 MANIFEST = {"sweep": "weights", "created": "2026-01-01T00:00:00.000"}
-AUTOENCODER = {**ENTRY, "config": {**CONFIG, "objective": "autoencoder"}}
+AUTOENCODER = {**ENTRY, "beta": None, "config": {**CONFIG, "objective": "autoencoder"}}
 
 
 def test_id_is_fixed_per_member_and_sweep() -> None:
@@ -55,12 +55,14 @@ def test_forecast_is_read_at_the_members_weight_and_latent_size() -> None:
         {"latent_dim": 8, "kl_weight": weights, "rate": [0, 0, 0], "distortion": weights, "distortion_mean": weights},
     ]
     preflight = {"n": 12288, "collapse_threshold": 41.3, "collapse_threshold_bernoulli": float("inf"), "linear": linear}
-    told = content.forecast(preflight, CONFIG)
+    told = content.forecast(preflight, ENTRY)
     assert told["linear_rate"] == pytest.approx(32 * math.log(2 * 20 / 0.5))
     assert told["collapse_threshold"] == 41.3
     assert "collapse_threshold_bernoulli" not in told
-    assert "linear_rate" not in content.forecast(preflight, AUTOENCODER["config"])
-    assert "linear_rate" not in content.forecast(preflight, {**CONFIG, "loss": {"kl_weight": 100.0}})
+    assert "linear_rate" not in content.forecast(preflight, AUTOENCODER)
+    assert "linear_rate" not in content.forecast(preflight, {**ENTRY, "beta": 100.0})
+    bernoulli = {**ENTRY, "config": {**CONFIG, "loss": {"recon": "bernoulli"}}}
+    assert "linear_rate" not in content.forecast(preflight, bernoulli), "the linear model is of squared errors"
 
 
 def test_pictures_are_the_pixels() -> None:

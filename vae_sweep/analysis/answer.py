@@ -179,7 +179,9 @@ def _certainty(found: Recommendation) -> Fact | None:
     else:
         value, words = f"{len(knees)} seeds", f"on their own they give {_weights(knees.values())}"
     if len(found.by_family) > 1:
-        others = "the same" if len(set(found.by_family.values())) == 1 else _weights(found.by_family.values())
+        corners = found.by_family.values()
+        same = len({f"{spot.weight if spot.beta is None else spot.beta:.6g}" for spot in corners}) == 1
+        others = "the same" if same else _weights(spot.weight for spot in corners)
         words += f"; the corners of the {len(found.by_family)} curves are {others}"
     return Fact("How sure", value, words)
 

@@ -59,22 +59,19 @@ def _comparison(key: str, rows: list[Row]) -> Comparison | None:
 
 
 def _levels(study: Study, key: str, split: str) -> dict[float, list[Level]]:
-    """Weight -> levels, for the weights at which families differ in `key` alone; the first such set of families."""
-    by_rest: dict[tuple[Setting, ...], dict[float, list[Level]]] = {}
+    """Weight of the first level -> levels of one beta whose families differ in `key` alone; the first such set."""
+    by_rest: dict[tuple[Setting, ...], dict[str, list[Level]]] = {}
     for family, curve in spots(study, split).items():
         rest = tuple(setting for setting in family if setting[0] != key)
         for spot in curve:
             own = spot.points[0].settings.get(key)
             if own is not None:
-                by_rest.setdefault(rest, {}).setdefault(spot.weight, []).append(_level(own, spot, split))
+                price = f"{spot.weight if spot.beta is None else spot.beta:.6g}"  # to rounding
+                by_rest.setdefault(rest, {}).setdefault(price, []).append(_level(own, spot, split))
     for levels in by_rest.values():
-        several = {
-            weight: sorted(found, key=lambda x: _sortable(x.value))
-            for weight, found in levels.items()
-            if len(found) > 1
-        }
+        several = [sorted(found, key=lambda x: _sortable(x.value)) for found in levels.values() if len(found) > 1]
         if several:
-            return several
+            return {found[0].spot.weight: found for found in several}
     return {}
 
 
@@ -109,7 +106,7 @@ def _latent_words(study: Study, levels: list[Level]) -> str:
     if units:
         text += f"; in use {listed([f'{a:.0f}/{d}' for d, a in units])}"
     values = study.forecast(enough.spot.points[0]).get("eigenvalues") or []
-    if values and enough.spot.beta:
+    if values and enough.spot.beta and study.squared_error:
         payable = sum(2 * v > enough.spot.beta for v in values)
         text += f"; the linear model would use {payable if payable < len(values) else f'{payable} or more'}"
     return text + "."

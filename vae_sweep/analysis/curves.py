@@ -32,21 +32,22 @@ def thin(steps: np.ndarray, values: np.ndarray, points: int) -> tuple[np.ndarray
     return steps[index], values[index]
 
 
-def still_falling(rows: Rows, weight: float | None) -> float | None:
+def still_falling(rows: Rows, distortion: str, beta: float | None) -> float | None:
     """By which fraction the objective at the *target* weight fell from the third to the last quarter of the training.
 
-    recon + weight * kl on training data, so that a schedule's moving weight does not pretend progress; the mean of each
-    quarter's rows. None with fewer than 3 rows in a quarter, or if the fall is within two standard errors.
+    distortion (a key of the rows without its split) + beta * kl on training data, so that a schedule's moving weight
+    does not pretend progress; the mean of each quarter's rows. beta None: the distortion alone. None with fewer than 3
+    rows in a quarter, or if the fall is within two standard errors.
     """
-    steps, recon = series(rows, "train/recon")
-    if weight is not None:
+    steps, values = series(rows, f"train/{distortion}")
+    if beta is not None:
         kl_steps, kl = series(rows, "train/kl")
         common, here, there = np.intersect1d(steps, kl_steps, return_indices=True)
-        steps, recon = common, recon[here] + weight * kl[there]
+        steps, values = common, values[here] + beta * kl[there]
     if not len(steps):
         return None
     progress = steps / steps[-1] if steps[-1] else steps
-    third, last = recon[(progress > 0.5) & (progress <= 0.75)], recon[progress > 0.75]
+    third, last = values[(progress > 0.5) & (progress <= 0.75)], values[progress > 0.75]
     if min(len(third), len(last)) < 3:
         return None
     fall = third.mean() - last.mean()

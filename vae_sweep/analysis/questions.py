@@ -110,12 +110,12 @@ def gradients(found: Recommendation) -> Question:
         if 0.9 < ratio < 1.1:
             state = "at rest"
         elif 2 / 3 < ratio < 3 / 2:
-            state = f"{times(ratio)} the weight, nearly at rest"
+            state = f"{times(ratio)} beta, nearly at rest"
         else:
-            state = f"{times(ratio)} the weight, not at rest yet"
+            state = f"{times(ratio)} beta, not at rest yet"
             short = "Two opposite pulls that do not cancel yet."
         words.append(
-            f"At {spot.weight:g} their cosine is {figure(cosine)} (opposite is -1) and they would cancel at a weight "
+            f"At {spot.weight:g} their cosine is {figure(cosine)} (opposite is -1) and they would cancel at a beta "
             f"of {figure(beta_hat)}: {state}."
             if beta_hat > 0
             else f"At {spot.weight:g} their cosine is {figure(cosine)} (opposite is -1): they do not oppose each other."

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
+import numpy as np
+
 from vae_sweep.analysis import frontier
 from vae_sweep.analysis.frontier import Knee
 from vae_sweep.analysis.spots import Spot, spots
@@ -22,7 +24,8 @@ class Recommendation:
     """`kind`: take | smaller | train_longer | no_corner | one_weight, or without any finished VAE
     only_multi_rate | only_autoencoder | unfinished | all_failed | empty.
 
-    `likelihood`: the weight that equals 2 * MSE per pixel, and whether it lies within, below or above those tried.
+    `likelihood`: the weight whose beta equals 2 * MSE per pixel, and whether it lies within, below or above those
+    tried.
     `unconverged`: weight -> what a rule says against its convergence; with the recommended weight among them, or a
     third of the curve, the answer is to train longer.
     `by_seed`, `by_family`: the knee of each seed of the curve, and of each curve, on its own.
@@ -33,7 +36,7 @@ class Recommendation:
     knee: Knee | None = None
     curve: list[Spot] = field(default_factory=list)
     by_seed: dict[Any, float] = field(default_factory=dict)
-    by_family: dict[tuple[Setting, ...], float] = field(default_factory=dict)
+    by_family: dict[tuple[Setting, ...], Spot] = field(default_factory=dict)
     likelihood: tuple[float | None, str] = (None, "within")
     unconverged: dict[float, str] = field(default_factory=dict)
 
@@ -47,16 +50,18 @@ def recommend(study: Study, verdicts: Mapping[str, list[Finding]]) -> Recommenda
     if not curves:
         return Recommendation(_without_runs(study))
     knees = {family: _knee(curve, study.squared_error) for family, curve in curves.items()}
-    corners = {family: curves[family][knee.index].weight for family, knee in knees.items() if knee}
-    tried = [spot.weight for curve in curves.values() for spot in curve]
-    family = _best_family(curves, median(corners.values()) if corners else min(tried))
+    corners = {family: curves[family][knee.index] for family, knee in knees.items() if knee}
+    tried = [spot for curve in curves.values() for spot in curve]
+    betas = [_price(spot) for spot in corners.values()]
+    family = _best_family(curves, median(betas) if betas else min(_price(spot) for spot in tried))
     curve, knee = curves[family], knees[family]
     kind, spot = _pick(curve, knee)
     unconverged = _unconverged(curve, verdicts)
     if kind != "one_weight" and (spot.weight in unconverged or 3 * len(unconverged) >= len(curve)):
         kind = "train_longer"
     return Recommendation(
-        kind, spot, knee, curve, _by_seed(curve, study.squared_error), corners, _likelihood(study, curve),
+        kind, spot, knee, curve, _by_seed(curve, study.squared_error),
+        corners, _likelihood(study, curve),
         unconverged,
     )  # fmt: skip
 
@@ -93,15 +98,20 @@ def _knee(curve: list[Spot], decibel: bool) -> Knee | None:
     return frontier.knee([s.rate for s in curve], [s.distortion for s in curve], decibel)
 
 
-def _best_family(curves: dict[tuple[Setting, ...], list[Spot]], weight: float) -> tuple[Setting, ...]:
-    """The family with the lowest held-out objective at `weight` or the nearest to it; near ties: fewest latents."""
+def _price(spot: Spot) -> float:
+    """beta, or where the objective fixes none what was typed."""
+    return spot.weight if spot.beta is None else spot.beta
+
+
+def _best_family(curves: dict[tuple[Setting, ...], list[Spot]], beta: float) -> tuple[Setting, ...]:
+    """The family with the lowest held-out objective at `beta` or the nearest to it; near ties: fewest latents."""
 
     def objective(family: tuple[Setting, ...]) -> float:
-        spot = min(curves[family], key=lambda s: abs(s.weight - weight))
-        distortion, rate = spot.mean("val", "sse"), spot.mean("val", "kl")
+        spot = min(curves[family], key=lambda s: abs(_price(s) - beta))
+        distortion, rate = spot.mean("val", spot.points[0].distortion_key), spot.mean("val", "kl")
         if distortion is None or rate is None:
             distortion, rate = spot.distortion, spot.rate
-        return distortion + weight * rate
+        return distortion + beta * rate
 
     loss = {family: objective(family) for family in curves}
     near = [family for family in curves if loss[family] <= min(loss.values()) + TIE * abs(min(loss.values()))]
@@ -134,5 +144,9 @@ def _unconverged(curve: list[Spot], verdicts: Mapping[str, list[Finding]]) -> di
 def _likelihood(study: Study, curve: list[Spot]) -> tuple[float | None, str]:
     if not study.squared_error:
         return None, "within"
-    pairs = [(s.beta or s.weight, 2 * mse) for s in curve if (mse := s.mean(study.split, "mse"))]
-    return frontier.crossing([w for w, _ in pairs], [c for _, c in pairs])
+    known = [(s, 2 * mse) for s in curve if s.beta and (mse := s.mean(study.split, "mse"))]
+    beta, where = frontier.crossing([s.beta for s, _ in known], [calibrated for _, calibrated in known])
+    if beta is None:
+        return None, where
+    nearest = min((s for s, _ in known), key=lambda s: abs(np.log(beta / _price(s))))
+    return beta * nearest.weight / _price(nearest), where  # in the user's own convention

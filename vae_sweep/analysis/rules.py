@@ -71,11 +71,9 @@ def _collapsed(point: Point, context: Context) -> tuple[str, Evidence] | None:
         evidence.append(("active units", f"{active:.0f} of {point.latent_dim}"))
         words = f"collapsed: {active:.0f}/{point.latent_dim} units active"
     threshold = context.study.forecast(point).get("collapse_threshold")
-    if threshold and point.exchange_rate:
-        side = "above" if point.exchange_rate > threshold else "below"
-        evidence.append(
-            ("beta", f"{figure(point.exchange_rate)}, {side} the data's collapse threshold {figure(threshold)}")
-        )
+    if threshold and point.beta and point.distortion_key == "sse":
+        side = "above" if point.beta > threshold else "below"
+        evidence.append(("beta", f"{figure(point.beta)}, {side} the data's collapse threshold {figure(threshold)}"))
     return words, tuple(evidence)
 
 
@@ -123,7 +121,7 @@ def _slope(point: Point, context: Context) -> tuple[str, Evidence] | None:
 
 
 def _stationary(point: Point, _: Context) -> tuple[str, Evidence] | None:
-    beta, beta_hat = point.exchange_rate, point.get("train", "beta_hat")
+    beta, beta_hat = point.beta, point.get("train", "beta_hat")
     if beta is None or beta_hat is None or beta < 0.01:
         return None
     ratio = beta_hat / beta
@@ -136,7 +134,7 @@ def _stationary(point: Point, _: Context) -> tuple[str, Evidence] | None:
 
 def _behind_linear(point: Point, context: Context) -> tuple[str, Evidence] | None:
     """D + beta R against the linear VAE's at the same weight and latent size, both on training data."""
-    distortion, rate, beta = point.distortion("train"), point.rate("train"), point.exchange_rate
+    distortion, rate, beta = point.distortion("train"), point.rate("train"), point.beta
     linear = linear_objective(context.study, point)
     if distortion is None or rate is None or beta is None or linear is None:
         return None
@@ -148,8 +146,9 @@ def _behind_linear(point: Point, context: Context) -> tuple[str, Evidence] | Non
 
 
 def _falling(point: Point, _: Context) -> tuple[str, Evidence] | None:
-    fall = None if point.multi_rate else still_falling(point.rows, point.weight)
-    if fall is None or fall < FALLING:
+    priced = point.autoencoder or point.beta is not None
+    fall = still_falling(point.rows, point.distortion_key if priced else "loss", point.beta)
+    if point.multi_rate or fall is None or fall < FALLING:
         return None
     return f"still falling: {percent(fall)} in the last quarter", (("fall of the objective", percent(fall)),)
 
@@ -190,13 +189,13 @@ def _few_units(point: Point, context: Context) -> tuple[str, Evidence] | None:
 
 def _full(point: Point, context: Context) -> tuple[str, Evidence] | None:
     active, d, values = active_units(point), point.latent_dim, context.study.forecast(point).get("eigenvalues") or []
-    if active is None or not d or active < d or len(values) <= d or not point.exchange_rate:
+    if active is None or not d or active < d or len(values) <= d or not point.beta or point.distortion_key != "sse":
         return None
-    if 2 * values[d] <= point.exchange_rate:
+    if 2 * values[d] <= point.beta:
         return None
     evidence = (
         ("active units", f"{active:.0f} of {d}"),
-        (f"2 λ of the data's direction {d + 1}", f"{figure(2 * values[d])} > beta {figure(point.exchange_rate)}"),
+        (f"2 λ of the data's direction {d + 1}", f"{figure(2 * values[d])} > beta {figure(point.beta)}"),
     )
     return f"latent full: {active:.0f}/{d} units active", evidence
 

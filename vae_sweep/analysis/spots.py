@@ -10,7 +10,10 @@ from vae_sweep.analysis.study import Point, Setting, Study
 
 @dataclass(frozen=True)
 class Spot:
-    """Mean and standard deviation over the seeds of one weight. `beta`: None where the objective fixes none."""
+    """Mean and standard deviation over the seeds of one weight.
+
+    weight: as the user typed it; beta: None where the objective fixes none, the mean where training decides it.
+    """
 
     family: tuple[Setting, ...]
     weight: float
@@ -46,8 +49,9 @@ def _known(point: Point, split: str) -> bool:
 def _spot(family: tuple[Setting, ...], weight: float, points: list[Point], split: str) -> Spot:
     rate, distortion = (np.array(values, float) for values in zip(*(_pair(p, split) for p in points), strict=True))
     ddof = 1 if len(points) > 1 else 0
+    betas = [point.beta for point in points if point.beta is not None]
     return Spot(
-        family, weight, points[0].exchange_rate, tuple(points),
+        family, weight, float(np.mean(betas)) if betas else None, tuple(points),
         float(rate.mean()), float(rate.std(ddof=ddof)), float(distortion.mean()), float(distortion.std(ddof=ddof)),
     )  # fmt: skip
 

@@ -20,8 +20,6 @@ WEIGHT, LATENT, SCHEDULE, SEED, OBJECTIVE, MULTI_RATE, RANGE = (
     "model.kl_weight_range",
 )  # fmt: skip
 SPLITS = ("train", "val")
-# Schedules that end at another weight than loss.kl_weight, or trade something else than one nat for `beta`.
-_MOVING_WEIGHT = ("geco", "control_vae", "controlvae", "capacity")
 _OWN_NATS = ("bernoulli", "laplace")  # likelihoods whose distortion is not a squared error
 
 Setting = tuple[str, Any]
@@ -118,22 +116,26 @@ class Point:
 
     def distortion(self, split: str) -> float | None:
         """What one nat is traded for, per image, with sampled z: `sse`, or the Bernoulli's and Laplace's own nats."""
-        value = self.get(split, "recon" if self.flat.get("loss.recon") in _OWN_NATS else "sse")
+        value = self.get(split, self.distortion_key)
         return self.get(split, "recon") if value is None else value
 
     @property
-    def exchange_rate(self) -> float | None:
-        """beta: the distortion that the objective gives for one nat. None where the objective does not fix it."""
-        if self.weight is None or self.flat.get("loss.free_bits") or self.flat.get("loss.divergence", "kl") != "kl":
-            return None
-        if any(word in self.schedule.lower() for word in _MOVING_WEIGHT):
-            return None
-        sigma = self.get("train", "implied_sigma")  # sse, gaussian: beta = 2 sigma^2 whatever the reduction
-        return self.weight if sigma is None else 2 * sigma**2
+    def distortion_key(self) -> str:
+        """The metric that is the distortion."""
+        return "recon" if self.flat.get("loss.recon") in _OWN_NATS else "sse"
+
+    @property
+    def beta(self) -> float | None:
+        """The distortion that the objective gives for one nat: as planned, or as evaluated where training decides it.
+
+        None where nothing fixes it.
+        """
+        planned = self.run.result.get("beta")
+        return self.evaluation.get("beta") if planned is None else planned
 
     def curve(self, split: str) -> list[tuple[float, float, float]]:
         """(weight, rate, distortion) of a multi-rate run, by weight; a broken curve.json is added to `problems`."""
-        own = "recon" if self.flat.get("loss.recon") in _OWN_NATS else "sse"
+        own = self.distortion_key
         try:
             rows = self.run.curve().get(split, [])
             return [(row["kl_weight"], row["kl"], row[own]) for row in rows if None not in (row["kl"], row[own])]

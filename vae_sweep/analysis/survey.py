@@ -44,7 +44,7 @@ def survey(study: Study) -> Context:
 
 def linear_objective(study: Study, point: Point) -> float | None:
     """D + beta R of the linear VAE of the point's size at its weight, from the pre-flight; None outside its range."""
-    beta = point.exchange_rate
+    beta = point.beta
     curves = study.forecast(point).get("linear", []) if study.squared_error else []
     curve = next((c for c in curves if c.get("latent_dim") == point.latent_dim), None)
     if curve is None or not beta:

@@ -40,6 +40,6 @@ def _healthy(point: Point) -> Finding:
     evidence = [("rate", f"{figure(point.rate('train') or point.rate('val'))} nats")]
     if active is not None:
         evidence.append(("active units", f"{active:.0f} of {point.latent_dim}"))
-    if beta_hat is not None and point.exchange_rate:
-        evidence.append(("beta_hat / beta", figure(beta_hat / point.exchange_rate)))
+    if beta_hat is not None and point.beta:
+        evidence.append(("beta_hat / beta", figure(beta_hat / point.beta)))
     return Finding("healthy", "good", "healthy", tuple(evidence), "No rule speaks against it.")

@@ -73,6 +73,7 @@ def evaluate(lit: LitVAE, data: ImageData, batch_size: int, settings: Settings =
             "schema": SCHEMA,
             "step": lit.step,
             "settings": dataclasses.asdict(settings),
+            "beta": subject.beta,
             "train": subject.on_training_images(),
             "val": subject.on_held_out_images(),
         }
@@ -119,8 +120,8 @@ class _Subject:
         if self.objective.weight_kl_weight is not None:
             found["weight_kl"] = float(self.objective.vae.weight_kl())
         split = Split(self.data, chosen(self.data.train, self.settings.gradient_images), self.device)
-        gradients = encoder_gradients(self.objective, split, self.noise("gradients", len(split)))
-        view = gradient_view(*gradients)
+        of_recon, of_kl = encoder_gradients(self.objective, split, self.noise("gradients", len(split)))
+        view = gradient_view(of_recon * pixel_noise.distortion_per_recon(self.objective.likelihood), of_kl)
         return found | {
             "grad_norm_recon": view.norm_recon,
             "grad_norm_kl": view.norm_kl,
@@ -142,6 +143,10 @@ class _Subject:
             if self.own is not None and self.own.sigma2 is not None:
                 found["implied_sigma"] = self.own.sigma2**0.5
         return found | self._disentanglement(split, codes)
+
+    @property
+    def beta(self) -> float | None:
+        return pixel_noise.beta_in_force(self.lit, self.sizes, self.fitted_sigma)
 
     @property
     def fitted_sigma(self) -> float:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from vae_sweep.metrics.importance import gaussian_log_prob
 from vae_sweep.models.likelihoods import Gaussian, Laplace, Likelihood, OptimalSigma, SquaredError
+from vae_sweep.theory.beta import beta_at
 from vae_sweep.theory.conventions import Sizes, to_sum
 from vae_sweep.theory.weights import squared_error_weight
 from vae_sweep.training.lit_vae import LitVAE
@@ -68,6 +69,27 @@ def fitted_noise(likelihood: Likelihood, pixels: int, mse: float) -> PixelNoise:
     return PixelNoise(likelihood, pixels, sigma2=mse)
 
 
+def beta_in_force(lit: LitVAE, sizes: Sizes, fitted_sigma: float) -> float | None:
+    """beta as theory.beta has it, where training has found what it depends on: a controller's weight, a learned sigma.
+
+    fitted_sigma: root mean squared error of the training images, the sigma of OptimalSigma. None where the objective
+    fixes no beta.
+    """
+    weight, likelihood = weight_in_force(lit), lit.objective.likelihood
+    if weight is None or lit.objective.multi_rate:
+        return None
+    if isinstance(likelihood, OptimalSigma):
+        return beta_at("optimal_sigma", weight, lit.objective.reduction, sizes, fitted_sigma)
+    if isinstance(likelihood, Gaussian):
+        return beta_at("gaussian", weight, lit.objective.reduction, sizes, _scale(likelihood))
+    return beta_at("sse", weight, lit.objective.reduction, sizes)  # in squared error, or in nats
+
+
+def distortion_per_recon(likelihood: Likelihood) -> float:
+    """What one unit of the reconstruction term is in the distortion that beta trades: SSE per Gaussian nat."""
+    return 2 * _scale(likelihood) ** 2 if isinstance(likelihood, (Gaussian, OptimalSigma)) else 1.0
+
+
 def weight_in_force(lit: LitVAE) -> float | None:
     """The target weight, or where a controller has settled; None where the objective does not trade SSE for KL."""
     objective = lit.objective
@@ -82,4 +104,4 @@ def weight_in_force(lit: LitVAE) -> float | None:
 def _scale(likelihood: Likelihood) -> float:
     log_scale = likelihood.log_scale
     assert isinstance(log_scale, Tensor)
-    return float(torch.exp(log_scale))
+    return float(torch.exp(log_scale.detach()))

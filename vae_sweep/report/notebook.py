@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Runs(pd.DataFrame):
-    """One row per run, indexed by id: the settings that differ, status, verdict, every final metric."""
+    """One row per run, indexed by id: the settings that differ, status, beta, verdict, every final metric."""
 
     _metadata = ("_study",)  # pandas carries it through filtering and sorting
 
@@ -73,7 +73,8 @@ def load(*folders: str | Path) -> Runs:
     rows = [
         {
             "number": p.run.number, **{key: p.settings.get(key) for key in study.swept}, "status": p.status,
-            "verdict": "; ".join(finding.words for finding in verdicts[p.id]), "wall_s": p.run.result.get("wall_s"),
+            "beta": p.beta, "verdict": "; ".join(finding.words for finding in verdicts[p.id]),
+            "wall_s": p.run.result.get("wall_s"),
             **{f"{split}/{name}": p.get(split, name) for split in SPLITS for name in p.metric_names(split)},
         }
         for p in study.points

@@ -82,7 +82,7 @@ def family_name(family: Iterable[Setting]) -> str:
 def _run(point: Point, findings: list[Finding], colours: dict[float, int], pictures: Pictures) -> Json:
     return {
         "id": point.id, "number": point.run.number, "label": point.label, "weight": point.weight,
-        "colour": colours.get(point.weight) if point.weight is not None else None, "beta": point.exchange_rate,
+        "colour": colours.get(point.weight) if point.weight is not None else None, "beta": point.beta,
         "autoencoder": point.autoencoder, "multiRate": point.multi_rate,
         "family": family_name(point.family), "seed": point.seed, "latent": point.latent_dim,
         "schedule": point.schedule, "status": point.status,

@@ -128,7 +128,7 @@ def plot_curves(study: Study) -> Figure | None:
 
 def plot_gradients(study: Study) -> Figure | None:
     """beta_hat against beta, and the norms of the two gradients on the encoder; at rest both lie on the diagonal."""
-    known = [(p, b, h) for p in study.done if (b := p.exchange_rate) and (h := p.get("train", "beta_hat")) and h > 0]
+    known = [(p, b, h) for p in study.done if (b := p.beta) and (h := p.get("train", "beta_hat")) and h > 0]
     if not known:
         return None
     figure = Figure(figsize=(9, 4), layout="constrained")

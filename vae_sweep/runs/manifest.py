@@ -6,6 +6,7 @@ from typing import Any
 
 from vae_sweep.runs.members import Member, slug, swept_keys
 from vae_sweep.runs.records import SCHEMA
+from vae_sweep.theory.beta import beta, sizes_of
 
 Manifest = dict[str, Any]
 
@@ -59,6 +60,7 @@ def with_members(manifest: Manifest, asked: Iterable[Member], data: Mapping[str,
                     "folder": f"{number:03d}-{name}-{member.id}",
                     "overrides": list(member.overrides),
                     "data_fingerprint": data[member.id]["fingerprint"],
+                    "beta": beta(member.config, sizes_of(member.config, data[member.id]["shape"])),
                     "config": member.config,
                 }
             )

@@ -9,13 +9,15 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+
+from vae_sweep.runs import older
 
 SCHEMA = 1
 
@@ -101,10 +103,14 @@ def truncate_rows(path: Path, last_step: int) -> None:
 
 @dataclass(frozen=True)
 class Run:
-    """One member's folder. `result` is result.json, empty if the run has not begun."""
+    """One member's folder.
+
+    result: result.json, or the manifest's entry if the run has not begun; shape: of its images (C, H, W), if known.
+    """
 
     folder: Path
     result: dict[str, Any]
+    shape: Sequence[int] | None = None
 
     @property
     def id(self) -> str:
@@ -141,7 +147,7 @@ class Run:
     def evaluation(self) -> dict[str, Any]:
         """evaluation.json, or {} if the run was not evaluated."""
         path = self.folder / "evaluation.json"
-        return read_json(path) if path.exists() else {}
+        return older.evaluation_with_beta(read_json(path), self.config, self.shape) if path.exists() else {}
 
     def curve(self) -> dict[str, Any]:
         """curve.json of a multi-rate run, or {}."""
@@ -166,19 +172,21 @@ class Sweep:
     runs: list[Run]
 
 
-def load_run(folder: Path, member: Mapping[str, Any] | None = None) -> Run:
+def load_run(folder: Path, member: Mapping[str, Any] | None = None, shape: Sequence[int] | None = None) -> Run:
     """A run from its folder; a member that has not begun is known from the manifest's entry alone.
+
+    shape: of its images (C, H, W), which beta may depend on.
 
     An unreadable result.json makes it a failed run that says so: it must not hide the others of its sweep.
     """
-    path, known = Path(folder) / "result.json", dict(member or {})
-    if not path.exists():
-        return Run(Path(folder), known)
-    try:
-        return Run(Path(folder), read_json(path))
-    except RecordError as error:
-        record = {"type": "RecordError", "message": str(error), "traceback": ""}
-        return Run(Path(folder), known | {"status": "failed", "error": record})
+    path, result = Path(folder) / "result.json", dict(member or {})
+    if path.exists():
+        try:
+            result = read_json(path)
+        except RecordError as error:
+            record = {"type": "RecordError", "message": str(error), "traceback": ""}
+            result |= {"status": "failed", "error": record}
+    return Run(Path(folder), older.with_beta(result, shape), shape)
 
 
 def load_sweep(folder: Path) -> Sweep:
@@ -186,9 +194,13 @@ def load_sweep(folder: Path) -> Sweep:
     folder = Path(folder)
     if not (folder / "sweep.json").exists():
         raise RecordError(f"{folder} is not a sweep: it has no sweep.json")
-    manifest = read_json(folder / "sweep.json")
-    members = sorted(manifest.get("members", []), key=lambda member: member["number"])
-    return Sweep(folder, manifest, [load_run(folder / member["folder"], member) for member in members])
+    manifest = older.up_to_date(read_json(folder / "sweep.json"))
+    members = sorted(manifest["members"], key=lambda member: member["number"])
+    runs = [
+        load_run(folder / member["folder"], member, older.shape_of(manifest, member.get("data_fingerprint")))
+        for member in members
+    ]
+    return Sweep(folder, manifest, runs)
 
 
 def latest_sweep(output_dir: Path) -> Path:

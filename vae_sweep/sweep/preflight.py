@@ -9,6 +9,7 @@ from vae_sweep.runs.manifest import Manifest
 from vae_sweep.runs.members import total_steps
 from vae_sweep.sweep.settings import SettingsError
 from vae_sweep.theory import banner, preflight
+from vae_sweep.theory.beta import SQUARED_ERROR
 
 Entry = Mapping[str, Any]  # of a member in the manifest
 
@@ -49,12 +50,12 @@ def with_forecast(manifest: Manifest, images: Mapping[str, ImageData]) -> Manife
         entries = [entry for entry in manifest["members"] if entry["data_fingerprint"] == fingerprint]
         first = fingerprint == manifest["data"]["fingerprint"]
         before = manifest["preflight"] if first else datasets[fingerprint].get("preflight", {})
-        dims, weights = _latent_dims(entries), _weights(entries)
-        asked = {"latent_dims": dims, "kl_weights": weights}
+        dims, betas = _latent_dims(entries), _betas(entries)
+        asked = {"latent_dims": dims, "kl_weights": betas}
         if not entries or before.get("asked") == asked:
             continue
         bernoulli = any(entry["config"]["loss"]["recon"] == "bernoulli" for entry in entries)
-        found = preflight(data.images, data.train, dims, weights, data.binarize, bernoulli)
+        found = preflight(data.images, data.train, dims, betas, data.binarize, bernoulli)
         if first:
             manifest = {**manifest, "preflight": found | {"asked": asked}}
         else:
@@ -97,6 +98,12 @@ def _kind(entry: Entry) -> tuple[Any, ...]:
 
 def _weights(entries: Sequence[Entry]) -> list[float]:
     return sorted({entry["config"]["loss"]["kl_weight"] for entry in entries if entry["config"]["objective"] == "vae"})
+
+
+def _betas(entries: Sequence[Entry]) -> list[float]:
+    """Of the members whose pixels are Gaussian: the linear VAE's weights."""
+    gaussian = [entry for entry in entries if entry["config"]["loss"]["recon"] in SQUARED_ERROR]
+    return sorted({entry["beta"] for entry in gaussian if entry["beta"] is not None})
 
 
 def _latent_dims(entries: Sequence[Entry]) -> list[int]:

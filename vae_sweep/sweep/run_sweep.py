@@ -23,7 +23,7 @@ from vae_sweep.engine.place import Place
 from vae_sweep.engine.plan import Pack
 from vae_sweep.engine.slots import Slot
 from vae_sweep.engine.stop import StopRequest
-from vae_sweep.runs import outcomes
+from vae_sweep.runs import older, outcomes
 from vae_sweep.runs.folder import MANIFEST, opened
 from vae_sweep.runs.manifest import Manifest, SweepError, check_compatible, new_manifest, split_pack, with_members
 from vae_sweep.runs.members import Member, member_id
@@ -142,7 +142,7 @@ def _manifest(
     path = folder / MANIFEST
     data = {member: describe(found) for member, found in images.items()}
     if path.exists():
-        manifest = read_json(path)
+        manifest = older.up_to_date(read_json(path))
         check_compatible(manifest, members, data)
     else:
         if any(not entry.name.startswith(".") and entry.name != "multirun.yaml" for entry in folder.iterdir()):

@@ -24,9 +24,9 @@ def preflight(
 ) -> dict[str, Any]:
     """Covariance spectrum, collapse thresholds and the linear VAE's rate-distortion curves of the training images.
 
-    images: (N, H, W, C) uint8 or floating point in [0, 1]; train: indices. kl_weights: of squared-error members, each
-    a point on every curve. binarize: as data.binarize. bernoulli: also the threshold of a Bernoulli decoder (one more
-    iteration over the images); else it is None. Seconds for 30,000 images of 64 x 64 x 3.
+    images: (N, H, W, C) uint8 or floating point in [0, 1]; train: indices. kl_weights: betas of squared-error members,
+    each a point on every curve. binarize: as data.binarize. bernoulli: also the threshold of a Bernoulli decoder
+    (one more iteration over the images); else it is None. Seconds for 30,000 images of 64 x 64 x 3.
     """
     pixels = Pixels(images, train, binarized=binarize == "dynamic")
     found = spectrum(pixels, rank=max(256, 2 * max(latent_dims)), seed=seed)

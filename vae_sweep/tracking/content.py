@@ -12,6 +12,7 @@ from vae_sweep.analysis.study import read
 from vae_sweep.analysis.verdicts import judge
 from vae_sweep.runs.members import config_that_matters, flatten
 from vae_sweep.runs.records import Run, Sweep
+from vae_sweep.theory.beta import SQUARED_ERROR
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -68,22 +69,28 @@ def config(entry: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, A
         "data_fingerprint": entry.get("data_fingerprint"),
         "git_commit": manifest.get("git_commit"),
         "versions": manifest.get("versions") or {},
-        "preflight": forecast(manifest.get("preflight") or {}, entry["config"]),
+        "beta": entry.get("beta"),
+        "preflight": forecast(manifest.get("preflight") or {}, entry),
     }
 
 
-def forecast(preflight: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers of the pre-flight, and what it says of the linear model at this member's weight and latent size."""
+def forecast(preflight: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of the pre-flight, and what it says of the linear model at this member's beta and latent size.
+
+    Of squared error: the linear model says nothing of other likelihoods.
+    """
     told = finite(preflight)
-    weight = config["loss"]["kl_weight"]
+    config, beta = entry["config"], entry.get("beta")
+    if beta is None or config["loss"].get("recon", "sse") not in SQUARED_ERROR:
+        return told
     for curve in preflight.get("linear") or []:
-        if curve["latent_dim"] == config["model"].get("latent_dim") and config["objective"] != "autoencoder":
+        if curve["latent_dim"] == config["model"].get("latent_dim"):
             log_weights = np.log(curve["kl_weight"])
             order = np.argsort(log_weights)
-            if log_weights.min() <= math.log(weight) <= log_weights.max():
+            if log_weights.min() <= math.log(beta) <= log_weights.max():
                 for key in ("rate", "distortion", "distortion_mean"):
                     told[f"linear_{key}"] = float(
-                        np.interp(math.log(weight), log_weights[order], np.asarray(curve[key])[order])
+                        np.interp(math.log(beta), log_weights[order], np.asarray(curve[key])[order])
                     )
     return told
 
@@ -113,6 +120,7 @@ def summary(result: Mapping[str, Any], evaluation: Mapping[str, Any], verdict: s
         **finite(evaluation.get("val") or {}, "val/"),
         **finite(result.get("metrics") or {}),
         **finite({key: result.get(key) for key in ("steps", "wall_s")}),
+        **finite({"beta": evaluation.get("beta")}),
         "status": result.get("status", "failed"),
         "verdict": verdict,
     }

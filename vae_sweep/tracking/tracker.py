@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from vae_sweep.runs.older import shape_of
 from vae_sweep.runs.records import load_run, read_rows
 from vae_sweep.tracking import content
 from vae_sweep.tracking.mode import UPLOAD_LATER, choose_mode, wanted_mode
@@ -207,7 +208,7 @@ class _Mirror(Tracker):
     def _finish(self) -> None:
         if self.run is None:
             return
-        ended = load_run(self.folder)
+        ended = load_run(self.folder, self.entry, shape_of(self.manifest, self.entry.get("data_fingerprint")))
         told = content.summary(ended.result, ended.evaluation(), content.verdict(ended, self.manifest))
         self._attempt(lambda: self._show_pictures(ended.arrays()))
         # A table asks the server something and waits for its answer, without an end: a thread to be left behind.

@@ -1,0 +1,77 @@
+"""Folders of older versions, brought up to date as they are read: what they lack is computed, nothing is written."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vae_sweep.theory.beta import beta, beta_at, has_beta, sizes_of
+from vae_sweep.theory.conventions import Sizes, to_sum
+
+ImageShape = Sequence[int]  # (C, H, W)
+
+
+def shape_of(manifest: Mapping[str, Any], fingerprint: str | None) -> ImageShape | None:
+    """Of the images of a data set; None if the manifest does not say."""
+    described = (manifest.get("datasets") or {}).get(fingerprint) or manifest.get("data") or {}
+    return described.get("shape")
+
+
+def with_beta(record: Mapping[str, Any], shape: ImageShape | None) -> dict[str, Any]:
+    """An entry of the manifest, or a result, with its beta."""
+    if "beta" in record or "config" not in record:
+        return dict(record)
+    return dict(record) | {"beta": _finite(beta(record["config"], _sizes(record["config"], shape)))}
+
+
+def up_to_date(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """A manifest whose members all have their beta."""
+    members = [
+        with_beta(entry, shape_of(manifest, entry.get("data_fingerprint"))) for entry in manifest.get("members") or []
+    ]
+    return {**manifest, "members": members}
+
+
+def evaluation_with_beta(
+    evaluation: Mapping[str, Any], config: Mapping[str, Any], shape: ImageShape | None
+) -> dict[str, Any]:
+    """An evaluation that knows beta, and has the gradient of the distortion that beta trades.
+
+    Older ones have that of the reconstruction term, in nats where the pixels are Gaussian, and the pixel std that beta
+    stands for in `implied_sigma` only.
+    """
+    if "beta" in evaluation or not evaluation or "loss" not in config:
+        return dict(evaluation)
+    loss, sizes = config["loss"], _sizes(config, shape)
+    recon, reduction, weight = loss.get("recon", "sse"), loss.get("reduction", "sum"), loss["kl_weight"]
+    train = dict(evaluation.get("train") or {})
+    implied, fitted = train.get("implied_sigma"), train.get("sigma_calibrated")
+    found = beta(config, sizes)
+    if not has_beta(config):
+        found = None
+    elif recon == "optimal_sigma" and implied and fitted:  # which has the floor of the sigma in force in it
+        found = beta_at(recon, weight, reduction, sizes, fitted)
+    elif found is None and implied:
+        found = 2 * implied**2
+    if recon in ("gaussian", "optimal_sigma"):
+        fixed = recon == "gaussian" and not loss.get("learn_scale")
+        per_nat = (
+            2 * loss.get("scale", 1.0) ** 2
+            if fixed
+            else 2 * (implied or math.nan) ** 2 / to_sum(weight, reduction, sizes)
+        )
+        for name in ("grad_norm_recon", "beta_hat"):
+            if train.get(name) is not None:
+                train[name] = _finite(train[name] * per_nat)
+    return dict(evaluation) | {"beta": _finite(found)} | ({"train": train} if train else {})
+
+
+def _sizes(config: Mapping[str, Any], shape: ImageShape | None) -> Sizes:
+    """Not a number where they are not known: so is then what depends on them."""
+    try:
+        return sizes_of(config, shape or ())
+    except (KeyError, ValueError):
+        return Sizes(math.nan, math.nan, math.nan)  # type: ignore[arg-type]
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
