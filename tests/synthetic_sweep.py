@@ -185,7 +185,7 @@ def _arrays(
         return arrays
     units = np.argsort(-model.kl_per_unit, kind="stable")[: min(4, d)]
     values = np.linspace(-3, 3, 7)
-    z = np.zeros((len(units), len(values), d))
+    z = np.tile(mean[0], (len(units), len(values), 1))
     for row, unit in enumerate(units):
         z[row, :, unit] = values
     return arrays | {
@@ -194,6 +194,7 @@ def _arrays(
         "kl_per_unit": model.kl_per_unit.astype(np.float32),
         "prior_samples": _bytes(model.decode(rng.standard_normal((64, d))), shape),
         "traversals": _bytes(model.decode(z), shape), "traversal_units": units, "traversal_values": values,
+        "traversal_start": mean[0, units],
     }  # fmt: skip
 
 
@@ -301,7 +302,7 @@ def write_sweep(
         member["overrides"] = [f"objective={objective}", f"loss.kl_weight={weight:g}", f"model.latent_dim={d}"]
         members.append(member)
     if multi_rate is not None:
-        _write_curve(folder / members[-1]["folder"], spectrum, latent_dims[0], weights, 1 + multi_rate)
+        _write_curve(folder / members[-1]["folder"], spectrum, latent_dims[0], weights, 1 + multi_rate, images)
 
     for member in members:
         number, config = member["number"], member["config"]
@@ -325,9 +326,21 @@ def write_sweep(
     return folder
 
 
-def _write_curve(folder: Path, spectrum: Spectrum, d: int, weights: tuple[float, ...], factor: float) -> None:
+def _write_curve(folder: Path, spectrum: Spectrum, d: int, weights: tuple[float, ...], factor: float,
+                 images: int) -> None:  # fmt: skip
     curve: Json = {"schema": 1, "step": 400, "images": None, "train": [], "val": []}
-    for weight in sorted({*np.geomspace(0.01, 10, 16).tolist(), *weights}):
+    rng, shape, held_out = np.random.default_rng(1), spectrum.shape, spectrum.val[:images]
+    draws, noise = rng.standard_normal((8, d)), np.random.default_rng(2)
+    at = sorted({*np.geomspace(0.01, 10, 16).tolist(), *weights})
+    models = [LinearVae(spectrum, d, weight) for weight in at]
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez(
+        folder / "curve.npz", kl_weights=np.array(at),
+        recon_mean=np.stack([_bytes(m.decode(m.encode(held_out)), shape) for m in models]),
+        recon_sampled=np.stack([_bytes(m.decode(m.sample(m.encode(held_out), noise)), shape) for m in models]),
+        prior_samples=np.stack([_bytes(m.decode(draws), shape) for m in models]),
+    )  # fmt: skip
+    for weight in at:
         for split in ("train", "val"):
             exact = LinearVae(spectrum, d, weight).metrics(split)
             sse, kl = exact["sse"] * factor, exact["kl"] * factor

@@ -18,7 +18,7 @@ from vae_sweep.models.likelihoods import likelihood
 from vae_sweep.models.multi_rate import MultiRateVAE
 from vae_sweep.models.objective import Objective
 from vae_sweep.runs.members import member_id
-from vae_sweep.runs.records import load_sweep, read_json, read_rows
+from vae_sweep.runs.records import load_run, load_sweep, read_json, read_rows
 from vae_sweep.sweep.settings import SettingsError, check_member
 from vae_sweep.theory import Pixels, linear_vae, spectrum
 from vae_sweep.training.checkpoints import LAST, load_checkpoint
@@ -193,6 +193,22 @@ def test_a_run_writes_its_curve(run: Path) -> None:
             assert at_target[term] == pytest.approx(evaluation[split][term], rel=1e-5)
         assert all(row["loss"] == pytest.approx(row["sse"] + row["kl_weight"] * row["kl"]) for row in curve[split])
     assert all("kl_weight" not in row for row in rows(run) if "train/loss" in row)
+
+
+def test_a_run_writes_its_pictures_at_every_weight_of_its_curve(run: Path) -> None:
+    at, evaluated = load_run(run).arrays("curve.npz"), load_run(run).arrays()
+    weights = at["kl_weights"].tolist()
+    assert weights == [row["kl_weight"] for row in read_json(run / "curve.json")["val"]]
+    for name in ("recon_mean", "recon_sampled", "prior_samples"):
+        assert at[name].shape[0] == 17
+        assert at[name].dtype == np.uint8
+        here = at[name][weights.index(1.0)]  # evaluation.npz is at the same weight, with the same noise
+        assert np.abs(here.astype(int) - evaluated[name][: len(here)]).max() <= 1
+    x = torch.tensor(evaluated["originals"]).permute(0, 3, 1, 2) / 255
+    model = load_model(run)
+    for k in (0, 8, 16):
+        expected = (model.at(weights[k]).reconstruct(x) * 255).permute(0, 2, 3, 1).numpy()
+        assert np.abs(at["recon_mean"][k] - expected[: len(at["recon_mean"][k])]).max() <= 1
 
 
 def test_a_run_is_measured_at_other_weights(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

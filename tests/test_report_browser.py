@@ -3,11 +3,13 @@
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from selenium import webdriver
 from selenium.common.exceptions import NoSuchElementException
@@ -64,7 +66,8 @@ class Page:
         ActionChains(self.driver).send_keys(*keys).perform()
 
     def read_to_the_end(self) -> None:
-        """Scroll through, so that everything is drawn; every stop lasts a frame, however busy the machine is."""
+        """Unfold and scroll through, so that everything is drawn; a stop lasts a frame, however busy the machine is."""
+        self("document.querySelectorAll('details.fold').forEach(fold => { fold.open = true; })")
         self(
             "return new Promise(done => { let y = 0; const go = () => {"
             " scrollTo({top: y, behavior: 'instant'}); y += 700;"
@@ -121,7 +124,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_is_drawn_without_a_complaint_or_a_request_and_is_accessible(page, index, width, theme):
     page.open(index, width, theme).read_to_the_end()
     assert page("return document.documentElement.scrollWidth") == WIDTHS[width]
-    for selector in ("#hero canvas", "#morph canvas", "#matrix canvas", "#plane-chart .mark", "#curves path",
+    for selector in ("#hero canvas", "#slider canvas", "#matrix canvas", "#plane-chart .mark", "#curves path",
                      "#latent-panels canvas", "#gaps .bar-row", "#table tbody tr"):  # fmt: skip
         page.wait(lambda p, s=selector: p.all(s))
     page("document.querySelectorAll('details').forEach(details => { details.open = true; })")
@@ -133,19 +136,73 @@ def test_it_is_drawn_without_a_complaint_or_a_request_and_is_accessible(page, in
     assert page.requests() == []
 
 
-def test_the_slider_morphs_through_the_weights(page, index):
+RING = (
+    "const ring = document.querySelector('#slider .place');"
+    "return [ring.getAttribute('cx'), ring.getAttribute('cy')].map(Number)"
+)
+SHOWN = {"mean": ".stage figure:nth-child(2) canvas", "error": ".stage figure:nth-child(4) canvas",
+         "sample": ".samples canvas:nth-child(3)"}  # fmt: skip
+
+
+def slide(page: Page, position: float) -> None:
+    slider = page.one("#weight-slider")
+    page("arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input'))", slider, position)
+
+
+def test_the_slider_moves_the_pictures_the_samples_the_point_in_the_plane_and_the_words(page, index):
     page.open(index)
     slider = page.one("#weight-slider")
+    page.wait(lambda p: p.all("#slider .place"))
     slider.send_keys(Keys.HOME)
-    page.wait(lambda p: "weight 3" in p.one("#readout").text)
-    coarse = page.pixels(".stage figure:nth-child(4) canvas")
+    page.wait(lambda p: p.one("#readout").text.startswith("KL weight 3"))
+    seen = [
+        ({name: page.wait(lambda p, s=s: sum(p.pixels(s)) and p.pixels(s)) for name, s in SHOWN.items()}, page(RING))
+    ]
     for weight in ("0.5", "0.1", "0.03"):
         slider.send_keys(Keys.ARROW_RIGHT)
-        page.wait(lambda p, w=weight: p.one("#readout").text.split()[:2] == ["weight", w])
+        page.wait(lambda p, w=weight: p.one("#readout").text.split()[:3] == ["KL", "weight", w])
+        before, (x, y) = seen[-1]
+        page.wait(lambda p, b=before: all(p.pixels(s) != b[name] for name, s in SHOWN.items()))
+        now = page(RING)
+        assert now[0] > x  # more nats
+        assert now[1] > y  # less error
+        seen.append(({name: page.pixels(s) for name, s in SHOWN.items()}, now))
     assert slider.get_attribute("aria-valuetext") == "weight 0.03"
-    page.wait(lambda p: sum(p.pixels(".stage figure:nth-child(4) canvas")) < sum(coarse))  # the error shrinks
-    page("const s = arguments[0]; s.value = 1.5; s.dispatchEvent(new Event('input'))", slider)
-    assert "between 0.5 and 0.1" in page.one("#readout").text
+    assert sum(seen[-1][0]["error"]) < sum(seen[0][0]["error"])  # the error shrinks
+    slide(page, 1.5)
+    assert page.one("#readout").text.split("\n") == [
+        "between 0.5", "and 0.1", "a blend for the eye: no run was trained here",
+    ]  # fmt: skip
+    assert seen[1][1][0] < page(RING)[0] < seen[2][1][0]
+    slider.send_keys(Keys.END)
+    assert page.one("#readout").text.startswith("no KL")
+    assert "no prior" in page.one("#slider").text
+
+
+def test_between_the_runs_the_slider_shows_what_one_model_for_all_weights_makes_there(page, tmp_path):
+    folder = write_sweep(tmp_path / "both", weights=(3.0, 1.0, 0.3, 0.1), multi_rate=0.02)
+    page.open(report.build([folder], figures=False))
+    slide(page, 0.5)
+    words = page.wait(lambda p: "one model for all weights" in p.one("#readout").text and p.one("#readout").text)
+    weight = float(words.split()[2])
+    assert weight == pytest.approx((3 * 1) ** 0.5, rel=0.3)
+    with np.load(next(folder.glob("*/curve.npz"))) as arrays:
+        at = int(np.abs(np.log(arrays["kl_weights"] / weight)).argmin())
+        expected = {"mean": arrays["recon_mean"][at, 0], "sample": arrays["prior_samples"][at, 2]}
+    for name, image in expected.items():
+        page.wait(lambda p, n=name, i=image: np.abs(np.subtract(p.pixels(SHOWN[n]), i.mean((0, 1)))).max() <= 1)
+    heads = [head.text for head in page.all("#matrix .head")]
+    assert "one model for all weights" in heads
+    assert len(page.all("#matrix .cell[data-run*='@']")) == 4
+    assert page.complaints() == []
+
+
+def test_pixels_are_shown_as_they_are_until_one_asks_for_smoothed_ones(page, index):
+    page.open(index)
+    rendering = "return getComputedStyle(document.querySelector('.stage canvas')).imageRendering"
+    page.wait(lambda p: p(rendering) == "pixelated")
+    page.one("#slider input[value='smooth']").find_element(By.XPATH, "..").click()
+    assert page(rendering) == "auto"
 
 
 def test_another_image_shows_in_every_pane(page, index):
@@ -169,8 +226,11 @@ def test_the_matrix_changes_what_it_shows(page, index):
 
 def test_two_runs_are_compared_under_a_wipe(page, index):
     page.open(index)
-    page.all("#hero figure")[2].find_element(By.TAG_NAME, "button").click()
+    page.all("#hero figure")[1].find_element(By.TAG_NAME, "button").click()
     dialog = page.wait(lambda p: p.one("#viewer[open]"))
+    recommended = page.one("#hero .chosen b").text
+    assert f"kl_weight {recommended} " in page.one(".wipe .tag.a").text  # against the recommended run
+    assert "kl_weight 3 " in page.one(".wipe .tag.b").text
     assert page("return document.activeElement.id") == "wipe-slider"
     for _ in range(10):
         page.press(Keys.ARROW_RIGHT)
@@ -215,14 +275,54 @@ def test_the_table_sorts_both_ways_and_filters(page, index):
     page.one("#filter").send_keys("failed")
     assert page.one("#filter-count").text == "1 of 20 runs"
     assert column("status") == ["failed"]
-    page.one("#filter").clear()
-    page.one("#filter").send_keys("no such run")
-    assert column("status") == []
+    for words, kept in (
+        ("no such run", set()),
+        ("kl_weight=0.5", {0.5}),
+        ("kl_weight=0.0", set()),
+        ("0.5", {0.5}),
+        ("0.03", {0.03}),
+        ("kl_weight=.1 latent_dim=64", {0.1}),
+    ):
+        page.one("#filter").clear()
+        page.one("#filter").send_keys(words)
+        assert {float(value) for value in column("kl_weight")} == kept, words
+    assert set(column("latent_dim")) == {"64"}
+
+
+def test_a_run_opens_its_whole_configuration(page, index):
+    page.open(index)
+    button = page.one("#table tbody button.detail")
+    page("arguments[0].scrollIntoView({block: 'center'})", button)
+    button.click()
+    detail = page.wait(lambda p: p.one("#detail[open]"))
+    for said in ("loss.kl_weight", "optimizer.lr", "0.001", "story/0"):
+        assert said in detail.text
+    page.press(Keys.ESCAPE)
+    page.wait(lambda p: not p.all("#detail[open]"))
+
+
+def test_every_run_has_its_verdict(page, index):
+    page.open(index)
+    page("document.querySelectorAll('#runs details.fold').forEach(fold => { fold.open = true; })")
+    said = [details.text for details in page.all(".verdicts details")]
+    assert len(said) == len(page.all("#table tbody tr"))
+    assert sum("failed" in text for text in said) == 1
+
+
+def test_a_curve_of_the_plane_is_switched_off(page, index):
+    page.open(index).read_to_the_end()
+    before = len(page.wait(lambda p: p.all("#plane-chart .mark")))
+    switch = page.all("#plane-chart .key input[type='checkbox']")[0]
+    page("arguments[0].scrollIntoView({block: 'center'})", switch)
+    switch.click()
+    page.wait(lambda p: 0 < len(p.all("#plane-chart .mark")) < before)
 
 
 def test_a_verdict_opens_with_its_evidence_and_rule(page, index):
     page.open(index)
+    page("document.querySelectorAll('#runs details.fold').forEach(fold => { fold.open = true; })")
     details = page.one(".verdicts details")
+    page("arguments[0].scrollIntoView({block: 'center'})", details)
     details.find_element(By.TAG_NAME, "summary").click()
     assert "Rule." in details.text
     assert details.find_elements(By.CSS_SELECTOR, ".evidence dd")
@@ -320,8 +420,23 @@ def test_a_sweep_over_image_sizes_shows_each_run_its_own_originals(page, tmp_pat
     assert page.complaints() == []
 
 
-def test_the_printed_page_holds_the_pictures(page, index):
+def test_the_printed_page_holds_every_picture_and_chart(page, index):
+    """Without scrolling: what is folded or below the screen is drawn when the browser says that it will print."""
     page.open(index)
+    page.wait(lambda p: sum(p.pixels(".stage figure:nth-child(2) canvas")))
+    time.sleep(2)  # the sheets are loaded while nobody waits
+    page("dispatchEvent(new Event('beforeprint'))")
+    blank = page(
+        "return [...document.querySelectorAll('main canvas')].filter(c => !c.closest('[hidden]')).filter(c => {"
+        " const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data; return !d.some(v => v); }).length"
+    )
+    assert blank == 0
+    charts = page(
+        "return [...document.querySelectorAll('main .chart')].map(c => c.querySelectorAll('svg path, svg rect').length)"
+    )
+    assert len(charts) > 40  # of 22 runs two each, and the planes, the overviews, the latents
+    assert min(charts) > 1
     printed = page.driver.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})
     assert len(printed["data"]) > 100_000
-    assert page.complaints() == []
+    page("dispatchEvent(new Event('afterprint'))")
+    assert page("return document.querySelector('#training details').open") is False

@@ -64,7 +64,7 @@ def curve_run(folder: Path, weights: Sequence[float], device: str = "cpu") -> di
 
     Raises as `evaluate_run` does, and EvaluationError for a run of one weight or a weight outside its range.
     """
-    from vae_sweep.evaluation import curve, curve_weights, write_curve
+    from vae_sweep.evaluation import curve, curve_pictures, curve_weights, write_curve
 
     lit, data, batch_size = _trained(folder, device)
     if not lit.objective.multi_rate:
@@ -73,8 +73,9 @@ def curve_run(folder: Path, weights: Sequence[float], device: str = "cpu") -> di
     if outside := [weight for weight in weights if not low <= weight <= high]:
         raise EvaluationError(f"--weights {outside[0]:g}: {folder} was trained on {low:g} to {high:g}")
     before = [row["kl_weight"] for row in load_run(folder).curve().get("val", [])]
-    found = curve(lit, data, curve_weights(lit.objective.vae, [*before, *weights]), batch_size)
-    write_curve(folder, found)
+    at = curve_weights(lit.objective.vae, [*before, *weights])
+    found = curve(lit, data, at, batch_size)
+    write_curve(folder, found, curve_pictures(lit, data, at))
     return found
 
 

@@ -144,15 +144,15 @@ class Point:
                 self.problems.append(problem)
             return []
 
-    def arrays(self) -> dict[str, np.ndarray]:
-        """evaluation.npz; {} if it is missing or broken, which is added to `problems`."""
-        path = self.run.folder / "evaluation.npz"
+    def arrays(self, name: str = "evaluation.npz") -> dict[str, np.ndarray]:
+        """evaluation.npz, or another file of the run; {} if it is missing or broken, which `problems` then says."""
+        path = self.run.folder / name
         try:
             if path.exists() and not zipfile.is_zipfile(path):
                 raise zipfile.BadZipFile("not a zip file, or torn")
-            return self.run.arrays()
+            return self.run.arrays(name)
         except (OSError, ValueError, zipfile.BadZipFile, KeyError) as error:
-            if (problem := f"evaluation.npz is unreadable: {error}") not in self.problems:
+            if (problem := f"{name} is unreadable: {error}") not in self.problems:
                 self.problems.append(problem)
             return {}
 

@@ -9,7 +9,16 @@ Seconds by default, on a bounded number of images that the result names; the sam
 same noise for every run of a sweep, whatever its seed. In eval mode and float32; means over images.
 """
 
-from vae_sweep.evaluation.curve import curve, curve_weights, sweep_weights, write_curve
+from vae_sweep.evaluation.curve import curve, curve_pictures, curve_weights, sweep_weights, write_curve
 from vae_sweep.evaluation.member import Evaluation, Settings, evaluate
 
-__all__ = ["Evaluation", "Settings", "curve", "curve_weights", "evaluate", "sweep_weights", "write_curve"]
+__all__ = [
+    "Evaluation",
+    "Settings",
+    "curve",
+    "curve_pictures",
+    "curve_weights",
+    "evaluate",
+    "sweep_weights",
+    "write_curve",
+]

@@ -1,5 +1,6 @@
 """A multi-rate model at many weights: its whole rate-distortion curve, on the images that evaluation measures."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,14 +9,16 @@ import numpy as np
 import torch
 
 from vae_sweep.data.image_data import ImageData
+from vae_sweep.evaluation import showing
 from vae_sweep.evaluation.codes import BATCH, Split, chosen, noise_for
 from vae_sweep.models.multi_rate import MultiRateVAE
-from vae_sweep.runs.records import SCHEMA, write_json
+from vae_sweep.runs.records import SCHEMA, write_arrays, write_json
 from vae_sweep.theory.conventions import Sizes, factors
 from vae_sweep.training.lit_vae import LitVAE
 
 POINTS = 16
-FILE = "curve.json"
+FILE, PICTURE_FILE = "curve.json", "curve.npz"
+PICTURE_BYTES = 40_000_000  # before compression
 Row = dict[str, float]
 
 
@@ -54,7 +57,32 @@ def curve(
     return found
 
 
-def write_curve(folder: Path, found: dict[str, Any]) -> None:
+@torch.no_grad()
+def curve_pictures(lit: LitVAE, data: ImageData, kl_weights: Sequence[float]) -> showing.Arrays:
+    """What curve.npz holds: kl_weights (W,), and of each of them held-out images and draws of the prior.
+
+    recon_mean, recon_sampled, prior_samples: (W, M, H, W, C) uint8, with the images and the noise of evaluation.npz;
+    M = 8, fewer where images are so large that the file would pass PICTURE_BYTES.
+    """
+    device = next(lit.parameters()).device
+    bytes_each = 3 * len(kl_weights) * math.prod(data.images.shape[1:])
+    count = max(1, min(showing.PICTURES, PICTURE_BYTES // bytes_each))
+    split = Split(data, chosen(data.val, count), device)
+    noise = {name: noise_for((rows, lit.objective.vae.latent_dim), device, name)
+             for name, rows in (("val", len(split)), ("prior", showing.PRIOR_SAMPLES))}  # fmt: skip
+    was_training = lit.training
+    lit.eval()
+    try:
+        at = [showing.at_weight(lit.objective, weight, split[:], noise["val"], noise["prior"][:count])
+              for weight in kl_weights]  # fmt: skip
+    finally:
+        lit.train(was_training)
+    return {"kl_weights": np.array(kl_weights), **{name: np.stack([found[name] for found in at]) for name in at[0]}}
+
+
+def write_curve(folder: Path, found: dict[str, Any], pictures: showing.Arrays) -> None:
+    """curve.json and curve.npz into a run folder; the json last, so that where it is there is everything."""
+    write_arrays(folder / PICTURE_FILE, pictures)
     write_json(folder / FILE, found)
 
 

@@ -224,7 +224,7 @@ class _Subject:
         arrays["mean_image"] = self._mean_image()
         if not self.objective.deterministic:
             kl_per_unit = self.val_codes.posterior.kl_per_unit().mean(0)
-            arrays |= showing.from_the_prior(self.objective, kl_per_unit, self.device)
+            arrays |= showing.from_the_prior(self.objective, kl_per_unit, self.val_codes.posterior.mean[0])
         return arrays
 
     def _mean_image(self) -> np.ndarray:

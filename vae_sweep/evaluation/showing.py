@@ -39,21 +39,33 @@ def pictures(objective: Objective, held_out: Split, noise: Tensor) -> Arrays:
 
 
 @torch.no_grad()
-def from_the_prior(objective: Objective, kl_per_unit: Tensor, device: torch.device) -> Arrays:
-    """Draws of the prior, and walks along the units that carry the most, the others at the prior's mean.
+def at_weight(objective: Objective, kl_weight: float, x: Tensor, noise: Tensor, prior: Tensor) -> Arrays:
+    """A multi-rate model at one weight: x (M, C, H, W) from the mean and from a noisy code, prior (M, d) decoded."""
+    view = objective.vae.at(kl_weight)
+    posterior = view.encode(x)
+    codes = {"recon_mean": posterior.mean, "recon_sampled": posterior.sample(noise[: len(x)]), "prior_samples": prior}
+    return {name: as_bytes(objective.likelihood.image(view.decode(z))) for name, z in codes.items()}
 
-    prior_samples (64, H, W, C); traversals (U, S, H, W, C), traversal_units (U,), traversal_values (S,).
+
+@torch.no_grad()
+def from_the_prior(objective: Objective, kl_per_unit: Tensor, start: Tensor) -> Arrays:
+    """Draws of the prior, and walks along the units that carry the most, from a code of an image.
+
+    start (d,): the posterior mean of the first image of `originals`, whose other units stay. prior_samples
+    (64, H, W, C); traversals (U, S, H, W, C), traversal_units (U,), traversal_values (S,): what the unit is set to;
+    traversal_start (U,): what it is at the image.
     """
-    d = objective.vae.latent_dim
-    z = noise_for((PRIOR_SAMPLES, d), device, "prior")
+    device = start.device
+    z = noise_for((PRIOR_SAMPLES, len(start)), device, "prior")
     units = kl_per_unit.argsort(descending=True, stable=True)[:UNITS].cpu()
-    walks = torch.zeros(len(units), len(VALUES), d, device=device)
+    walks = start.repeat(len(units), len(VALUES), 1)
     walks[torch.arange(len(units)), :, units] = torch.tensor(VALUES, device=device)
     return {
         "prior_samples": decode(objective, z),
         "traversals": decode(objective, walks),
         "traversal_units": units.numpy(),
         "traversal_values": np.array(VALUES, np.float32),
+        "traversal_start": start[units.to(device)].float().cpu().numpy(),
     }
 
 

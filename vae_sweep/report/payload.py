@@ -1,5 +1,6 @@
 """What the page's scripts draw: plain JSON, the same numbers that plots.py draws and the table shows."""
 
+import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ from vae_sweep.analysis.recommend import Recommendation
 from vae_sweep.analysis.spots import Spot, spots
 from vae_sweep.analysis.study import (
     LATENT,
+    MULTI_RATE,
     OBJECTIVE,
+    RANGE,
     SCHEDULE,
     SEED,
     SPLITS,
@@ -54,7 +57,8 @@ def build(study: Study, verdicts: dict[str, list[Finding]], context: Context, fo
     latents: dict[str, Json] = {}
     for point in study.points:
         if arrays := point.arrays():
-            pictures.add(point.id, point.data, arrays)
+            curve = point.arrays("curve.npz") if point.multi_rate else {}
+            pictures.add(point.id, point.data, arrays, curve)
             latents[point.id] = _latents(arrays)
     data = {
         "runs": [_run(p, verdicts.get(p.id, []), colours, pictures) for p in study.points],
@@ -67,7 +71,7 @@ def build(study: Study, verdicts: dict[str, list[Finding]], context: Context, fo
         "recommended": {"weight": found.weight, "runs": [p.id for p in found.spot.points] if found.spot else []},
         "squaredError": study.squared_error, "split": study.split,
     }  # fmt: skip
-    return Payload(_rounded(data), pictures)
+    return Payload(_rounded(data) | {"settings": _settings(study)}, pictures)
 
 
 def study_weights(study: Study) -> list[float]:
@@ -87,10 +91,24 @@ def _run(point: Point, findings: list[Finding], colours: dict[float, int], pictu
         "family": family_name(point.family), "seed": point.seed, "latent": point.latent_dim,
         "schedule": point.schedule, "status": point.status,
         "verdict": findings[0].words if findings else "", "grade": findings[0].grade if findings else "info",
+        "folder": f"{point.run.folder.parent.name}/{point.run.folder.name}",
         "pictures": sorted(pictures.runs.get(point.id, {})), "data": pictures.data.get(point.data),
         "train": {name: point.get("train", name) for name in _NUMBERS},
         "val": {name: point.get("val", name) for name in _NUMBERS},
     }  # fmt: skip
+
+
+def _settings(study: Study) -> Json:
+    """The whole configurations: `common` to all runs, and what each run has of its `own`."""
+    flats = {p.id: {key: _plain(value) for key, value in p.flat.items()} for p in study.points}
+    first = next(iter(flats.values()), {})
+    common = {k: v for k, v in first.items() if all(k in flat and flat[k] == v for flat in flats.values())}
+    own = {run: {k: v for k, v in flat.items() if k not in common} for run, flat in flats.items()}
+    return {"common": common, "own": own}
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, (str, int, float, bool)) or value is None else json.dumps(value, default=str)
 
 
 def _matrix(study: Study) -> Json:
@@ -107,7 +125,7 @@ def _matrix(study: Study) -> Json:
     }  # fmt: skip
     anchors = [[p.id for p in study.points if p.autoencoder and set(p.family) <= set(f)] for f in families]
     seeds = list(dict.fromkeys(str(p.seed) for p in study.points))
-    varied = [name_of(k) for k in study.swept if k not in (WEIGHT, SEED, OBJECTIVE)]
+    varied = [name_of(k) for k in study.swept if k not in (WEIGHT, SEED, OBJECTIVE, MULTI_RATE, RANGE)]
     order = [name for name in (name_of(LATENT), name_of(SCHEDULE)) if name in varied]
     return {
         "columns": [family_name(f) for f in families], "cells": cells, "autoencoders": anchors, "seeds": seeds,
@@ -156,11 +174,29 @@ def _plane(study: Study, split: str, context: Context, colours: dict[float, int]
         for curve in study.forecast(p).get("linear", [])
         if study.squared_error
     }
-    curves = [{"name": p.label, "points": p.curve(split)} for p in study.multi_rate]
+    running = [p for p in study.points if p.status == "running"]
+    curves = [
+        {"name": p.label, "run": p.id, "family": family_name(p.family), "points": p.curve(split)}
+        for p in study.multi_rate
+    ]
     return {
         "families": families, "meanImages": means, "linear": list(linear.values()),
         "multiRate": [curve for curve in curves if curve["points"]],
+        "provisional": [shown for p in running if (shown := _provisional(p, split, colours))],
     }  # fmt: skip
+
+
+def _provisional(point: Point, split: str, colours: dict[float, int]) -> Json | None:
+    """Where a run that still trains stands, and the way it came, from its rows; None before its first row."""
+    if point.weight is None:
+        return None
+    rows = [row for row in point.rows if None not in (row.get(f"{split}/kl"), row.get(f"{split}/recon"))]
+    trail = [[row[f"{split}/kl"], row.get(f"{split}/sse") or row[f"{split}/recon"]] for row in rows]
+    if not trail:
+        return None
+    rate, distortion = trail[-1]
+    return {"run": point.id, "colour": colours[point.weight], "rate": rate, "distortion": distortion,
+            "trail": trail[len(trail) // 3 :][-CURVE_POINTS:]}  # fmt: skip
 
 
 def _spot(spot: Spot, split: str, context: Context, colours: dict[float, int]) -> Json:

@@ -22,8 +22,9 @@ class Pictures:
     originals: list[Json] = field(default_factory=list)
     data: dict[str, int] = field(default_factory=dict)  # fingerprint -> place in `originals`
 
-    def add(self, point_id: str, fingerprint: str, arrays: dict[str, np.ndarray]) -> None:
-        self.runs[point_id] = _sheets(arrays, self.detail)
+    def add(self, point_id: str, fingerprint: str, arrays: dict[str, np.ndarray], curve: dict[str, np.ndarray]) -> None:
+        """arrays, curve: evaluation.npz and, of a multi-rate run, curve.npz."""
+        self.runs[point_id] = _sheets(arrays, self.detail) | _curve_sheets(curve, self.detail)
         if "originals" in arrays and fingerprint not in self.data:
             self.data[fingerprint] = len(self.originals)
             self.originals.append(_originals(arrays, self.detail))
@@ -40,13 +41,15 @@ def choose_detail(study: Study) -> sprites.Detail:
     if not arrays:
         return sprites.Detail(lossless=True)
     _, h, w, _ = arrays["recon_mean"].shape
+    curves = sum(len(c.get("kl_weights", ())) * 3 * len(arrays["recon_mean"])
+                 for p in study.multi_rate if (c := p.arrays("curve.npz")))  # fmt: skip
     return sprites.choose_detail(
-        (h, w), tiles("recon_mean", "recon_sampled"), tiles("prior_samples", "interpolations", "traversals")
+        (h, w), tiles("recon_mean", "recon_sampled") + curves, tiles("prior_samples", "interpolations", "traversals")
     )
 
 
 def _sheets(arrays: dict[str, np.ndarray], detail: sprites.Detail) -> Json:
-    """Sprite sheets of one run; rows of `recon`: mean, sampled."""
+    """Sprite sheets of one run; rows of `recon`: from the mean, from a noisy code."""
     found: Json = {}
     rows = [arrays[k] for k in ("recon_mean", "recon_sampled") if k in arrays]
     if "recon_mean" in arrays:
@@ -65,8 +68,21 @@ def _sheets(arrays: dict[str, np.ndarray], detail: sprites.Detail) -> Json:
         found["traversals"] |= {
             "units": arrays.get("traversal_units", np.arange(len(arrays["traversals"]))).tolist(),
             "values": arrays.get("traversal_values", np.array([])).tolist(),
+            "start": arrays.get("traversal_start", np.array([])).tolist(),  # at a held-out image; else the prior's mean
         }
     return found
+
+
+def _curve_sheets(curve: dict[str, np.ndarray], detail: sprites.Detail) -> Json:
+    """A multi-rate run at its weights; rows of `recon`: all weights from the mean, then all from a noisy code."""
+    if "kl_weights" not in curve:
+        return {}
+    recon = np.concatenate([curve["recon_mean"], curve["recon_sampled"]])
+    return {"curve": {
+        "weights": curve["kl_weights"].tolist(),
+        "recon": sprites.encode(recon, detail.lossless, detail.shrink),
+        "prior": sprites.encode(curve["prior_samples"], detail.lossless, detail.shrink),
+    }}  # fmt: skip
 
 
 def _originals(arrays: dict[str, np.ndarray], detail: sprites.Detail) -> Json:

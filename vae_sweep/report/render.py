@@ -28,6 +28,8 @@ SCRIPTS = (
     "charts.js",
     "viewer.js",
     "hero.js",
+    "place.js",
+    "stops.js",
     "slider.js",
     "matrix.js",
     "plane_marks.js",
@@ -37,6 +39,7 @@ SCRIPTS = (
     "latents.js",
     "gaps.js",
     "table.js",
+    "folds.js",
     "main.js",
 )
 

@@ -59,6 +59,7 @@ def watch(folders: Sequence[Path], out: Path | None, figures: bool, seconds: flo
 
 def _state(folders: Sequence[Path]) -> frozenset[tuple[str, int, int]]:
     """Name, size and time of every file that the report reads."""
-    names = ("sweep.json", "*/result.json", "*/metrics.jsonl", "*/evaluation.json", "*/evaluation.npz", "*/curve.json")
+    runs = ("result.json", "metrics.jsonl", "evaluation.json", "evaluation.npz", "curve.json", "progress.npz")
+    names = ("sweep.json", *(f"*/{name}" for name in runs))
     paths = [path for folder in folders for name in names for path in folder.glob(name)]
     return frozenset((str(path), stat.st_size, stat.st_mtime_ns) for path in paths for stat in [path.stat()])

@@ -2,7 +2,7 @@
 
 outputs/<sweep>/sweep.json                      the manifest: members, plan, pre-flight, provenance
 outputs/<sweep>/<number>-<slug>-<id>/           a run: everything about one member
-    metrics.jsonl  result.json  evaluation.json  evaluation.npz  curve.json  checkpoints/  images/  .hydra/
+    metrics.jsonl  result.json  evaluation.json  evaluation.npz  curve.json  curve.npz  checkpoints/  images/  .hydra/
 """
 
 import json
@@ -154,9 +154,9 @@ class Run:
         path = self.folder / "curve.json"
         return read_json(path) if path.exists() else {}
 
-    def arrays(self) -> dict[str, np.ndarray]:
-        """evaluation.npz, or {} if the run was not evaluated."""
-        path = self.folder / "evaluation.npz"
+    def arrays(self, name: str = "evaluation.npz") -> dict[str, np.ndarray]:
+        """evaluation.npz, or curve.npz of a multi-rate run; {} if the run has not written it."""
+        path = self.folder / name
         if not path.exists():
             return {}
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:

@@ -16,7 +16,7 @@ from torch import nn
 from vae_sweep.data import load as load_data
 from vae_sweep.data.batches import Images, Order, Stretches, TrainBatches, ValBatches
 from vae_sweep.data.image_data import ImageData
-from vae_sweep.evaluation import curve, curve_weights, evaluate, sweep_weights, write_curve
+from vae_sweep.evaluation import curve, curve_pictures, curve_weights, evaluate, sweep_weights, write_curve
 from vae_sweep.evaluation.sheet import reconstruction_sheet
 from vae_sweep.models.bayesian import BayesianVAE
 from vae_sweep.models.likelihoods import likelihood
@@ -34,6 +34,7 @@ from vae_sweep.training.callbacks import Checkpoints, Interrupted
 from vae_sweep.training.checkpoints import checkpoint_of, common_checkpoints, restore, save_checkpoints
 from vae_sweep.training.lit_pack import LitPack
 from vae_sweep.training.lit_vae import Diverged, LitVAE, OptimizerSettings
+from vae_sweep.training.snapshots import Snapshots, snapshot_steps
 
 _LIKELIHOOD_KEYS = ("recon", "scale", "learn_scale")
 
@@ -195,6 +196,13 @@ class _Pack:
                 should_stop=self.should_stop,
             )
             module.between_steps = checkpoints.between_steps
+            snapshots = Snapshots(
+                members,
+                [file.folder for file in self.files],
+                self.data,
+                snapshot_steps(self._validation_steps()) if self._draws else frozenset(),
+                diverged=lambda index: isinstance(module, LitPack) and index in module.failed,
+            )
             trainer = pl.Trainer(
                 max_epochs=len(stops),  # to Lightning, an epoch lasts from one validation to the next
                 accelerator=self.device,
@@ -202,7 +210,7 @@ class _Pack:
                 strategy="ddp" if processes > 1 else "auto",
                 plugins=LightningEnvironment(),  # ranks.py starts processes, whatever cluster this is
                 precision=self.precision,  # type: ignore[arg-type]
-                callbacks=[checkpoints],
+                callbacks=[snapshots, checkpoints],  # the second may raise Interrupted
                 logger=False,
                 enable_checkpointing=False,
                 enable_progress_bar=False,
@@ -218,6 +226,10 @@ class _Pack:
     @property
     def place(self) -> torch.device:
         return torch.device(self.device, ranks.rank()) if self.device == "cuda" else torch.device(self.device)
+
+    @property
+    def _draws(self) -> bool:
+        return self.configs[0]["trainer"]["evaluate"] and self.files[0].writes
 
     @property
     def step(self) -> int:
@@ -236,7 +248,8 @@ class _Pack:
         found.write(file.folder)
         if member.objective.multi_rate:
             at = curve_weights(member.objective.vae, weights)
-            write_curve(file.folder, curve(member, self.data, at, config["data"]["batch_size"]))
+            rates = curve(member, self.data, at, config["data"]["batch_size"])
+            write_curve(file.folder, rates, curve_pictures(member, self.data, at))
         write_bytes(file.folder / "images" / "reconstructions.png", reconstruction_sheet(found.arrays))
         splits = {split: found.values[split] for split in ("train", "val")}
         return {f"{split}/{name}": value for split, values in splits.items() for name, value in values.items()}

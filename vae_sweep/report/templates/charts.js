@@ -24,14 +24,14 @@ function ticks(low, high, log, most) {
   return found;
 }
 
-// The range of some values, padded a little; zero based if it starts near zero; positive ones only for a log axis.
-function extent(values, log) {
+// The range of some values, padded a little; from zero if it starts near there and `zero`; positive ones only for a log axis.
+function extent(values, log, zero = true) {
   const known = values.filter((v) => Number.isFinite(v) && (!log || v > 0));
   if (!known.length) return log ? [0.1, 1] : [0, 1];
   const high = Math.max(...known);
   let low = Math.min(...known);
   if (log) return low === high ? [low / 2, high * 2] : [low / 1.08, high * 1.08];
-  if (low > 0 && low < 0.35 * high) low = 0;
+  if (zero && low > 0 && low < 0.35 * high) low = 0;
   const pad = (high - low || Math.abs(high) || 1) * 0.05;
   return [low === 0 ? 0 : low - pad, high + pad];
 }
@@ -95,5 +95,20 @@ const SHAPES = [
   (r) => `M0,${-1.25 * r}L${1.15 * r},${0.85 * r}H${-1.15 * r}z`,
   (r) => `M0,${-1.35 * r}L${1.35 * r},0L0,${1.35 * r}L${-1.35 * r},0z`,
   (r) => `M0,${1.25 * r}L${1.15 * r},${-0.85 * r}H${-1.15 * r}z`,
+  (r) => crossPath(r, 0.4),
+  (r) => starPath(r * 1.35, 5),
+  (r) => `M${-r},${-r}H${r}L${-r},${r}H${r}z`,
+  (r) => starPath(r * 1.3, 4),
 ];
+
+function crossPath(r, arm) {
+  const a = r * arm;
+  return `M${-a},${-r}H${a}V${-a}H${r}V${a}H${a}V${r}H${-a}V${a}H${-r}V${-a}H${-a}z`;
+}
+
+function starPath(r, points) {
+  const corner = (i) => { const turn = (i * Math.PI) / points, reach = i % 2 ? r * 0.45 : r; return `${(reach * Math.sin(turn)).toFixed(2)},${(-reach * Math.cos(turn)).toFixed(2)}`; };
+  return `M${Array.from({ length: 2 * points }, (_, i) => corner(i)).join("L")}z`;
+}
+
 const shape = (number, r) => SHAPES[number % SHAPES.length](r);

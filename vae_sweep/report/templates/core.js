@@ -42,11 +42,13 @@ function picker(label, options, chosen, onchange) {
 }
 
 // Draw when it comes near the screen, once; and before printing.
+const waiting = new Set();
+
 function whenSeen(node, draw) {
-  const once = () => { observer.disconnect(); removeEventListener("beforeprint", once); draw(); };
+  const once = () => { observer.disconnect(); waiting.delete(once); draw(); };
   const observer = new IntersectionObserver((entries) => entries.some((e) => e.isIntersecting) && once(), { rootMargin: "400px" });
   observer.observe(node);
-  addEventListener("beforeprint", once);
+  waiting.add(once);
   return node;
 }
 

@@ -6,20 +6,22 @@ function drawCurves() {
   const root = byId("curves");
   const shown = data.runs.filter((run) => Object.keys(data.curves[run.id] || {}).length);
   if (!shown.length) return nothing(root, "No run has logged a row yet.");
-  let log = false;
+  let log = false, shared = true;
   const overview = el("div"), panels = el("div", { class: "panels" });
+  const sides = segments("Axes of the panels", [["shared", "the same"], ["own", "each its own"]], "shared", (value) => { shared = value === "shared"; draw(); });
   root.append(el("div", { class: "tools" }, segments("Axes", [["linear", "linear"], ["log", "log"]], "linear", (value) => { log = value === "log"; draw(); }),
     el("span", { class: "note", style: "margin:0" }, "solid: training, dotted: held out; hover a line to name its run")), overview);
-  const own = el("details", { open: shown.length <= MANY ? true : null }, el("summary", {}, el("b", {}, `Each of the ${shown.length} runs on its own axes`)), panels);
+  const own = el("details", { open: shown.length <= MANY ? true : null }, el("summary", {}, el("b", {}, `Each of the ${shown.length} runs by itself`)), el("div", { class: "tools" }, sides), panels);
   root.append(own);
   drawGradients(root);
 
   function draw() {
     const tools = ["recon", "kl", "weight"].map((term) => termChart(term, shown, log)).filter(Boolean);
     overview.replaceChildren(el("div", { class: "columns" }, tools.slice(0, 2)), ...tools.slice(2), weightKey());
+    const same = shared && Object.fromEntries(["recon", "kl"].map((term) => [term, rangesOf(shown.flatMap((run) => linesOf(run, term).map(([, line]) => line)), log)]));
     panels.replaceChildren(...shown.map((run) => {
       const panel = el("div", { class: "panel", style: `--c:${colourOf(run)}` }, el("h3", {}, run.label));
-      whenSeen(panel, () => panel.append(...["recon", "kl"].map((term) => ownChart(run, term, log)).filter(Boolean)));
+      whenSeen(panel, () => panel.append(...["recon", "kl"].map((term) => ownChart(run, term, log, same && same[term])).filter(Boolean)));
       return panel;
     }));
   }
@@ -28,9 +30,10 @@ function drawCurves() {
 
 const TERMS = { recon: () => (data.squaredError ? "reconstruction: squared error" : "reconstruction term"), kl: () => "KL, nats", weight: () => "weight in force" };
 
+// The weight in force is a line only where it moves.
 function linesOf(run, term) {
   const found = data.curves[run.id][term];
-  if (!found) return [];
+  if (!found || (term === "weight" && new Set(found[1]).size < 2)) return [];
   return term === "weight" ? [["weight", found]] : Object.entries(found);
 }
 
@@ -79,11 +82,16 @@ function robust(values) {
   return values.length > 20 ? values.slice(Math.ceil(values.length * 0.05)) : values;
 }
 
-function ownChart(run, term, log) {
+// Ranges of both axes around lines, each [steps, values].
+function rangesOf(lines, log) {
+  return { x: extent(lines.flatMap(([steps]) => steps), false), y: extent(lines.flatMap(([, values]) => robust(values)), log) };
+}
+
+function ownChart(run, term, log, same) {
   const lines = linesOf(run, term);
   if (!lines.length) return null;
-  const weight = data.curves[run.id].weight;
-  const x = extent(lines.flatMap(([, l]) => l[0]), false), y = extent(lines.flatMap(([, l]) => robust(l[1])), log);
+  const [[, weight] = []] = linesOf(run, "weight");
+  const { x, y } = same || rangesOf(lines.map(([, line]) => line), log);
   const top = weight ? Math.max(...weight[1]) : 0;
   return chart({
     label: `${run.label}: ${TERMS[term]()}`, height: 130, margin: { bottom: 24, left: 46, right: weight ? 40 : 10 },

@@ -7,7 +7,6 @@ function drawHero() {
   if (!shown.length && !anchor) return;
   const chosen = shown.find((id) => data.recommended.runs.includes(id));
   const columns = spread(shown, 6, chosen);
-  const keep = new Set([columns[0], columns.at(-1), chosen]);
   const original = originalOf(shown[0] || anchor), indices = [0, 1, 2].filter((i) => i < imageCount(original));
   const add = (source, title, words, options = {}) => {
     const figures = indices.map((index) => {
@@ -15,7 +14,7 @@ function drawHero() {
       strip(canvas, source, "mean", [index]);
       return el("button", { "aria-label": `Enlarge image ${index + 1}: ${title}`, onclick: () => openViewer(source, index) }, canvas);
     });
-    root.append(el("figure", { class: `${options.chosen ? "chosen" : ""} ${options.extra ? "extra" : ""}`, style: options.colour ? `--c:${options.colour}` : null },
+    root.append(el("figure", { class: options.chosen ? "chosen" : null, style: options.colour ? `--c:${options.colour}` : null },
       el("figcaption", {}, el("b", {}, title), words), el("div", {}, figures)));
   };
   root.className = "hero";
@@ -23,7 +22,7 @@ function drawHero() {
   for (const id of columns) {
     const run = runs.get(id);
     add(id, weightName(run), `${quality(run)}, ${figure(run.val.kl ?? run.train.kl)} nats`,
-      { chosen: id === chosen, extra: columns.length > 3 && !keep.has(id), colour: colourOf(run) });
+      { chosen: id === chosen, colour: colourOf(run) });
   }
   if (anchor) add(anchor, "no KL", `${quality(runs.get(anchor))}, autoencoder`);
 }

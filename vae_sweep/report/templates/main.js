@@ -3,6 +3,7 @@
 drawHero();
 drawSlider();
 drawMatrix();
+loadAhead();
 whenSeen(byId("plane-chart"), drawPlane);
 whenSeen(byId("curves"), drawCurves);
 whenSeen(byId("latent-panels"), drawLatents);
@@ -11,8 +12,8 @@ enliven();
 
 // While the sweep runs the page loads itself again, keeping its place; not while somebody compares pictures.
 if (document.body.dataset.refresh) {
-  const place = sessionStorage.getItem("place");
-  if (place) requestAnimationFrame(() => scrollTo(0, Number(place)));
+  const scrolled = sessionStorage.getItem("place");
+  if (scrolled) requestAnimationFrame(() => scrollTo(0, Number(scrolled)));
   setInterval(() => {
     if (byId("viewer").open) return;
     sessionStorage.setItem("place", scrollY);

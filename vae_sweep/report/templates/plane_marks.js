@@ -9,13 +9,13 @@ function linearCurves(space, plane) {
   }
 }
 
-function autoencoderLines({ g, sy, size }, plane) {
+function autoencoderLines({ g, sy, size, hidden }, plane) {
   const right = size.width - size.margin.right;
   const label = (y, text) => (size.margin.right > 50
     ? el("text", { x: right + 8, y: y + 4 }, text)
-    : el("text", { x: right, y: y - 5, "text-anchor": "end" }, text));
-  for (const family of plane.families) {
-    if (family.autoencoder === null) continue;
+    : el("text", { x: size.margin.left + 4, y: y + 14 }, text));
+  for (const [f, family] of plane.families.entries()) {
+    if (family.autoencoder === null || hidden.has(f)) continue;
     const y = sy(family.autoencoder);
     g.append(el("line", { x1: size.margin.left, x2: right, y1: y, y2: y, stroke: "var(--ink)", "stroke-dasharray": "6 4" }),
       label(y, plane.families.length > 1 && family.latent ? `no KL, d ${family.latent}` : "autoencoder"));
@@ -23,19 +23,20 @@ function autoencoderLines({ g, sy, size }, plane) {
 }
 
 function meanImages({ g, sx, sy, size, view }, plane) {
-  if (view.far) {
-    const named = plane.meanImages.map((v) => figure(v)).join(", ");
+  const [shown, above] = [plane.meanImages.filter((v) => v <= view.yRange[1]), plane.meanImages.filter((v) => v > view.yRange[1])];
+  if (above.length) {
+    const named = above.map((v) => figure(v)).join(", ");
     g.append(el("text", { x: size.width - size.margin.right, y: size.margin.top + 4, "text-anchor": "end" }, `↑ mean image ${named}`));
-  } else if (!view.logX) {
-    for (const mean of plane.meanImages) {
-      g.append(el("path", { d: SHAPES[3](6), transform: `translate(${sx(0)},${sy(mean)})`, fill: "var(--ink)" }),
-        el("text", { x: sx(0) + 12, y: sy(mean) + 4 }, "mean image"));
-    }
+  }
+  if (view.logX || view.xRange[0] > 0) return;
+  for (const mean of shown) {
+    g.append(el("path", { d: SHAPES[3](6), transform: `translate(${sx(0)},${sy(mean)})`, fill: "var(--ink)" }),
+      el("text", { x: sx(0) + 12, y: sy(mean) + 4 }, "mean image"));
   }
 }
 
-function hulls({ g, sx, sy }, plane) {
-  for (const family of plane.families) {
+function hulls({ g, sx, sy, hidden }, plane) {
+  for (const family of plane.families.filter((_, f) => !hidden.has(f))) {
     g.append(el("path", { d: linePath(family.hull.map(([r, d]) => [sx(r), sy(d)])), fill: "none", stroke: "var(--ink)", "stroke-width": 1.25, opacity: 0.55 }));
   }
 }
@@ -56,8 +57,8 @@ function multiRateCurves(space, plane) {
 }
 
 // A short line of slope -beta through every run, in the direction that it has on these axes, log or not.
-function tangents({ g, sx, sy, size, view }, spots) {
-  const half = 44, lines = el("g", { "clip-path": size.clip });
+function tangents({ g, sx, sy, size, view }, spots, half) {
+  const lines = el("g", { "clip-path": size.clip });
   for (const spot of spots) {
     if (spot.beta === null) continue;
     const [x, y] = [sx(spot.rate), sy(spot.distortion)];
@@ -69,8 +70,19 @@ function tangents({ g, sx, sy, size, view }, spots) {
   g.append(lines);
 }
 
+// Runs that still train: where they stand, and the way they came.
+function provisionalMarks(space, plane) {
+  const { g, sx, sy } = space;
+  for (const run of plane.provisional) {
+    const way = run.trail.filter(([r, d]) => within(space, r, d)).map(([r, d]) => [sx(r), sy(d)]);
+    const mark = el("circle", { cx: sx(run.rate), cy: sy(run.distortion), r: 6, fill: "var(--paper)", stroke: `var(--w${run.colour})`, "stroke-width": 2, "stroke-dasharray": "2 2" });
+    mark.append(el("title", {}, `${runs.get(run.run).label}: still training`));
+    g.append(el("path", { d: linePath(way), fill: "none", stroke: `var(--w${run.colour})`, opacity: 0.5 }), mark);
+  }
+}
+
 // A run, or the mean of its seeds with their spread; returns what can be pointed at.
-function spotMark({ g, sx, sy }, spot, i) {
+function spotMark({ g, sx, sy }, spot, tabindex) {
   const [x, y] = [sx(spot.rate), sy(spot.distortion)], chosen = isRecommended(spot);
   if (spot.seeds.length) {
     const bars = `M${sx(spot.rate - spot.rateSd)},${y}H${sx(spot.rate + spot.rateSd)}M${x},${sy(spot.distortion - spot.distortionSd)}V${sy(spot.distortion + spot.distortionSd)}`;
@@ -80,9 +92,9 @@ function spotMark({ g, sx, sy }, spot, i) {
   if (chosen) g.append(el("circle", { cx: x, cy: y, r: 13, fill: "none", stroke: "var(--ink)", "stroke-width": 1.5 }));
   const name = `weight ${figure(spot.weight, 4)}${spot.family.name ? `, ${spot.family.name}` : ""}`;
   const node = el("path", {
-    class: "mark", d: shape(spot.f, 7), transform: `translate(${x},${y})`, tabindex: i ? -1 : 0, role: "img",
+    class: "mark", d: shape(spot.f, 7), transform: `translate(${x},${y})`, tabindex, role: "img",
     fill: spot.dominated ? "var(--paper)" : `var(--w${spot.colour})`, style: spot.dominated ? `stroke:var(--w${spot.colour})` : null,
-    "aria-label": `${name}: rate ${figure(spot.rate)} nats, error ${figure(spot.distortion)}${spot.dominated ? ", dominated" : ""}${chosen ? ", recommended" : ""}`,
+    "aria-label": `${name}: rate ${figure(spot.rate)} nats, error ${figure(spot.distortion)}${spot.dominated ? ", another run has less error for fewer nats" : ""}${chosen ? ", recommended" : ""}`,
     onpointerenter: () => spotTip(node, spot), onfocus: () => spotTip(node, spot), onpointerleave: hideTip, onblur: hideTip,
     onclick: () => hasPictures(spot.runs[0]) && openViewer(spot.runs[0], 0),
   });
@@ -108,8 +120,9 @@ function walkable(g, nodes) {
 }
 
 // Weights beside the recommended curve only: more would be a thicket.
-function weightLabels({ g, sx, sy, size }, plane) {
-  const labelled = plane.families.find((f) => f.spots.some(isRecommended)) || plane.families[0];
+function weightLabels({ g, sx, sy, size, hidden }, plane) {
+  const shown = plane.families.filter((_, f) => !hidden.has(f));
+  const labelled = shown.find((f) => f.spots.some(isRecommended)) || shown[0];
   for (const spot of labelled ? spread(labelled.spots, 9) : []) {
     const last = sx(spot.rate) + 50 > size.width;
     g.append(el("text", { x: sx(spot.rate) + (last ? -8 : 10), y: sy(spot.distortion) - 9, "text-anchor": last ? "end" : "start", style: "fill:var(--ink);font-weight:600" }, figure(spot.weight, 4)));
@@ -121,7 +134,7 @@ function spotTip(node, spot) {
   const seeds = spot.seeds.length ? ` ± ${figure(spot.distortionSd, 2)} (${spot.seeds.length} seeds)` : "";
   const content = [el("b", {}, `weight ${figure(spot.weight, 4)}`), spot.family.name && el("div", {}, spot.family.name),
     el("div", {}, `${figure(spot.rate)} nats, error ${figure(spot.distortion)}${seeds}`),
-    el("div", {}, runs.get(spot.runs[0]).verdict), spot.dominated && el("div", {}, "dominated: another run is better in both")].filter(Boolean);
+    el("div", {}, runs.get(spot.runs[0]).verdict), spot.dominated && el("div", {}, "another run has less error for fewer nats")].filter(Boolean);
   if (id) {
     const indices = [0, 1, 2, 3].filter((i) => i < imageCount(id));
     const [truth, own] = [el("canvas"), el("canvas")];

@@ -9,88 +9,139 @@ function sheetsOf(id) {
   return sheetCache.get(id);
 }
 
-function decoded(sheet) {
+function imageOf(sheet) {
   if (!imageCache.has(sheet)) {
     const image = new Image();
     image.src = sheet.uri;
-    imageCache.set(sheet, image.decode().then(() => image));
+    imageCache.set(sheet, { image, decoded: image.decode() });
   }
   return imageCache.get(sheet);
 }
 
-// A source of pictures is a run's id, or the originals or the mean image of a data set: "original:0", "mean image:0".
-const isRun = (source) => runs.has(source);
+// draw() at once if every sheet has been loaded, since printing does not wait; else when they are.
+function whenDecoded(sheets, draw) {
+  const found = sheets.map(imageOf);
+  if (found.every(({ image }) => image.complete)) return draw();
+  return Promise.all(found.map(({ decoded }) => decoded)).then(draw);
+}
+
+// Loads every sheet while nobody waits, so that a page can be printed that nobody has scrolled through.
+function loadAhead(ids = [...sheetScripts.keys()]) {
+  if (!ids.length) return;
+  const later = window.requestIdleCallback || ((work) => setTimeout(work, 50));
+  later(() => {
+    const { recon, prior, interpolations, traversals, curve } = sheetsOf(ids[0]);
+    [recon, prior, interpolations, traversals, curve && curve.recon, curve && curve.prior].filter(Boolean).forEach(imageOf);
+    loadAhead(ids.slice(1));
+  });
+}
+
+// A source of pictures: a run's id; a weight of a multi-rate run, "id@3"; the originals or the mean image of a data set,
+// "original:0", "mean image:0".
+const runOf = (source) => runs.get(source.split("@")[0]);
 const isOriginal = (source) => source.startsWith("original:");
-const dataOf = (source) => (isRun(source) ? runs.get(source).data : Number(source.split(":")[1]));
+const dataOf = (source) => (runOf(source) ? runOf(source).data : Number(source.split(":")[1]));
 const originalOf = (source) => `original:${dataOf(source)}`;
 const meanImageOf = (source) => `mean image:${dataOf(source)}`;
 const imageCount = (source) => data.originals[dataOf(source)].count;
 const tileSize = (source) => data.originals[dataOf(source)].tile;
-const sourceName = (source) => (isRun(source) ? runs.get(source).label : source.split(":")[0]);
+const hasPictures = (id) => Boolean(id) && Boolean(runOf(id)) && runOf(id).pictures.includes("recon") && runOf(id).data !== null;
+const quality = (run) => `${figure(run.val.psnr_mean ?? run.val.psnr)} dB`;
 
-// Where a tile lies: {sheet, row, column}, or null if that picture does not exist. kind: "mean" | "sampled"
+function sourceName(source) {
+  if (!runOf(source)) return source.split(":")[0];
+  const [id, at] = source.split("@");
+  return at ? `${figure(sheetsOf(id).curve.weights[at], 4)}, one model for all weights` : runOf(source).label;
+}
+
+const KINDS = [["mean", "mean code"], ["noisy", "noisy code"], ["residual", "error ×3"]];
+const RESIDUAL_GAIN = 3;
+
+// Where a tile lies: {sheet, row, column}, or null if there is no such picture. kind: "mean" | "noisy" | "prior"
 function locate(source, kind, index) {
-  if (!isRun(source)) {
+  if (!runOf(source)) {
     const sheet = data.originals[dataOf(source)];
     if (isOriginal(source)) return { sheet, row: 0, column: index };
     return sheet.hasMean ? { sheet, row: 0, column: sheet.count } : null;
   }
-  const sheet = sheetsOf(source).recon;
-  if (!sheet) return null;
-  const row = kind === "sampled" ? 1 : 0;
-  return row < sheet.rows && index < sheet.columns ? { sheet, row, column: index } : null;
+  const [id, at] = source.split("@"), sheets = sheetsOf(id);
+  if (at) return onCurve(sheets.curve, Number(at), kind, index);
+  if (kind === "prior") return sheets.prior ? { sheet: sheets.prior, row: Math.floor(index / sheets.prior.columns), column: index % sheets.prior.columns } : null;
+  const row = kind === "noisy" ? 1 : 0;
+  return sheets.recon && row < sheets.recon.rows && index < sheets.recon.columns ? { sheet: sheets.recon, row, column: index } : null;
 }
 
-async function paint(context, place, x, y, w, h) {
-  const image = await decoded(place.sheet);
-  const [tw, th] = place.sheet.tile;
-  context.drawImage(image, place.column * tw, place.row * th, tw, th, x, y, w, h);
+function onCurve({ weights, recon, prior }, at, kind, index) {
+  const sheet = kind === "prior" ? prior : recon;
+  return index < sheet.columns ? { sheet, row: kind === "noisy" ? weights.length + at : at, column: index } : null;
 }
 
-const RESIDUAL_GAIN = 3;
+// What stands in for a kind that a source has not: an original has neither code nor error, an autoencoder's code no noise.
+function kindFor(source, kind) {
+  if (!runOf(source)) return "mean";
+  return kind === "noisy" && !locate(source, "noisy", 0) ? "mean" : kind;
+}
 
-// A row of tiles into a canvas. kind: "mean" | "sampled" | "residual" (three times |x - xhat|, black is no error)
-async function strip(canvas, source, kind, indices) {
-  const [w, h] = tileSize(source);
-  const gap = indices.length > 1 ? Math.max(1, Math.round(w / 24)) : 0;
-  const scratch = el("canvas", { width: indices.length * (w + gap) - gap, height: h });
-  const context = scratch.getContext("2d", { willReadFrequently: kind === "residual" });
-  for (const [k, index] of indices.entries()) {
+function paint(context, { sheet, row, column }, x, y, w, h) {
+  const [tw, th] = sheet.tile;
+  context.drawImage(imageOf(sheet).image, column * tw, row * th, tw, th, x, y, w, h);
+}
+
+// A row of tiles into a canvas. kind: "mean" | "noisy" | "prior" | "residual" (three times |x - xhat|, black is no error)
+function strip(canvas, source, kind, indices) {
+  const places = indices.map((index) => locate(source, kind, index));
+  const truths = kind === "residual" ? indices.map((index) => locate(originalOf(source), "", index)) : [];
+  const ticket = canvas.ticket = {}; // a canvas may be asked for another strip before this one is decoded
+  return whenDecoded([...places, ...truths].filter(Boolean).map((place) => place.sheet), () => {
+    if (canvas.ticket === ticket) layStrip(canvas, tileSize(source), places, truths);
+  });
+}
+
+function layStrip(canvas, [w, h], places, truths) {
+  const gap = places.length > 1 ? Math.max(1, Math.round(w / 24)) : 0;
+  canvas.width = places.length * (w + gap) - gap;
+  canvas.height = h;
+  const context = canvas.getContext("2d", { willReadFrequently: truths.length > 0 });
+  places.forEach((place, k) => {
+    if (!place) return;
     const x = k * (w + gap);
-    const place = locate(source, kind, index);
-    if (!place) continue;
-    await paint(context, place, x, 0, w, h);
-    if (kind === "residual") {
-      const shown = context.getImageData(x, 0, w, h);
-      await paint(context, locate(originalOf(source), "", index), x, 0, w, h);
-      const truth = context.getImageData(x, 0, w, h);
-      for (let i = 0; i < shown.data.length; i++) {
-        shown.data[i] = i % 4 === 3 ? 255 : RESIDUAL_GAIN * Math.abs(shown.data[i] - truth.data[i]);
-      }
-      context.putImageData(shown, x, 0);
-    }
+    paint(context, place, x, 0, w, h);
+    if (truths.length) residual(context, truths[k], x, w, h);
+  });
+  sharpen(canvas);
+}
+
+function residual(context, truth, x, w, h) {
+  const shown = context.getImageData(x, 0, w, h);
+  paint(context, truth, x, 0, w, h);
+  const original = context.getImageData(x, 0, w, h);
+  for (let i = 0; i < shown.data.length; i++) {
+    shown.data[i] = i % 4 === 3 ? 255 : RESIDUAL_GAIN * Math.abs(shown.data[i] - original.data[i]);
   }
-  canvas.width = scratch.width;
-  canvas.height = scratch.height;
-  canvas.getContext("2d").drawImage(scratch, 0, 0);
+  context.putImageData(shown, x, 0);
 }
 
 // A whole sheet (samples, traversals), tiles separated by a gap.
-async function wholeSheet(canvas, sheet) {
-  const image = await decoded(sheet);
-  const [w, h] = sheet.tile;
-  const gap = Math.max(1, Math.round(w / 24));
-  canvas.width = sheet.columns * (w + gap) - gap;
-  canvas.height = sheet.rows * (h + gap) - gap;
-  const context = canvas.getContext("2d");
-  for (let r = 0; r < sheet.rows; r++) {
-    for (let c = 0; c < sheet.columns; c++) context.drawImage(image, c * w, r * h, w, h, c * (w + gap), r * (h + gap), w, h);
-  }
+function wholeSheet(canvas, sheet) {
+  return whenDecoded([sheet], () => {
+    const [w, h] = sheet.tile;
+    const gap = Math.max(1, Math.round(w / 24));
+    canvas.width = sheet.columns * (w + gap) - gap;
+    canvas.height = sheet.rows * (h + gap) - gap;
+    const context = canvas.getContext("2d");
+    for (let row = 0; row < sheet.rows; row++) {
+      for (let column = 0; column < sheet.columns; column++) paint(context, { sheet, row, column }, column * (w + gap), row * (h + gap), w, h);
+    }
+    sharpen(canvas);
+  });
 }
 
-const KINDS = [["mean", "mean"], ["sampled", "sampled"], ["residual", "error ×3"]];
-const hasPictures = (id) => runs.has(id) && runs.get(id).pictures.includes("recon") && runs.get(id).data !== null;
-const quality = (run) => `${figure(run.val.psnr_mean ?? run.val.psnr)} dB`;
+// An enlarged picture shows its pixels (nearest neighbour); one that is made smaller is averaged, or it would flicker.
+const enlarged = new ResizeObserver((entries) => entries.forEach(({ target, contentRect }) => {
+  target.classList.toggle("enlarged", contentRect.width > target.width);
+}));
 
-// An autoencoder has no sampled code, an original neither code nor error: they stand as they are.
-const kindFor = (source, kind) => (isOriginal(source) || (kind === "sampled" && !locate(source, "sampled", 0)) ? "mean" : kind);
+function sharpen(canvas) {
+  enlarged.unobserve(canvas);
+  enlarged.observe(canvas);
+}

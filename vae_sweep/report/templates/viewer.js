@@ -11,8 +11,8 @@ class Viewer {
     this.count = imageCount(source);
     const known = [this.original, ...(data.originals[dataOf(source)].hasMean ? [meanImageOf(source)] : []), ...own];
     this.options = known.map((id) => [id, sourceName(id)]);
-    const best = data.hero.runs.filter((id) => own.includes(id)).at(-1) || own.at(-1);
-    this.sides = { a: this.original, b: isOriginal(source) ? best : source };
+    if (source.includes("@")) this.options.push([source, sourceName(source)]);
+    this.sides = this.against(source, own);
     this.image = index;
     this.kind = "mean";
     this.canvases = { a: el("canvas"), b: el("canvas") };
@@ -21,6 +21,13 @@ class Viewer {
     this.range = el("input", { type: "range", min: 0, max: 100, step: 1, value: 50, "aria-label": "Wipe between the two pictures",
       id: "wipe-slider", oninput: () => this.cut(Number(this.range.value)) });
     this.place = el("span", { role: "status" });
+  }
+
+  // Against the recommended run; that one, and where there is none any, against the original.
+  against(source, own) {
+    const best = data.recommended.runs.find((id) => own.includes(id));
+    if (!runOf(source)) return { a: source, b: best || data.hero.runs.findLast((id) => own.includes(id)) || own.at(-1) };
+    return { a: best && best !== source ? best : this.original, b: source };
   }
 
   show() {
