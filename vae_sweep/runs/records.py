@@ -2,7 +2,8 @@
 
 outputs/<sweep>/sweep.json                      the manifest: members, plan, pre-flight, provenance
 outputs/<sweep>/<number>-<slug>-<id>/           a run: everything about one member
-    metrics.jsonl  result.json  evaluation.json  evaluation.npz  curve.json  curve.npz  checkpoints/  images/  .hydra/
+    metrics.jsonl  result.json  evaluation.json  evaluation.npz  curve.json  curve.npz  progress.npz
+    checkpoints/  images/  .hydra/
 """
 
 import json
