@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from vae_sweep.sweep.overrides import read_conf
 from vae_sweep.sweep.settings import check_member
 from vae_sweep.training.train import build
 
@@ -45,9 +46,7 @@ def test_launcher_composes(compose, launcher: str) -> None:
 
 
 def test_help_names_keys_that_exist(compose) -> None:
-    from vae_sweep.sweep.settings import known_keys
-
-    keys, groups = known_keys(CONF)
+    known = read_conf(CONF)
     text = (CONF / "hydra/help/vae_sweep.yaml").read_text().split("What people sweep")[1]
     named = {word.split("=")[0] for word in text.split() if "=" in word.strip("=")}
-    assert named - {"hydra/launcher"} <= keys | set(groups)
+    assert named - {"hydra/launcher"} <= known.keys | set(known.groups)

@@ -8,7 +8,8 @@ import pytest
 import torch
 from configs import CONF
 
-from vae_sweep.sweep.settings import check_member, check_overrides
+from vae_sweep.sweep.overrides import check_overrides
+from vae_sweep.sweep.settings import check_member
 from vae_sweep.training.train import build
 
 Compose = Callable[..., dict[str, Any]]
@@ -33,7 +34,7 @@ def test_experiments(compose: Compose, path: Path) -> None:
     check_member(config)
     takes_a_step(config, (1, 28, 28) if "mnist" in path.stem else (3, 32, 32))
     # The command is in the file, and its overrides exist.
-    commands = [line.split() for line in path.read_text().splitlines() if "python -m vae_sweep.run" in line]
+    commands = [line.split() for line in path.read_text().splitlines() if "python3 -m vae_sweep.run" in line]
     assert commands
     for command in commands:
         check_overrides([word for word in command if "=" in word], CONF)

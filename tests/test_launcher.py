@@ -92,7 +92,7 @@ def test_ctrl_c_and_the_same_command_again(command, launch, tmp_path):
     process.send_signal(signal.SIGINT)
     text, _ = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "continue  python -m vae_sweep.run -m" in text
+    assert "-m vae_sweep.run -m" in text.split("continue  ")[1]
     assert [run.status for run in load_sweep(tmp_path / "outputs" / "s").runs] == ["interrupted"] * 2
     again = launch(*overrides)
     assert again.returncode == 0, again.stderr

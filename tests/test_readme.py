@@ -45,7 +45,7 @@ def test_command_of_the_readme(command: str, tmp_path: Path, pictures: Path) -> 
 
 
 def test_schedule_preview_of_the_readme(tmp_path: Path) -> None:
-    assert "`python -m vae_sweep.schedules cyclical`" in README
+    assert "`python3 -m vae_sweep.schedules cyclical`" in README
     run(["vae_sweep.schedules", "cyclical"], tmp_path)
 
 

@@ -293,4 +293,4 @@ def test_every_metric_of_a_run_is_in_the_glossary(sweep):
 
 def test_the_metrics_page_of_the_docs_is_the_glossary():
     page = Path(__file__).parents[1] / "docs" / "metrics.md"
-    assert page.read_text() == glossary.markdown(), "python -m vae_sweep.analysis.glossary > docs/metrics.md"
+    assert page.read_text() == glossary.markdown(), "python3 -m vae_sweep.analysis.glossary > docs/metrics.md"

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from vae_sweep.runs.members import flatten
-from vae_sweep.sweep.settings import CHECKS, SettingsError, check_member, check_members, check_overrides
+from vae_sweep.sweep.overrides import check_overrides
+from vae_sweep.sweep.settings import CHECKS, SettingsError, check_member, check_members
 
 CONF = Path(__file__).parents[1] / "conf"
 
@@ -74,7 +75,14 @@ def test_unknown_key_is_answered_with_the_nearest(override: str, nearest: str) -
 
 
 def test_known_keys_groups_and_hydras_own_pass() -> None:
-    fine = ["-m", "loss.kl_weight=1,0.5", "model=conv,mlp", "hydra.verbose=true", "+new=1", "~seed", "--cfg", "job"]
+    fine = [
+        "loss.kl_weight=1,0.5",
+        "model=conv,mlp",
+        "hydra.verbose=true",
+        "+new=1",
+        "~seed",
+        "model.latent_dim=range(1,9)",
+    ]
     check_overrides([*fine, "hydra/launcher=basic", "model._target_=my.Net", "data=paintings"], CONF)
 
 

@@ -83,7 +83,7 @@ def test_a_failure_is_kept_until_somebody_asks_to_retry_it(sweep):
     assert (statuses(first), first.exit_code) == (["done", "failed"], 1)
     assert first.results[1]["error"]["type"] == "ValueError"
     assert "no good" in text
-    assert "python -m vae_sweep.run -m loss.kl_weight=1,0.5 sweep=s retry=failed" in text
+    assert "python3 -m vae_sweep.run -m loss.kl_weight=1,0.5 sweep=s retry=failed" in text
     again, _ = sweep([1, 0.5], kind)
     assert (statuses(again), again.exit_code) == (["done", "failed"], 1)
     retried, _ = sweep([1, 0.5], kind, retry="failed")
@@ -128,7 +128,7 @@ def test_an_interrupted_sweep_says_how_to_go_on_and_goes_on(sweep, monkeypatch):
         first, text = sweep([1, 0.5, 0.1], kind)
     assert first.exit_code == 143
     assert statuses(first)[0] == "interrupted"
-    assert "continue  python -m vae_sweep.run -m loss.kl_weight=1,0.5 sweep=s\n" in text
+    assert "continue  python3 -m vae_sweep.run -m loss.kl_weight=1,0.5 sweep=s\n" in text
     second, _ = sweep([1, 0.5, 0.1], kind)
     assert (statuses(second), second.exit_code) == (["done"] * 3, 0)
 
@@ -264,8 +264,8 @@ def test_a_split_pack_is_frozen_as_its_parts():
 @pytest.mark.parametrize(
     ("argv", "line"),
     [
-        (COMMAND, "python -m vae_sweep.run -m loss.kl_weight=1,0.5 sweep=n"),
-        (["/bin/vae-sweep", "a=b c", "sweep=x", "retry=failed"], "vae-sweep 'a=b c' sweep=n"),
+        (COMMAND, "python3 -m vae_sweep.run -m loss.kl_weight=1,0.5 sweep=n"),
+        (["/bin/vae-sweep", "a=b c", "sweep=x", "retry=failed"], "python3 -m vae_sweep.run 'a=b c' sweep=n"),
     ],
 )
 def test_continue_command(argv, line):

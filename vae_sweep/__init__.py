@@ -2,6 +2,10 @@
 
 from typing import Any
 
+from vae_sweep.environment import hand_over
+
+hand_over()
+
 __version__ = "0.1.0"
 __all__ = ["load", "load_model"]
 

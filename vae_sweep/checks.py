@@ -32,17 +32,46 @@ def integer(low: int, high: int | None = None) -> Check:
     return check
 
 
+# What others call the options that a choice may have.
+_OTHER_WORDS = {
+    "sse": "mse l2 squared squared_error normal",
+    "bernoulli": "bce binary cross_entropy binary_cross_entropy",
+    "laplace": "l1 mae absolute",
+    "cuda": "gpu nvidia",
+    "vae": "beta_vae betavae variational",
+    "autoencoder": "ae auto_encoder deterministic",
+    "kl": "kld forward",
+    "tc": "betatc beta_tc btcvae tcvae total_correlation",
+    "full": "full_covariance dense",
+    "diagonal": "mean_field isotropic",
+    "bf16": "bf16-mixed bfloat16",
+    "32": "fp32 float32 full_precision 32-true",
+    "64": "fp64 float64 double 64-true",
+    "disabled": "none no false",
+}
+
+
 def choice(*options: Any) -> Check:
     def check(value: Any) -> str | None:
         # YAML reads off and on as booleans.
         words = {True: "on", False: "off"}
         if value in options or (isinstance(value, bool) and words[value] in options):
             return None
-        guess = difflib.get_close_matches(str(value), [str(option) for option in options], n=1)
+        said = str(value).lower()
+        guess = [str(option) for option in options if said in _OTHER_WORDS.get(str(option), "").split()]
+        guess = guess or difflib.get_close_matches(str(value), [str(option) for option in options], n=1)
         hint = f"; did you mean {guess[0]!r}?" if guess else ""
         return f"one of {', '.join(str(option) for option in options)}{hint}"
 
     return check
+
+
+def meant(value: str, check: Check) -> str | None:
+    """The option of a `choice` that `value` is, or is another word for; None if it is neither."""
+    if check(value) is None:
+        return value if check(f"no {value}") is not None else None  # a check that takes any text tells nothing
+    _, found, rest = str(check(value)).partition("did you mean '")
+    return rest.partition("'")[0] if found else None
 
 
 def boolean(value: Any) -> str | None:

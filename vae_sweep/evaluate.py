@@ -1,4 +1,4 @@
-"""`python -m vae_sweep.evaluate RUN ...`: measure trained runs again, from their checkpoints.
+"""`python3 -m vae_sweep.evaluate RUN ...`: measure trained runs again, from their checkpoints.
 
 Writes evaluation.json and evaluation.npz into each run folder; training does the same at its end, with the defaults.
 """
@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vae_sweep.commands import command, door
 from vae_sweep.runs.records import RecordError, load_run, load_sweep
 
 if TYPE_CHECKING:
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
     from vae_sweep.training.lit_vae import LitVAE
 
 EXAMPLES = """examples:
-  python -m vae_sweep.evaluate outputs/my_sweep                    every finished run of a sweep
-  python -m vae_sweep.evaluate outputs/my_sweep/000-kl_weight=1-4f2a9c01 --k 1000 --bound-images all
-  python -m vae_sweep.evaluate outputs/my_sweep/000-multi_rate=true-77c01e9a --weights 0.03,0.1   add to its curve.json
+  {command} outputs/my_sweep                    every finished run of a sweep
+  {command} outputs/my_sweep/000-kl_weight=1-4f2a9c01 --k 1000 --bound-images all
+  {command} outputs/my_sweep/000-multi_rate=true-77c01e9a --weights 0.03,0.1   add to its curve.json
 """
 
 
@@ -28,7 +29,11 @@ class EvaluationError(ValueError):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    args = _parser().parse_args(argv)
+    with door():
+        return _main(_parser().parse_args(argv))
+
+
+def _main(args: argparse.Namespace) -> int:
     try:
         folders = [folder for path in args.paths for folder in _run_folders(path)]
         settings = _settings(args)
@@ -123,10 +128,10 @@ def _settings(args: argparse.Namespace) -> "Settings":
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m vae_sweep.evaluate",
+        prog=command("evaluate"),
         description="Measure trained runs from their checkpoints: bounds on the likelihood, active units, aggregate "
         "posterior, prior, gradients, pictures. The defaults take seconds.",
-        epilog=EXAMPLES,
+        epilog=EXAMPLES.format(command=command("evaluate")),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(

@@ -1,6 +1,6 @@
 """The glossary: one file, glossary.toml, read by the report and written out as docs/metrics.md.
 
-python -m vae_sweep.analysis.glossary > docs/metrics.md
+python3 -m vae_sweep.analysis.glossary > docs/metrics.md
 """
 
 import re
@@ -49,7 +49,7 @@ def markdown() -> str:
     lines = [
         "# Metrics",
         "",
-        "Written from `vae_sweep/analysis/glossary.toml` by `python -m vae_sweep.analysis.glossary`.",
+        "Written from `vae_sweep/analysis/glossary.toml` by `python3 -m vae_sweep.analysis.glossary`.",
         "",
     ]
     for group in load():

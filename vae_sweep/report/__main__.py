@@ -1,8 +1,8 @@
 """The report: run folders in, one self-contained page out. No torch, no network.
 
-python -m vae_sweep.report                       the latest sweep below outputs/
-python -m vae_sweep.report outputs/a outputs/b   two sweeps on the same data, side by side
-python -m vae_sweep.report --watch --open        refresh while the sweep runs
+python3 -m vae_sweep.report                       the latest sweep below outputs/
+python3 -m vae_sweep.report outputs/a outputs/b   two sweeps on the same data, side by side
+python3 -m vae_sweep.report --watch --open        refresh while the sweep runs
 """
 
 import argparse
@@ -12,14 +12,15 @@ import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 
+from vae_sweep.commands import command, door
 from vae_sweep.report.writing import build, watch
 from vae_sweep.runs.records import RecordError, latest_sweep
 
 
 def parser() -> argparse.ArgumentParser:
-    described, _, examples = (__doc__ or "").partition("\n")
+    described, _, examples = (__doc__ or "").replace("python3 -m vae_sweep.report", command("report")).partition("\n")
     found = argparse.ArgumentParser(
-        prog="vae-sweep-report",
+        prog=command("report"),
         description=described,
         epilog=examples,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -34,7 +35,11 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    args = parser().parse_args(argv)
+    with door():
+        return _main(parser().parse_args(argv))
+
+
+def _main(args: argparse.Namespace) -> int:
     figures = not args.no_figures
     try:
         folders = args.sweep or [latest_sweep(args.outputs)]
@@ -44,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if args.open and number == 0:
                 webbrowser.open(index.resolve().as_uri())
     except (RecordError, OSError) as error:
-        print(f"vae-sweep-report: {error}", file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from vae_sweep.commands import command
 from vae_sweep.runs import older
 
 SCHEMA = 1
@@ -208,7 +209,8 @@ def latest_sweep(output_dir: Path) -> Path:
     """The sweep created last below `output_dir`. Raises RecordError if there is none."""
     manifests = list(Path(output_dir).glob("*/sweep.json"))
     if not manifests:
-        raise RecordError(f"no sweep below {output_dir}: run `python -m vae_sweep.run -m loss.kl_weight=1,0.5,0.1`")
+        begin = command("run", "-m", "loss.kl_weight=1,0.5,0.1")
+        raise RecordError(f"no sweep below {output_dir}: run `{begin}`")
     return max(manifests, key=lambda path: (str(read_json(path).get("created", "")), path.stat().st_mtime)).parent
 
 

@@ -1,4 +1,4 @@
-"""Preview a KL schedule:  python -m vae_sweep.schedules linear warmup=0.3 --steps 1000 --out schedule.svg"""
+"""Preview a KL schedule:  python3 -m vae_sweep.schedules linear warmup=0.3 --steps 1000 --out schedule.svg"""
 
 import argparse
 import sys
@@ -7,12 +7,18 @@ from pathlib import Path
 
 import yaml
 
+from vae_sweep.commands import command, door
 from vae_sweep.schedules.preview import CONTROLLERS, SCHEDULES, curve, parameters, svg, text
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    with door():
+        return _main(_parser().parse_args(arguments))
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m vae_sweep.schedules",
+        prog=command("schedules"),
         description="Draw the KL weight of a schedule over a run.",
         epilog=f"schedules: {_listed()}; controllers, shown on a linear model: {', '.join(CONTROLLERS)}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -22,7 +28,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=1000, help="optimiser steps of the run (1000)")
     parser.add_argument("--kl-weight", type=float, default=1.0, help="loss.kl_weight (1)")
     parser.add_argument("--out", type=Path, help="write the picture to this SVG file")
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def _main(options: argparse.Namespace) -> int:
     try:
         if options.out and options.out.suffix != ".svg":
             raise ValueError(f"--out {options.out}: expected a name that ends in .svg")
@@ -31,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.out:
             options.out.write_text(svg(drawn), encoding="utf-8")
     except (ValueError, OSError) as error:
-        print(error, file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return 2
     print(f"wrote {options.out}" if options.out else text(drawn))
     return 0

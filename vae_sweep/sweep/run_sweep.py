@@ -9,7 +9,6 @@ is partial, and new jobs extend the sweep. Nothing is written before all is chec
 import contextlib
 import json
 import os
-import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 
 from rich.console import Console
 
+from vae_sweep import commands
 from vae_sweep.data.image_data import ImageData
 from vae_sweep.engine import live, plan
 from vae_sweep.engine.place import Place
@@ -227,11 +227,7 @@ def _outcome(
     return Outcome(folder, results, stop.exit_code or int(bool(left)))
 
 
-def continue_command(command: Sequence[str], name: str, retry: str | None = None) -> str:
-    """The command line that continues the sweep `name` which `command` (sys.argv) began."""
-    program, *rest = command or ["vae-sweep"]
-    stem = Path(program).name
-    words = ["python", "-m", "vae_sweep.run"] if stem.endswith(".py") else [stem]
-    words += [word for word in rest if not word.startswith(("sweep=", "retry="))]
-    words += [f"sweep={name}"] + ([f"retry={retry}"] if retry else [])
-    return shlex.join(words)
+def continue_command(typed: Sequence[str], name: str, retry: str | None = None) -> str:
+    """The command line that continues the sweep `name` which `typed` (sys.argv) began."""
+    words = [word for word in typed[1:] if not word.startswith(("sweep=", "retry="))]
+    return commands.command("run", *words, f"sweep={name}", *([f"retry={retry}"] if retry else []))

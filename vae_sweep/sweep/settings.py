@@ -1,12 +1,8 @@
 """Checks of a configuration before anything is trained or written. One error, one line, the key and its value named."""
 
-import difflib
 import importlib.util
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
-
-import yaml
 
 from vae_sweep.checks import Check, boolean, choice, either, file_name, integer, number, optional, text
 from vae_sweep.runs.members import flatten, is_multi_rate
@@ -153,59 +149,6 @@ def check_members(configs: Sequence[Mapping[str, Any]]) -> None:
         except SettingsError as error:
             where = f" (member {number_ + 1} of {len(configs)})" if len(configs) > 1 else ""
             raise SettingsError(f"{error}{where}") from None
-
-
-def check_overrides(overrides: Iterable[str], conf: Path) -> None:
-    """Refuse keys and group options that do not exist, with the nearest that does. Reads the yaml files only.
-
-    Left to Hydra: its own keys, `+key` (a new key, on purpose) and `~key`.
-    """
-    keys, groups = known_keys(conf)
-    for override in overrides:
-        key, equals, value = override.partition("=")
-        if not equals or key.startswith(("+", "~", "hydra", "-")):
-            continue
-        group = key.split("@")[0]
-        if group in groups:
-            for option in value.split(","):
-                if option.strip(" '\"") not in groups[group] and option.isidentifier():
-                    raise SettingsError(f"{group}={option}: no such {group}{_nearest(option, groups[group])}")
-        elif key not in keys and not key.startswith(_FREE):
-            raise SettingsError(f"unknown key {key!r}{_nearest(key, keys)}")
-
-
-_FREE = ("model._target_", "kl_schedule._target_", "data._target_")
-
-
-def known_keys(conf: Path) -> tuple[set[str], dict[str, set[str]]]:
-    """Every dotted key (sections included) of the yaml files below `conf`, and the options of every group."""
-    keys: set[str] = set()
-    groups: dict[str, set[str]] = {}
-    for path in sorted(conf.rglob("*.yaml")):
-        group = path.parent.relative_to(conf).as_posix()
-        if group.startswith("hydra"):
-            continue
-        content = yaml.load(path.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}
-        content.pop("defaults", None)
-        content.pop("hydra", None)
-        if group != ".":
-            groups.setdefault(group, set()).add(path.stem)
-        if group == "experiment":  # experiments override other keys; they add none
-            continue
-        flat = flatten(content, "" if group == "." else f"{group}.")
-        keys |= {key.rsplit(".", depth)[0] for key in flat for depth in range(key.count(".") + 1)}
-    return keys, groups
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    known = sorted(known)
-    last = word.rsplit(".", 1)[-1]
-    guesses = difflib.get_close_matches(word, known, n=1, cutoff=0.6) or [
-        key for key in known if key.rsplit(".", 1)[-1] == last
-    ]
-    if guesses:
-        return f"; did you mean {guesses[0]!r}?"
-    return f"; there are {', '.join(known)}" if len(known) < 20 else ""
 
 
 def _shown(value: Any) -> str:

@@ -4,7 +4,7 @@ mode.py      online, offline, later or disabled, and the sentence that says why
 content.py   what is shown of a run, as plain values
 tracker.py   the mirror; the only importer of wandb
 sittings.py  what wandb has left in a run's folder
-sync.py      python -m vae_sweep.tracking: upload what no server has yet
+sync.py      python3 -m vae_sweep.tracking: upload what no server has yet
 """
 
 from vae_sweep.tracking.mode import Mode, choose_mode

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from vae_sweep.commands import command
+
 CONNECT_TIMEOUT_S = 2.0
 DEFAULT_URL = "https://api.wandb.ai"
-UPLOAD_LATER = "`python -m vae_sweep.tracking` uploads later"
 
 _SAME = {"dryrun": "offline", "run": "online"}  # older names of W&B's own
 
@@ -50,10 +51,14 @@ def choose_mode(setting: str, environ: Mapping[str, str] = os.environ) -> Mode:
     if wanted in ("offline", "disabled"):
         return Mode(wanted, url)
     if not has_key(url, environ):
-        return Mode("later", url, f"W&B: no API key for {url} (`wandb login` stores one); {UPLOAD_LATER}")
+        return Mode("later", url, f"W&B: no API key for {url} (`wandb login` stores one); {upload_later()}")
     if wanted == "auto" and not reachable(url):
-        return Mode("later", url, f"W&B: no connection to {url}; {UPLOAD_LATER}")
+        return Mode("later", url, f"W&B: no connection to {url}; {upload_later()}")
     return Mode("online", url)
+
+
+def upload_later() -> str:
+    return f"`{command('tracking')}` uploads later"
 
 
 def server_url(environ: Mapping[str, str] = os.environ) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from vae_sweep.commands import command, door
 from vae_sweep.runs.records import RecordError, latest_sweep, load_sweep
 from vae_sweep.tracking.mode import has_key, reachable, server_url
 from vae_sweep.tracking.sittings import is_uploaded, sittings
@@ -25,18 +26,22 @@ AT_ONCE = 8
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m vae_sweep.tracking",
+        prog=command("tracking"),
         description="Upload the runs of a sweep to W&B that are not there yet, or not whole.",
         epilog="exit code: 0 all uploaded, or nothing to do; 1 some runs are not; 2 no key, connection or sweep",
     )
     parser.add_argument("sweep", nargs="?", type=Path, metavar="SWEEP", help="folder of a sweep (the latest)")
     parser.add_argument("--output-dir", type=Path, default=Path("outputs"), help="where to look for it (outputs)")
-    options = parser.parse_args(arguments)
+    with door():
+        return _main(parser.parse_args(arguments))
+
+
+def _main(options: argparse.Namespace) -> int:
     os.environ.pop("WANDB_MODE", None)  # who calls this wants to upload
     try:
         return sync(options.sweep or latest_sweep(options.output_dir))
     except RecordError as error:
-        print(error, file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return 2
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from vae_sweep.runs.older import shape_of
 from vae_sweep.runs.records import load_run, read_rows
 from vae_sweep.tracking import content
-from vae_sweep.tracking.mode import UPLOAD_LATER, choose_mode, wanted_mode
+from vae_sweep.tracking.mode import choose_mode, upload_later, wanted_mode
 from vae_sweep.tracking.sittings import sittings
 
 TIMEOUT_S = 20.0  # for W&B to answer at the start of a run, and to take what is left at its end
@@ -141,7 +141,7 @@ class _Mirror(Tracker):
             self._tell(_one_line(error))
 
     def _tell(self, trouble: str) -> None:
-        line = f"W&B: {trouble.replace(self.id, 'a run')}; {UPLOAD_LATER}"
+        line = f"W&B: {trouble.replace(self.id, 'a run')}; {upload_later()}"
         if line not in _said:
             _said.add(line)
             self.say(line)

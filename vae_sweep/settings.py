@@ -1,0 +1,34 @@
+"""Every setting with its default, its unit and what it changes: docs/settings.md.
+
+python3 -m vae_sweep.settings                the whole list
+python3 -m vae_sweep.settings kl_schedule    the lines that hold a word
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from vae_sweep.commands import command, door
+from vae_sweep.conf_folder import CONF
+from vae_sweep.sweep.reference import markdown
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog=command("settings"), description="Every setting, as Markdown tables.")
+    parser.add_argument("word", nargs="?", help="only the lines that hold it")
+    with door():
+        word = parser.parse_args(arguments).word
+        text = markdown(CONF)
+        if word is None:
+            print(text, end="")
+            return 0
+        lines = [line for line in text.splitlines() if line.startswith(("| `", "**")) and word in line]
+        if not lines:
+            print(f"error: no setting holds {word!r}", file=sys.stderr)
+            return 1
+        print("\n".join(lines))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
