@@ -38,6 +38,43 @@ def test_time_left_follows_the_speed(shown):
     assert view.members["b"].seconds_left(10) is None
 
 
+def test_time_left_is_not_said_before_it_is_known(shown):
+    """A few seconds say little: what is said of them was 18 s for what took 12 minutes."""
+    view, clock, _ = shown
+    view(step("a", 0))
+    clock.now = 9
+    view(step("a", 50))
+    assert view.seconds_left(9) is None
+    assert "left" not in view.summary(9)
+    assert view.summary(10).endswith("0 s, about 30 s of training left".replace("0 s,", "10 s,"))
+
+
+def test_nothing_is_left_of_an_interrupted_sweep(shown):
+    view, clock, _ = shown
+    view(step("a", 0))
+    clock.now = 60
+    view(step("a", 50))
+    for member in "ab":
+        view({"event": "result", "id": member, "status": "interrupted"})
+    assert view.summary(60) == "0 of 2 done, 2 interrupted; 1:00 min"
+
+
+def test_evaluation_is_a_state_and_is_counted(shown):
+    view, clock, text = shown
+    view(step("a", 0))
+    clock.now = 20
+    view(step("a", 100))
+    view({"event": "evaluating", "id": "a"})
+    assert view.summary(20) == "0 of 2 done, 1 evaluating; 20 s, about 20 s of training left"
+    clock.now = 35
+    view({"event": "result", "id": "a", "status": "done"})
+    view(step("b", 0))
+    # 100 steps a member at 100 in 35 s since the first, and an evaluation of 15 s
+    assert view.seconds_left(35) == 35 + 15
+    assert view.summary(35) == "1 of 2 done, 1 running; 35 s, about 50 s left"
+    assert ". 000 kl_weight=1  evaluating\n" in text()
+
+
 def test_plain_lines_are_few(shown):
     view, clock, text = shown
     for number in range(1, 100):

@@ -124,27 +124,6 @@ def cpu(slots):
     return [Slot("cpu", share) for share in range(slots)]
 
 
-@pytest.mark.parametrize(
-    ("seconds", "slots", "end"),
-    [([4, 3, 2, 1], 1, 10), ([4, 3, 2, 1], 2, 5), ([1, 1, 1], 2, 2), ([5], 3, 5)],
-)
-def test_makespan(seconds, slots, end):
-    packs = [Pack((str(n),), seconds=s) for n, s in enumerate(seconds)]
-    assert plan.makespan(packs, cpu(slots)) == plan.START_S + end
-
-
-def test_makespan_of_shared_cores():
-    slots = [*cpu(2), Slot("cpu", 2, spare=True)]
-    assert plan.makespan([Pack((name,), seconds=2) for name in "abc"], slots) == plan.START_S + 3
-    assert plan.makespan([Pack(("a",), seconds=9), *(Pack((n,), seconds=1) for n in "bc")], slots) == plan.START_S + 9
-
-
-def test_makespan_of_wide_packs():
-    wide = Pack(("a",), width=2, seconds=3)
-    assert plan.makespan([wide, Pack(("b",), seconds=2)], cpu(2)) == plan.START_S + 5
-    assert plan.makespan([Pack(("a",), seconds=None)], cpu(2)) is None
-
-
 @pytest.mark.parametrize(("seconds", "text"), [(12.2, "12 s"), (90, "1:30 min"), (5400, "1:30 h"), (59.9, "1:00 min")])
 def test_duration(seconds, text):
     assert plan.duration(seconds) == text

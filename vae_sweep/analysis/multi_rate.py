@@ -48,8 +48,9 @@ def comparisons(study: Study) -> list[Comparison]:
 
 
 def _words(study: Study, point: Point, rows: list[Row]) -> str:
-    seconds = point.run.result.get("wall_s")
-    trained = f"One run of {duration(seconds)}" if seconds else "One run"
+    seconds = {run: share for sweep in study.sweeps for run, share in sweep.seconds().items()}
+    own = seconds.get(point.run.id)
+    trained = f"One run of {duration(own)}" if own else "One run"
     points = count(len(point.curve("val")), "weight")
     if not rows:
         return (
@@ -58,7 +59,7 @@ def _words(study: Study, point: Point, rows: list[Row]) -> str:
         )
     worst, best = max(rows, key=lambda row: row.difference), min(rows, key=lambda row: row.difference)
     weights = {row.weight for row in rows}
-    apart = sum(p.run.result.get("wall_s") or 0.0 for p in study.families[point.family] if p.weight in weights)
+    apart = sum(seconds.get(p.run.id, 0.0) for p in study.families[point.family] if p.weight in weights)
     ends = f"from {_signed(best)} at {best.weight:g} to {_signed(worst)} at {worst.weight:g}"
     separate = f"separate runs of the {len(rows)} below took {duration(apart)}"
     return f"{trained}, measured at {points}; {separate}. Its objective against theirs: {ends}."

@@ -18,6 +18,7 @@ Clock = Callable[[], float]
 PLAIN_EVERY_S = 30.0  # between two lines of a run where nothing can be redrawn
 _REDRAW_S = 0.5
 _ROWS = 24  # running members that are shown at once
+_ESTIMATE_AFTER_S = 10.0  # of measured steps; before that, what is left is not said
 
 _MARK = {"done": ("+", "green"), "failed": ("x", "red"), "interrupted": ("-", "yellow")}
 
@@ -32,7 +33,8 @@ class Progress:
     first_step: int | None = None
     began: float = 0.0
     last: dict[str, Any] = field(default_factory=dict)
-    status: str = "queued"
+    status: str = "queued"  # running, evaluating, done, failed, interrupted
+    evaluated_from: float | None = None
 
     def take(self, event: Event, now: float) -> None:
         self.step = event["step"] or 0
@@ -43,14 +45,14 @@ class Progress:
         self.status = "running"
 
     def seconds_left(self, now: float) -> float | None:
-        """At the speed of this sitting; None before there is one."""
-        if self.first_step is None or self.step <= self.first_step:
+        """Of its training, at the speed of this sitting, and so under the load there is; None before that is known."""
+        if self.first_step is None or self.step <= self.first_step or now - self.began < _ESTIMATE_AFTER_S:
             return None
         return (self.total_steps - self.step) * (now - self.began) / (self.step - self.first_step)
 
 
 class LiveView:
-    """Shows events. names and steps: of every member that is to be trained now, by id; shared: slots at work.
+    """Shows events. names and steps: of every member that is to be trained now, by id.
 
     `with LiveView(...) as view: view(event); view.line("...")`
     """
@@ -66,6 +68,7 @@ class LiveView:
         self._drawn = 0.0
         self._next_line: dict[str, float] = {}
         self._noted: set[str] = set()
+        self._evaluations: list[float] = []  # seconds that each took
 
     def __enter__(self) -> "LiveView":
         if self._live:
@@ -82,8 +85,10 @@ class LiveView:
             self.members[event["id"]].take(event, now)
             if kind == "step" and self._live is None:
                 self._plain_progress(event["id"], now)
+        elif kind == "evaluating":
+            self._evaluating(event["id"], now)
         elif kind == "result":
-            self._result(event)
+            self._result(event, now)
         elif kind == "started" and self._live is None:
             for member in event["ids"]:
                 self.line(f"> {self.members[member].name}  starts on {', '.join(event['slots'])}")
@@ -107,7 +112,7 @@ class LiveView:
         self.console.print(Text(text, style), soft_wrap=True, highlight=False)
 
     def table(self, now: float) -> Group:
-        running = [member for member in self.members.values() if member.status == "running"]
+        running = [member for member in self.members.values() if member.status in ("running", "evaluating")]
         table = Table(box=None, pad_edge=False)
         table.add_column("run", no_wrap=True, overflow="ellipsis")
         for title in ("step", "recon", "KL", "weight", "left"):
@@ -118,32 +123,41 @@ class LiveView:
                 Text(member.name),
                 f"{member.step}/{member.total_steps}",
                 *(_number(member.last.get(key)) for key in ("recon", "kl", "kl_weight")),
-                "" if left is None else duration(left),
+                "evaluating" if member.status == "evaluating" else "" if left is None else duration(left),
             )
         more = [Text(f"and {len(running) - _ROWS} more")] if len(running) > _ROWS else []
         return Group(table, *more, Text(self.summary(now), "dim"))
 
     def summary(self, now: float) -> str:
-        """3 of 18 done, 1 failed, 2 running; 12:30 min, about 50:00 min left"""
-        counts = {status: self._count(status) for status in ("failed", "interrupted", "running")}
+        """3 of 18 done, 1 failed, 2 running; 12:30 min, about 50:00 min left
+
+        "of training left" as long as no evaluation has shown what it takes.
+        """
+        counts = {status: self._count(status) for status in ("failed", "interrupted", "running", "evaluating")}
         told = [f"{self._count('done')} of {len(self.members)} done"]
         told += [f"{count} {status}" for status, count in counts.items() if count]
         left = self.seconds_left(now)
-        return (
-            ", ".join(told)
-            + f"; {duration(now - self.began)}"
-            + ("" if left is None else f", about {duration(left)} left")
-        )
+        of = "" if self._evaluations else " of training"
+        rest = "" if left is None else f", about {duration(left)}{of} left"
+        return f"{', '.join(told)}; {duration(now - self.began)}{rest}"
 
     def seconds_left(self, now: float) -> float | None:
-        """Of the whole sweep: steps to go at the rate so far of all slots together. None before the first steps."""
+        """Of the whole sweep: steps to go at the rate so far of all slots together, and evaluations like those so far.
+
+        None before that is known, and when nothing is to come.
+        """
         started = [member for member in self.members.values() if member.first_step is not None]
         made = sum(member.step - (member.first_step or 0) for member in started)
-        if not made:
+        waiting = [member for member in self.members.values() if member.status in ("queued", "running", "evaluating")]
+        if not made or not waiting:
             return None
-        waiting = [member for member in self.members.values() if member.status in ("queued", "running")]
-        to_go = sum(member.total_steps - member.step for member in waiting)
-        return to_go * (now - min(member.began for member in started)) / made
+        elapsed = now - min(member.began for member in started)
+        if elapsed < _ESTIMATE_AFTER_S:
+            return None
+        to_go = sum(member.total_steps - member.step for member in waiting if member.status != "evaluating")
+        at_once = max(1, self._count("running") + self._count("evaluating"))
+        evaluation = sum(self._evaluations) / len(self._evaluations) if self._evaluations else 0.0
+        return to_go * elapsed / made + evaluation * len(waiting) / at_once
 
     def _count(self, status: str) -> int:
         return sum(member.status == status for member in self.members.values())
@@ -158,8 +172,16 @@ class LiveView:
         eta = [] if left is None else [f"{duration(left)} left"]
         self.line("  ".join([f". {member.name}", f"step {member.step}/{member.total_steps}", *numbers, *eta]))
 
-    def _result(self, event: Event) -> None:
+    def _evaluating(self, member_id: str, now: float) -> None:
+        member = self.members[member_id]
+        member.status, member.evaluated_from = "evaluating", now
+        if self._live is None:
+            self.line(f". {member.name}  evaluating")
+
+    def _result(self, event: Event, now: float) -> None:
         member = self.members[event["id"]]
+        if member.evaluated_from is not None:
+            self._evaluations.append(now - member.evaluated_from)
         begun, member.status = member.first_step is not None, event["status"]
         if event["status"] == "interrupted" and not begun:
             return

@@ -12,7 +12,6 @@ must be equal.
 There are never fewer packs than slots to fill, and packs of one kind are of equal size (to one member).
 """
 
-import heapq
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -37,12 +36,11 @@ CPU_PACK_LIMIT = 16
 GPU_PACK_LIMIT = 32
 MEMORY_SHARE = 0.6  # of a device, for a pack's own tensors: the rest is workspace, fragmentation and the images
 
-# Rough rates for the estimate before the first measured step.
+# Rough rates, which order the packs; what a person is told is measured (live.py).
 CPU_FLOP_PER_S = 80e9  # one thread, float32 convolutions
 GPU_FLOP_PER_S = 10e12
 CPU_STEP_S = 2e-3  # of a step, whatever its size
 GPU_STEP_S = 4e-3
-START_S = 3.0  # of the imports, which began before, what is left
 
 
 @dataclass(frozen=True)
@@ -124,26 +122,11 @@ def pack_seconds(steps: int, cost: Cost | None, size: int, threads: int, gpu: bo
     return steps * (per_step + size * cost.flop / rate)
 
 
-def makespan(packs: Sequence[Pack], slots: Sequence[Slot]) -> float | None:
-    """Seconds until the last pack is done when slots take packs as they come free; None if a pack has no estimate."""
-    if not packs:
-        return 0.0
-    seconds = [pack.seconds for pack in packs if pack.seconds is not None]
-    if len(seconds) < len(packs):
-        return None
-    regular = sum(not slot.spare for slot in slots)
-    if regular < len(slots):  # no core is idle before the last pack is alone
-        return START_S + max(*seconds, sum(seconds) / regular)
-    free = [0.0] * regular
-    for pack in start_order(packs):
-        taken = [heapq.heappop(free) for _ in range(min(pack.width, regular))]
-        for _ in taken:
-            heapq.heappush(free, max(taken) + (pack.seconds or 0.0))
-    return START_S + max(free)
-
-
 def describe(slots: Sequence[Slot], todo: Sequence[Pack]) -> list[str]:
-    """The plan as a person reads it before the start. todo: the packs that are to be trained now."""
+    """The plan as a person reads it before the start. todo: the packs that are to be trained now.
+
+    How long it takes is said when steps have been measured: it depends on the machine and on what else runs there.
+    """
     if not todo:
         return []
     sizes = sorted({len(pack.members) for pack in todo})
@@ -159,9 +142,6 @@ def describe(slots: Sequence[Slot], todo: Sequence[Pack]) -> list[str]:
     if sizes != [1]:
         members = sum(len(pack.members) for pack in todo)
         lines.append(f"packs   {len(todo)} with {each} of the {members} members each, trained together in one process")
-    estimate = makespan(todo, slots)
-    cost = "unknown for a network of your own" if estimate is None else f"roughly {duration(estimate)}"
-    lines.append(f"time    {cost}; measured as soon as it runs")
     return lines
 
 

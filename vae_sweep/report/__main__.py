@@ -12,6 +12,7 @@ import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 
+from vae_sweep.analysis.two_lines import two_lines
 from vae_sweep.commands import command, door
 from vae_sweep.report.writing import build, watch
 from vae_sweep.runs.records import RecordError, latest_sweep
@@ -45,7 +46,8 @@ def _main(args: argparse.Namespace) -> int:
         folders = args.sweep or [latest_sweep(args.outputs)]
         built = watch(folders, args.out, figures) if args.watch else iter([build(folders, args.out, figures)])
         for number, index in enumerate(built):
-            print(f"{time.strftime('%H:%M:%S')} {index}" if args.watch else index, flush=True)
+            print(f"{time.strftime('%H:%M:%S')} {index}" if args.watch else index)
+            print(two_lines(folders)[0], flush=True)
             if args.open and number == 0:
                 webbrowser.open(index.resolve().as_uri())
     except (RecordError, OSError) as error:

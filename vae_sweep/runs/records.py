@@ -1,6 +1,7 @@
 """A run's files: the only truth about it. Written atomically, read with tolerance, never with torch.
 
 outputs/<sweep>/sweep.json                      the manifest: members, plan, pre-flight, provenance
+outputs/<sweep>/commands.jsonl                  every command that began or continued it, as typed
 outputs/<sweep>/<number>-<slug>-<id>/           a run: everything about one member
     metrics.jsonl  result.json  evaluation.json  evaluation.npz  curve.json  curve.npz  progress.npz
     checkpoints/  images/  .hydra/
@@ -22,6 +23,7 @@ from vae_sweep.commands import command
 from vae_sweep.runs import older
 
 SCHEMA = 1
+COMMANDS = "commands.jsonl"
 
 
 class RecordError(ValueError):
@@ -172,6 +174,20 @@ class Sweep:
     folder: Path
     manifest: dict[str, Any]
     runs: list[Run]
+
+    def commands(self) -> list[str]:
+        """Every command line that began or continued it, as typed; of a sweep without that list, the first."""
+        rows = read_rows(self.folder / COMMANDS)
+        return [row["command"] for row in rows] or [" ".join(self.manifest.get("command") or [])]
+
+    def seconds(self) -> dict[str, float]:
+        """Wall time of every run by its id. That of a pack, in which all its members trained, is shared out."""
+        walls = {run.id: run.result.get("wall_s") or 0.0 for run in self.runs}
+        packs = [
+            [member for member in pack if member in walls] for pack in self.manifest.get("plan", {}).get("packs", [])
+        ]
+        shares = {member: max(map(walls.get, pack)) / len(pack) for pack in packs for member in pack}  # type: ignore
+        return walls | shares
 
 
 def load_run(folder: Path, member: Mapping[str, Any] | None = None, shape: Sequence[int] | None = None) -> Run:

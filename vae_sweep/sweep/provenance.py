@@ -1,16 +1,33 @@
-"""Where a sweep came from: versions, commit, machine. Asked without importing what is asked about."""
+"""Where a sweep came from: commands, versions, commit, machine. Asked without importing what is asked about."""
 
 import os
 import platform
 import re
 import subprocess
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from vae_sweep import commands
 from vae_sweep.engine.slots import cores, gpu_memory
+from vae_sweep.runs.records import COMMANDS, append_row
 
 _PACKAGES = ("vae-sweep", "torch", "torchvision", "pytorch-lightning", "hydra-core", "numpy", "wandb")
+
+
+def note_command(folder: Path, typed: Sequence[str]) -> None:
+    """Add the command line (sys.argv) that began or continued the sweep to its list, with what it ran on."""
+    row = {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": commands.command("run", *typed[1:]),
+        "cwd": os.getcwd(),
+        "git_commit": git_commit(),
+        "versions": versions(),
+        "host": platform.node(),
+    }
+    append_row(folder / COMMANDS, row)
 
 
 def versions() -> dict[str, str]:

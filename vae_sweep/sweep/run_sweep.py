@@ -17,6 +17,7 @@ from typing import Any
 from rich.console import Console
 
 from vae_sweep import commands
+from vae_sweep.analysis.two_lines import two_lines
 from vae_sweep.data.image_data import ImageData
 from vae_sweep.engine import live, plan
 from vae_sweep.engine.place import Place
@@ -117,6 +118,7 @@ def _planned_and_trained(
     with _writing(folder):
         _write_books(folder, manifest, books)
         write_json(folder / MANIFEST, manifest)
+        provenance.note_command(folder, command)
     heading = (
         f"sweep   {folder}: {len(manifest['members'])} members, {sum(len(pack.members) for pack in packs)} to train"
     )
@@ -217,7 +219,11 @@ def _outcome(
         for member in members
     ]
     left = [result for result in results if result["status"] != "done"]
-    lines = []
+    lines = ["", f"sweep     {folder}"]
+    if len(manifest["members"]) > 1:
+        headline, why = two_lines([folder])
+        lines += [f"answer    {headline}", f"          {why}"]
+    lines.append(f"report    {commands.command('report', str(folder))}")
     if failed := {result["id"] for result in left if not outcomes.continues_by_itself(result)}:
         lines.append(f"failed    {', '.join(sorted(folders[member].name for member in failed))}")
         lines.append(f"try again {continue_command(command, folder.name, 'failed')}")

@@ -244,6 +244,7 @@ class _Pack:
         member, file, config = self.members[index], self.files[index], self.configs[index]
         if not (config["trainer"]["evaluate"] and file.writes):
             return member.last_val
+        file.report({"event": "evaluating", "id": file.entry["id"]})
         found = evaluate(member.to(self.place), self.data, config["data"]["batch_size"])
         found.write(file.folder)
         if member.objective.multi_rate:

@@ -1,0 +1,17 @@
+"""The answer for a terminal: what the page of a sweep says first, without the page."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from vae_sweep.analysis import study as studies
+from vae_sweep.analysis.answer import answer
+from vae_sweep.analysis.recommend import recommend
+from vae_sweep.analysis.verdicts import judge
+from vae_sweep.runs.records import load_sweep
+
+
+def two_lines(folders: Sequence[Path]) -> tuple[str, str]:
+    """(headline, why) of one sweep or several. Raises RecordError if a folder is no sweep."""
+    study = studies.read([load_sweep(folder) for folder in folders])
+    said = answer(study, recommend(study, judge(study)))
+    return said.headline, said.lead
