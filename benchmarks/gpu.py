@@ -1,6 +1,6 @@
 """Images per second of packs of 1 to 32 members on a GPU, how busy it was, and what the pack gained.
 
-python -m benchmarks.gpu [--compile]          --device cpu: does it run at all?
+python3 -m benchmarks.gpu [--compile]          --device cpu: does it run at all?
 
 Trained through the tool's own door: the data on the device, bfloat16, channels last, fused Adam, rows every 100 steps.
 The device is waited for before and after the measured steps only. --compile: torch.compile of the objective of a lone

@@ -1,6 +1,6 @@
 """A sweep of many tiny members: does the last cost more than the first?
 
-python -m benchmarks.growth
+python3 -m benchmarks.growth
 
 Members are trained one after another (launcher.pack=off) by one worker per core, so that whatever a member leaves
 behind in its process adds up. Resident memory of the largest worker is noted as each result comes in.

@@ -1,6 +1,6 @@
 """The sweep engine against Hydra's basic launcher, which trains the same members one after another in one process.
 
-python -m benchmarks.launchers [--rounds 3] [--epochs N] [default small]
+python3 -m benchmarks.launchers [--rounds 3] [--epochs N] [default small]
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Memory: of a slot, of a member more in its pack, and of a folder of 200,000 images.
 
-python -m benchmarks.memory
+python3 -m benchmarks.memory
 
 Anonymous memory is what cannot be given back to files: the pages of the decoded images are shared by all processes and
 belong to the page cache. A page that forked workers share with their server is counted once. Peaks are the largest sums

@@ -1,6 +1,6 @@
 """One model for all KL weights beside separate runs of equal length: SSE + beta KL at equal beta, and what it costs.
 
-python -m benchmarks.multi_rate [--folder FOLDER]
+python3 -m benchmarks.multi_rate [--folder FOLDER]
 
 The linear VAE is held to its closed form, on the images it was trained on and without sampling noise. The default
 network on the embedded paintings is held to one separate run per weight, on held-out images with the same noise.

@@ -1,6 +1,6 @@
 """What a step of a run costs beside the same step of a bare PyTorch loop.
 
-python -m benchmarks.overhead
+python3 -m benchmarks.overhead
 
 Both train the same network on the same images, in one process with one thread. The tool asks after every step whether
 it should stop; every few steps it is answered only after the bare loop has done as many. So both meet the same machine,

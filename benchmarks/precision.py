@@ -1,6 +1,6 @@
 """bfloat16 beside float32 on the same members: is the result as good, epoch by epoch?
 
-python -m benchmarks.precision
+python3 -m benchmarks.precision
 
 The default network on the embedded paintings; three weights, two seeds. Two seeds of one precision show by how much
 runs differ that differ in nothing that matters.

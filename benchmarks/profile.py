@@ -1,6 +1,6 @@
 """Where the time of a run goes, part by part.
 
-python -m benchmarks.profile
+python3 -m benchmarks.profile
 
 One run of the default network in this process, one thread. Each part's clock stands still while a part inside it runs.
 """

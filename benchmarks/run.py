@@ -1,6 +1,6 @@
 """All benchmarks, one after another: `make bench`.
 
-python -m benchmarks.run [--images FOLDER] [--only NAME ...] [--quick]
+python3 -m benchmarks.run [--images FOLDER] [--only NAME ...] [--quick]
 
 Writes benchmarks/results/<machine>.json, which keeps the figures of benchmarks that were not run this time, and puts
 the tables of that file between the markers in docs/speed.md; the table of the sweep goes into the README, too.
@@ -41,7 +41,7 @@ def machine() -> str:
 
 def run(name: str, options: Sequence[str]) -> dict[str, Any]:
     """Figures of one benchmark, with its command and the load of the machine before and after. Raises SystemExit."""
-    shown = ["python", "-m", f"benchmarks.{name}", *("FOLDER" if os.sep in option else option for option in options)]
+    shown = ["python3", "-m", f"benchmarks.{name}", *("FOLDER" if os.sep in option else option for option in options)]
     print(f"\n--- {' '.join(shown)}", flush=True)
     before = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as scratch:
@@ -67,7 +67,7 @@ def put(text: str, name: str, content: str) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__.split("\n", 1)[0])
+    parser = argparse.ArgumentParser(prog="python3 -m benchmarks.run", description=__doc__.split("\n", 1)[0])
     parser.add_argument("--images", type=Path, help="folder of large files for the sweep; none: some are made")
     parser.add_argument("--rounds", type=int, default=3, help="of the sweep (default 3)")
     parser.add_argument("--only", nargs="+", choices=NAMES, default=[], metavar="NAME", help=", ".join(NAMES))

@@ -1,6 +1,6 @@
 """How long one waits: for help, for a refusal, for the first step of a run, for each further member of a slot.
 
-python -m benchmarks.startup
+python3 -m benchmarks.startup
 """
 
 import os

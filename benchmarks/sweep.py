@@ -1,6 +1,6 @@
 """A sweep of three KL weights over a folder of large files, from the shell, as four different codes do it.
 
-python -m benchmarks.sweep --images FOLDER
+python3 -m benchmarks.sweep --images FOLDER
 
 Every peer trains the same layers from the same weights on the same files with the same split, batch size, learning
 rates and epochs, beginning with a cold cache. Wall time includes all: starting Python, decoding, evaluation, files.

@@ -1,4 +1,4 @@
-"""The tool held to what is known without it: `python -m benchmarks.validity NAME ...` (no NAME: all).
+"""The tool held to what is known without it: `python3 -m benchmarks.validity NAME ...` (no NAME: all).
 
 Each experiment trains a small sweep through the tool's own door, evaluates it, and sets every figure beside its closed
 form. The tests assert these same figures (tests/test_validity.py); docs/validity.md shows them.
@@ -315,7 +315,7 @@ EXPERIMENTS: dict[str, Callable[[Path], list[Figure]]] = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.validity", description=__doc__.split("\n", 1)[0])
+    parser = argparse.ArgumentParser(prog="python3 -m benchmarks.validity", description=__doc__.split("\n", 1)[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(EXPERIMENTS)}; none: all")
     names = parser.parse_args(argv).names or list(EXPERIMENTS)
     if unknown := set(names) - set(EXPERIMENTS):

@@ -73,7 +73,7 @@ def test_stopwatch_gives_each_part_its_own_time(monkeypatch: pytest.MonkeyPatch)
 
 def test_table_goes_between_its_markers() -> None:
     page = "before\n<!-- bench:sweep -->\nold\n<!-- /bench -->\nafter <!-- bench:gpu --><!-- /bench -->"
-    figures = {"command": "python -m benchmarks.sweep", "load": [0.1, 2.0], "tables": [TABLE]}
+    figures = {"command": "python3 -m benchmarks.sweep", "load": [0.1, 2.0], "tables": [TABLE]}
     changed = run.put(page, "sweep", run.markdown(figures))
     assert "old" not in changed
     assert "| 1,234 | 0.123 | x |" in changed

@@ -1,62 +1,155 @@
-"""Every command and link of the README and the docs: commands run with shrunken settings, links lead somewhere."""
+"""Every command and link of the README, the docs and the experiments.
 
+Here each command is read by the program that it names, up to the point where it would train; `make test-all` runs them
+all, page by page, with shrunken settings.
+"""
+
+import importlib
+import importlib.util
+import os
 import re
-import shlex
+import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from documented import PAGES, PYTHON, ROOT, Command, commands
 from PIL import Image
 
-ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
-COMMANDS = re.findall(r"^    python -m (vae_sweep\.run .*)$", README, re.MULTILINE)
+from vae_sweep import run
+from vae_sweep.commands import DOORS
+from vae_sweep.environment import CALLED_AS
+from vae_sweep.sweep.settings import check_members
+
+COMMANDS = commands()
+RUNS = [command for command in COMMANDS if command.module == "vae_sweep.run"]
+OTHERS = [command for command in COMMANDS if command.module != "vae_sweep.run"]
 SMALL = (
-    "trainer.max_steps=4", "trainer.evaluate=false", "model.channels=2", "data.max_images=40", "logger.wandb=disabled"
+    "trainer.max_steps=4", "trainer.evaluate=false", "model.latent_dim=2", "data.max_images=40", "logger.wandb=disabled"
 )  # fmt: skip
 
 
-@pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    folder = tmp_path / "PICTURES"
-    folder.mkdir()
-    for number, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (20, 40, 48, 3), dtype=np.uint8)):
-        Image.fromarray(pixels).save(folder / f"{number}.png")
-    return folder
+class Checked(BaseException):
+    """All members of a command have passed every check there is before images are loaded."""
 
 
-def run(arguments: list[str], cwd: Path) -> str:
-    done = subprocess.run([sys.executable, "-m", *arguments], cwd=cwd, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr + done.stdout
-    return done.stdout
+def test_pages_show_commands() -> None:
+    assert len([command for command in RUNS if command.page == "README.md"]) >= 3
+    assert {command.page for command in COMMANDS} >= {"README.md", "engine.md", "question.md", "report.md", "wandb.md"}
 
 
-def test_readme_shows_commands() -> None:
-    assert len(COMMANDS) >= 3
+def test_one_form_everywhere() -> None:
+    for page in [*PAGES, *ROOT.glob("conf/**/*.yaml"), *ROOT.glob("benchmarks/*.py")]:
+        wrong = re.findall(r"(?<![\w/.-])python -m (?:vae_sweep|benchmarks)[^\n]*", page.read_text())
+        assert not wrong, f"{page}: {wrong[0]!r} (`{PYTHON} -m` works where no `python` is)"
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_command_of_the_readme(command: str, tmp_path: Path, pictures: Path) -> None:
-    """In an empty folder; the report of it, too."""
-    run([*shlex.split(command), *SMALL, f"data.cache_dir={tmp_path / 'cache'}"], tmp_path)
-    assert "index.html" in run(["vae_sweep.report"], tmp_path)
+@pytest.mark.parametrize("command", RUNS, ids=str)
+def test_run_reads_it(command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def checked(jobs, *_, **__):
+        check_members([job.config for job in jobs])
+        raise Checked
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(CALLED_AS, PYTHON)
+    monkeypatch.setattr(run, "_speak", lambda: None)
+    monkeypatch.setattr("vae_sweep.sweep.run_sweep.run_sweep", checked)
+    monkeypatch.setattr(sys, "argv", ["run.py", *command.words[1:]])
+    with pytest.raises(SystemExit if "--help" in command.words else Checked) as end:
+        run.main()
+    assert not getattr(end.value, "code", 0)
 
 
-def test_schedule_preview_of_the_readme(tmp_path: Path) -> None:
-    assert "`python3 -m vae_sweep.schedules cyclical`" in README
-    run(["vae_sweep.schedules", "cyclical"], tmp_path)
+@pytest.mark.parametrize("command", OTHERS, ids=str)
+def test_its_program_reads_it(command: Command) -> None:
+    name = command.module.removeprefix("vae_sweep.")
+    if name in DOORS:
+        home = f"{command.module}.__main__" if (ROOT / "vae_sweep" / name).is_dir() else command.module
+        importlib.import_module(home).parser().parse_args(command.words[1:])
+    else:
+        assert importlib.util.find_spec(command.module) is not None
+
+
+# All of it, run ------------------------------------------------------------------------------------------------------
+
+
+def in_folder(words: list[str], cwd: Path) -> None:
+    """With the caches of the folder, and no server."""
+    own = {"XDG_CACHE_HOME": str(cwd / "cache"), "WANDB_MODE": "disabled", "OMP_NUM_THREADS": "1"}
+    path = os.pathsep.join([str(ROOT), str(ROOT / "vae_sweep/plugins")])
+    done = subprocess.run(
+        [sys.executable, "-m", *words], cwd=cwd, capture_output=True, text=True, check=False,
+        env=os.environ | own | {"PYTHONPATH": path},
+    )  # fmt: skip
+    assert done.returncode == 0, f"{words}: {done.stderr}{done.stdout}"
+
+
+def furnish(folder: Path) -> None:
+    """Pictures, MNIST of 40 digits, and sweeps `a` and `b`: what the pages take for granted."""
+    rng = np.random.default_rng(0)
+    (folder / "PICTURES").mkdir()
+    for number, pixels in enumerate(rng.integers(0, 256, (20, 40, 48, 3), dtype=np.uint8)):
+        Image.fromarray(pixels).save(folder / "PICTURES" / f"{number}.png")
+    raw = folder / "DIR" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name, count in (("train", 30), ("t10k", 10)):
+        for kind, shape in (("images-idx3", (count, 28, 28)), ("labels-idx1", (count,))):
+            array = rng.integers(0, 10, shape, np.uint8)
+            head = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
+            (raw / f"{name}-{kind}-ubyte").write_bytes(head + array.tobytes())
+
+
+def filled(command: Command, folder: Path) -> list[str]:
+    """The words with what stands for a name replaced, and budgets shrunk."""
+    words = list(command.words)
+    if command.module == "vae_sweep.run":
+        words += [word for word in SMALL if f"{word.split('=')[0]}=" not in " ".join(words)]
+        words = [word for word in words if not word.startswith(("trainer.max_epochs", "hydra"))]
+    if command.module == "vae_sweep.evaluate":
+        numbers = {"--k": "2", "--bound-images": "2", "--images": "4", "--aggregate-samples": "2"}
+        words = [numbers.get(before, word) for before, word in zip(["", *words], words, strict=False)]
+    words = [word for word in words if word not in ("--watch", "--open")]
+    sweeps = sorted(folder.glob("outputs/*/sweep.json"), key=lambda path: path.stat().st_mtime)
+    runs = sorted(folder.glob("outputs/*/*multi_rate=true*"))
+    stand_ins = {"outputs/NAME": sweeps[-1].parent if sweeps else None, "DIR/": None}
+    stand_ins |= {"RUN": runs[-1], "outputs/both/RUN": runs[-1]} if runs else {}
+    words = [str(stand_ins.get(word) or word) for word in words]
+    if command.page == "artworks.yaml":  # DIR is a folder of pictures there, MNIST's elsewhere
+        words = [word.replace("=DIR", "=PICTURES") for word in words]
+    return words
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", sorted({command.page for command in COMMANDS}))
+def test_every_command_of_a_page_runs(page: str, tmp_path: Path) -> None:
+    furnish(tmp_path)
+    if page == "report.md":
+        in_folder(["vae_sweep.run", "-m", "loss.kl_weight=1,0.1", "sweep=a", *SMALL], tmp_path)
+        shutil.copytree(tmp_path / "outputs/a", tmp_path / "outputs/b")
+    if page == "wandb.md":
+        in_folder(["vae_sweep.run", "loss.kl_weight=1", *SMALL], tmp_path)
+    for command in COMMANDS:
+        if command.page == page:
+            words = filled(command, tmp_path)
+            # Benchmarks take hours; they have tests of their own, and read what is typed.
+            in_folder([command.module, "--help"] if command.module.startswith("benchmarks") else words, tmp_path)
+
+
+# Links and targets ---------------------------------------------------------------------------------------------------
 
 
 def test_make_targets_that_are_named_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    pages = [README, (ROOT / "CONTRIBUTING.md").read_text(), *(page.read_text() for page in ROOT.glob("docs/*.md"))]
-    named = {name for page in pages for name in re.findall(r"(?:^    |`)make ([a-z-]+)", page, re.MULTILINE)}
+    named = {
+        name for page in PAGES for name in re.findall(r"(?:^    |`)make ([a-z-]+)", page.read_text(), re.MULTILINE)
+    }
     assert named <= targets
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")], ids=str)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
         assert (page.parent / link).exists(), f"{page.name} -> {link}"

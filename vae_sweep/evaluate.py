@@ -30,7 +30,7 @@ class EvaluationError(ValueError):
 
 def main(argv: Sequence[str] | None = None) -> int:
     with door():
-        return _main(_parser().parse_args(argv))
+        return _main(parser().parse_args(argv))
 
 
 def _main(args: argparse.Namespace) -> int:
@@ -126,33 +126,31 @@ def _settings(args: argparse.Namespace) -> "Settings":
     return Settings(**numbers)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    found = argparse.ArgumentParser(
         prog=command("evaluate"),
         description="Measure trained runs from their checkpoints: bounds on the likelihood, active units, aggregate "
         "posterior, prior, gradients, pictures. The defaults take seconds.",
         epilog=EXAMPLES.format(command=command("evaluate")),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "paths", nargs="+", type=Path, metavar="RUN", help="a run folder, or a sweep: its finished runs"
-    )
-    parser.add_argument("--k", type=_count, help="samples per image for the importance-weighted NLL (default 100)")
-    parser.add_argument(
+    found.add_argument("paths", nargs="+", type=Path, metavar="RUN", help="a run folder, or a sweep: its finished runs")
+    found.add_argument("--k", type=_count, help="samples per image for the importance-weighted NLL (default 100)")
+    found.add_argument(
         "--bound-images", type=_count_or_all, metavar="N|all", help="held-out images for it (default 64)"
     )
-    parser.add_argument("--images", type=_count_or_all, metavar="N|all", help="images of each split (default 1024)")
-    parser.add_argument(
+    found.add_argument("--images", type=_count_or_all, metavar="N|all", help="images of each split (default 1024)")
+    found.add_argument(
         "--gradient-images", type=_count_or_all, metavar="N|all", help="training images for the gradients (default 512)"
     )
-    parser.add_argument(
+    found.add_argument(
         "--aggregate-samples", type=_count_or_all, metavar="N|all", help="samples of z for MI and TC (default 256)"
     )
-    parser.add_argument(
+    found.add_argument(
         "--weights", type=_weights, metavar="W,W,...", help="only this: KL weights at which to measure a multi-rate run"
     )
-    parser.add_argument("--device", default="cpu", help="cpu | cuda | mps (default cpu)")
-    return parser
+    found.add_argument("--device", default="cpu", help="cpu | cuda | mps (default cpu)")
+    return found
 
 
 def _weights(text: str) -> list[float]:

@@ -13,11 +13,15 @@ from vae_sweep.conf_folder import CONF
 from vae_sweep.sweep.reference import markdown
 
 
+def parser() -> argparse.ArgumentParser:
+    found = argparse.ArgumentParser(prog=command("settings"), description="Every setting, as Markdown tables.")
+    found.add_argument("word", nargs="?", help="only the lines that hold it")
+    return found
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog=command("settings"), description="Every setting, as Markdown tables.")
-    parser.add_argument("word", nargs="?", help="only the lines that hold it")
     with door():
-        word = parser.parse_args(arguments).word
+        word = parser().parse_args(arguments).word
         text = markdown(CONF)
         if word is None:
             print(text, end="")

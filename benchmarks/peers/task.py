@@ -1,6 +1,6 @@
 """What every peer is asked to do: train the same network on the same files, once per KL weight.
 
-A peer is a program: `python -m benchmarks.peers.NAME TASK.json`. It ends with one file of weights per KL weight, which
+A peer is a program: `python3 -m benchmarks.peers.NAME TASK.json`. It ends with one file of weights per KL weight, which
 `benchmarks.peers.scores` measures for all peers alike.
 """
 

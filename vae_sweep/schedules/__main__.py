@@ -13,22 +13,22 @@ from vae_sweep.schedules.preview import CONTROLLERS, SCHEDULES, curve, parameter
 
 def main(arguments: Sequence[str] | None = None) -> int:
     with door():
-        return _main(_parser().parse_args(arguments))
+        return _main(parser().parse_args(arguments))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    found = argparse.ArgumentParser(
         prog=command("schedules"),
         description="Draw the KL weight of a schedule over a run.",
         epilog=f"schedules: {_listed()}; controllers, shown on a linear model: {', '.join(CONTROLLERS)}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("name", help="the schedule, as in kl_schedule=NAME")
-    parser.add_argument("settings", nargs="*", metavar="key=value", help="its settings, as in kl_schedule.key")
-    parser.add_argument("--steps", type=int, default=1000, help="optimiser steps of the run (1000)")
-    parser.add_argument("--kl-weight", type=float, default=1.0, help="loss.kl_weight (1)")
-    parser.add_argument("--out", type=Path, help="write the picture to this SVG file")
-    return parser
+    found.add_argument("name", help="the schedule, as in kl_schedule=NAME")
+    found.add_argument("settings", nargs="*", metavar="key=value", help="its settings, as in kl_schedule.key")
+    found.add_argument("--steps", type=int, default=1000, help="optimiser steps of the run (1000)")
+    found.add_argument("--kl-weight", type=float, default=1.0, help="loss.kl_weight (1)")
+    found.add_argument("--out", type=Path, help="write the picture to this SVG file")
+    return found
 
 
 def _main(options: argparse.Namespace) -> int:

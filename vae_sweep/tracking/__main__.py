@@ -1,5 +1,8 @@
 import sys
 
-from vae_sweep.tracking.sync import main
+from vae_sweep.tracking.sync import main, parser
 
-sys.exit(main())
+__all__ = ["main", "parser"]
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -25,15 +25,19 @@ AT_ONCE = 8
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
+    with door():
+        return _main(parser().parse_args(arguments))
+
+
+def parser() -> argparse.ArgumentParser:
+    found = argparse.ArgumentParser(
         prog=command("tracking"),
         description="Upload the runs of a sweep to W&B that are not there yet, or not whole.",
         epilog="exit code: 0 all uploaded, or nothing to do; 1 some runs are not; 2 no key, connection or sweep",
     )
-    parser.add_argument("sweep", nargs="?", type=Path, metavar="SWEEP", help="folder of a sweep (the latest)")
-    parser.add_argument("--output-dir", type=Path, default=Path("outputs"), help="where to look for it (outputs)")
-    with door():
-        return _main(parser.parse_args(arguments))
+    found.add_argument("sweep", nargs="?", type=Path, metavar="SWEEP", help="folder of a sweep (the latest)")
+    found.add_argument("--output-dir", type=Path, default=Path("outputs"), help="where to look for it (outputs)")
+    return found
 
 
 def _main(options: argparse.Namespace) -> int:
