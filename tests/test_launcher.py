@@ -44,7 +44,7 @@ def launch(command, tmp_path):
 
 
 def environ() -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": str(HERE)}
+    return os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])}
 
 
 def test_a_multirun_is_one_sweep(launch, tmp_path):
