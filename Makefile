@@ -25,11 +25,15 @@ report: $(READY)  ## the page of the latest sweep, or of SWEEP=outputs/NAME
 sync: $(READY)  ## upload to W&B the runs that are not there yet
 	$(BIN)/python -m vae_sweep.tracking $(SWEEP)
 
-test: $(READY)  ## the tests that need minutes
-	$(BIN)/python -m pytest -m 'not slow and not slurm and not gpu' -n 2 -q
+# In another order every time; SEED=... of the printed command gives an order again.
+SEED := $(or $(SEED),$(shell od -An -N2 -tu2 /dev/urandom | tr -d ' '))
+ORDER := --random-order-seed=$(SEED)
 
-test-all: $(READY)  ## all tests: kill tests, published numbers, a real SLURM
-	$(BIN)/python -m pytest -q
+test: $(READY)  ## the tests that need minutes
+	$(BIN)/python -m pytest -m 'not slow and not slurm and not gpu' -n 2 --dist=worksteal $(ORDER) -q
+
+test-all: $(READY)  ## all tests: kill tests, published numbers, more examples of properties, a real SLURM
+	$(BIN)/python -m pytest --hypothesis-profile=deep $(ORDER) -q
 
 lint: $(READY)  ## format, rules and types
 	$(BIN)/ruff format --check .

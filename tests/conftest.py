@@ -1,12 +1,29 @@
-"""Shared by the tests: members composed from the real conf/, trained on a few small images."""
+"""Shared by the tests: members composed from the real conf/, trained on a few small images.
 
+What a test finds does not depend on where and when it runs: its random numbers begin at the same seed whatever ran
+before it (as those of its fixtures do), sums are of one thread however many cores there are, and what people set in
+their shell for programs like this one is not there.
+"""
+
+import os
+
+from vae_sweep.engine.slots import thread_environment
+
+os.environ |= thread_environment(1)  # before numpy and torch are loaded
+# scikit-learn's joblib warns where there is no /dev/shm for the locks of processes, which no test starts.
+os.environ["JOBLIB_MULTIPROCESSING"] = "0"
+
+import random
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import properties  # noqa: F401 - loads the profile of the property tests
 import pytest
 from configs import member_config
+from hypothesis import register_random
 
 from vae_sweep.runs.members import member_id
 from vae_sweep.runs.records import write_json
@@ -24,11 +41,51 @@ SMALL = (
 )
 
 
+class _TorchRandom:
+    """torch's generator, as Hypothesis seeds generators: so that an example can be tried again."""
+
+    def seed(self, seed: int) -> None:
+        if torch := sys.modules.get("torch"):
+            torch.manual_seed(seed)
+
+    def getstate(self) -> object:
+        return torch.get_rng_state() if (torch := sys.modules.get("torch")) else None
+
+    def setstate(self, state: object) -> None:
+        if (torch := sys.modules.get("torch")) and state is not None:
+            torch.set_rng_state(state)
+
+
+_TORCH = _TorchRandom()
+register_random(_TORCH)
+
+
+def _begin_alike() -> None:
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002 - it is what other people's code draws from
+    _TORCH.seed(0)
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup() -> None:
+    _begin_alike()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call() -> None:
+    _begin_alike()
+
+
 @pytest.fixture(autouse=True)
-def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or writes the user's cache, or logs to anybody's W&B."""
+def _own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's cache, logs to anybody's W&B, or sees the user's terminal."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("WANDB_MODE", "disabled")
+    monkeypatch.setenv("COLUMNS", "120")
+    for name in ("LINES", "NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-WAIT_S = 30.0
+from waiting import PATIENCE_S, wait_until
+
 IMPORTER = os.getpid()
 
 
@@ -33,13 +34,6 @@ def note(folder, member):
     }
     (folder / "seen").mkdir(exist_ok=True)
     (folder / "seen" / f"{member}.json").write_text(json.dumps(seen))
-
-
-def wait_until(condition, what, timeout_s=WAIT_S):
-    end = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end, f"timed out: {what}"
-        time.sleep(0.01)
 
 
 def fine(folder, member, members, report, should_stop):
@@ -88,10 +82,10 @@ def stoppable(folder, member, members, report, should_stop):
 
 def deaf(folder, member, members, report, should_stop):
     """Hears no request to stop, and has a child."""
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    child = subprocess.Popen([sys.executable, "-c", f"import time; time.sleep({2 * PATIENCE_S})"])
     (folder / "child").write_text(str(child.pid))
     Path(folder / "deaf").touch()
-    time.sleep(60)
+    time.sleep(2 * PATIENCE_S)
 
 
 KINDS = {

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from waiting import PATIENCE_S
 
 
 def folder(place: Path, **files: bytes) -> Path:
@@ -99,7 +100,7 @@ def test_one_line_names_it(case: str, tmp_path: Path, monkeypatch: pytest.Monkey
     if "trainer.accelerator=cuda" in overrides:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     command = [sys.executable, "-m", "vae_sweep.run", "-m", f"data.cache_dir={tmp_path / 'cache'}", *overrides]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     said = done.stderr.strip().splitlines()
     assert done.returncode == 1
     assert [line for line in said if line.startswith("error:")] == said[-1:], done.stderr

@@ -5,12 +5,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from filelock import FileLock
+from waiting import PATIENCE_S, wait_until
 
 from vae_sweep.data.cache import cached_folder
 from vae_sweep.data.image_data import DataError
@@ -97,13 +97,6 @@ def start(cache: Path, seconds: float) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", SLOW, str(cache), str(seconds)], stdout=subprocess.PIPE, text=True)
 
 
-def wait_for(condition) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def test_two_processes_build_once(tmp_path: Path):
     processes = [start(tmp_path / "cache", 0.5) for _ in range(2)]
     folders = {process.communicate()[0] for process in processes}
@@ -114,8 +107,8 @@ def test_two_processes_build_once(tmp_path: Path):
 
 def test_a_killed_build_is_not_seen_and_is_cleared_away(tmp_path: Path):
     cache = tmp_path / "cache"
-    process = start(cache, 60)
-    wait_for(lambda: (tmp_path / "cache.built").exists())
+    process = start(cache, PATIENCE_S)
+    wait_until((tmp_path / "cache.built").exists, "the build to begin")
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert len(temporaries(cache)) == 1

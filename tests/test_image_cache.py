@@ -4,12 +4,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from waiting import wait_until
 
 from vae_sweep.data import image_cache
 from vae_sweep.data.decoding import Decoding
@@ -195,9 +195,20 @@ root = Path(sys.argv[1])
 print(len(decoded(root, find_images(root), Decoding(8), Path(sys.argv[2]), workers=2).images))
 """
 
+STUCK = """
+import contextlib, threading
+from vae_sweep.data import image_cache
 
-def load_in_a_process(root: Path, cache: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-c", LOAD, str(root), str(cache)], stdout=subprocess.PIPE, text=True)
+@contextlib.contextmanager
+def stuck(what, total):
+    yield lambda: print("one decoded", flush=True) or threading.Event().wait()
+
+image_cache.progress = stuck
+"""
+
+
+def load_in_a_process(root: Path, cache: Path, code: str = LOAD) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-c", code, str(root), str(cache)], stdout=subprocess.PIPE, text=True)
 
 
 def test_two_processes_decode_a_cold_cache_once(root: Path, tmp_path: Path):
@@ -209,23 +220,17 @@ def test_two_processes_decode_a_cold_cache_once(root: Path, tmp_path: Path):
 
 def test_killed_in_mid_decode_leaves_no_torn_cache_and_no_process(root: Path, tmp_path: Path):
     cache = tmp_path / "cache"
-    noise = np.random.default_rng(0).integers(0, 256, (1500, 1500, 3), np.uint8)
-    for number in range(30):
-        Image.fromarray(noise + np.uint8(number)).save(root / f"{number}.bmp")
-    process = load_in_a_process(root, cache)
-    deadline = time.monotonic() + 20
-    while not any(file.stat().st_size for file in cache.glob("*.tmp/unordered")):
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-        time.sleep(0.002)
+    process = load_in_a_process(root, cache, STUCK + LOAD)
+    assert process.stdout is not None
+    assert "one decoded\n" in iter(process.stdout.readline, "")
+    assert list(cache.glob("*.tmp/unordered"))
     workers = children_of(process.pid)
+    assert len(workers) == 2
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert not list(cache.glob("*/manifest.json"))
-    while any(is_alive(worker) for worker in workers):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    assert len(read(root, cache).images) == 50
+    wait_until(lambda: not any(is_alive(worker) for worker in workers), "the decoders to end")
+    assert len(read(root, cache).images) == 20
     assert not list(cache.glob("*.tmp"))
 
 

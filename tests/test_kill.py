@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fake_training import wait_until
 from PIL import Image
+from waiting import wait_until
 
 from vae_sweep.runs.records import load_sweep, read_json
 

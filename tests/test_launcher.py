@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from fake_training import wait_until
+from waiting import PATIENCE_S, wait_until
 
 from vae_sweep.runs.records import load_sweep
 
@@ -37,7 +37,12 @@ def launch(command, tmp_path):
 
     def launch(*overrides, **options):
         return subprocess.run(
-            command(*overrides, **options), cwd=tmp_path, env=environ(), capture_output=True, text=True, timeout=120
+            command(*overrides, **options),
+            cwd=tmp_path,
+            env=environ(),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
         )
 
     return launch
@@ -90,7 +95,7 @@ def test_ctrl_c_and_the_same_command_again(command, launch, tmp_path):
     process = subprocess.Popen(command(*overrides), cwd=tmp_path, env=environ(), stdout=subprocess.PIPE, text=True)
     wait_until(lambda: len(list((tmp_path / "outputs" / "s").glob("*/waiting"))) == 2, "both members to begin")
     process.send_signal(signal.SIGINT)
-    text, _ = process.communicate(timeout=60)
+    text, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
     assert "-m vae_sweep.run -m" in text.split("continue  ")[1]
     assert [run.status for run in load_sweep(tmp_path / "outputs" / "s").runs] == ["interrupted"] * 2

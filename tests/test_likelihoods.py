@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.distributions import Bernoulli, Laplace, Normal
 from torch.func import functional_call, stack_module_state, vmap
@@ -172,7 +172,6 @@ def test_vmap_equals_a_loop(recon, out, x):
     torch.testing.assert_close(together, torch.stack([m(o, x) for m, o in zip(modules, outs, strict=True)]))
 
 
-@settings(deadline=None, max_examples=30)
 @given(size=st.integers(1, 5), recon=st.sampled_from(["sse", "gaussian", "laplace", "bernoulli"]))
 def test_terms_do_not_depend_on_the_rest_of_the_batch(size, recon):
     generator = torch.Generator().manual_seed(0)

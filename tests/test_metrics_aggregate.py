@@ -4,8 +4,9 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import fewer
 
 from vae_sweep.metrics import aggregate
 from vae_sweep.metrics.aggregate import active_units, activity, aggregate_kl
@@ -89,7 +90,7 @@ def brute_force(posterior: Diagonal, z: torch.Tensor, leave_out: bool) -> tuple[
     return tuple(torch.stack(parts).mean(0).tolist())
 
 
-@settings(max_examples=20, deadline=None)
+@fewer
 @given(st.integers(2, 12), st.integers(1, 4), st.integers(0, 1000))
 def test_against_plain_loops(images: int, d: int, seed: int) -> None:
     randomness = generator(seed)

@@ -2,14 +2,13 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import mutual_info_score
 
 from vae_sweep.metrics.disentanglement import mutual_information, mutual_information_gap
 
 
-@settings(deadline=None)
 @given(st.integers(1, 300), st.integers(1, 9), st.integers(1, 9), st.integers(0, 1000))
 def test_mutual_information_is_scikit_learns(n: int, kinds_a: int, kinds_b: int, seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vae_sweep.metrics.importance import (
@@ -88,7 +88,6 @@ def test_sampling_error_is_the_spread_over_repetitions() -> None:
     assert torch.allclose(claimed, spread, rtol=0.15)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 5), st.integers(1, 6), st.floats(0.01, 100), st.integers(0, 1000))
 def test_laws(groups: int, k: int, spread: float, seed: int) -> None:
     weights = spread * torch.randn(groups * k, 3, generator=generator(seed), dtype=torch.float64)
@@ -103,7 +102,7 @@ def test_laws(groups: int, k: int, spread: float, seed: int) -> None:
     assert torch.allclose(negative_log_likelihood(weights + 5, k), looser - 5)
     assert torch.allclose(effective_sample_size(weights + 5), size)
     # Images do not interact.
-    assert torch.equal(negative_log_likelihood(weights[:, 1:2], k), looser[1:2])
+    assert torch.allclose(negative_log_likelihood(weights[:, 1:2], k), looser[1:2], rtol=1e-12)
 
 
 def test_samples_that_do_not_divide_into_groups() -> None:

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import fewer
 from torch import nn
 
 from vae_sweep.models.networks import ACTIVATIONS, as_vae, conv, linear, mlp, resnet
@@ -54,7 +55,7 @@ def test_an_image_does_not_see_the_others_of_its_batch(name: str) -> None:
     torch.testing.assert_close(together, alone, rtol=1e-12, atol=1e-12)
 
 
-@settings(max_examples=20, deadline=None)
+@fewer
 @given(height=st.integers(4, 70), width=st.integers(4, 70), channels=st.integers(1, 4))
 def test_conv_takes_any_size(height: int, width: int, channels: int) -> None:
     shape = (channels, height, width)

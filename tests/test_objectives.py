@@ -4,8 +4,9 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import fewer
 from torch import nn
 from torch.distributions import Normal, kl_divergence
 from torch.func import functional_call, grad_and_value, stack_module_state, vmap
@@ -186,7 +187,7 @@ BY_OPTION = pytest.mark.parametrize("options", OPTIONS, ids=str)
 
 @BY_OPTION
 @pytest.mark.parametrize("posterior", POSTERIORS)
-@settings(deadline=None, max_examples=5)
+@fewer
 @given(weight=st.floats(0, 1e3), capacity=st.none() | st.floats(0, 30))
 def test_terms_are_plain_whatever_is_minimised(options, posterior, weight, capacity):
     x, noise = torch.rand(B, *SHAPE, dtype=torch.float64), torch.randn(B, D, dtype=torch.float64)
@@ -202,7 +203,7 @@ def test_terms_are_plain_whatever_is_minimised(options, posterior, weight, capac
 
 
 @given(size=st.integers(1, B), recon=st.sampled_from(["sse", "bernoulli", "gaussian", "laplace"]))
-@settings(deadline=None, max_examples=20)
+@fewer
 def test_terms_do_not_depend_on_the_size_of_the_batch(size, recon):
     x, noise = torch.rand(B, *SHAPE, dtype=torch.float64), torch.randn(B, D, dtype=torch.float64)
     objective = objective_of(recon)

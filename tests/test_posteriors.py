@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
 from torch.func import grad, vmap
@@ -108,7 +108,6 @@ def test_vmap_equals_a_loop(family):
 
 
 @FAMILIES
-@settings(deadline=None, max_examples=50)
 @given(scale=st.floats(1e-7, 5), seed=st.integers(0, 1000))
 def test_divergences_are_never_negative(family, scale, seed):
     q = family.from_params(scale * params(family, seed=seed, dtype=torch.float32), D)
@@ -117,11 +116,10 @@ def test_divergences_are_never_negative(family, scale, seed):
     assert (q.reverse_kl() >= -1e-5).all()
 
 
-@settings(deadline=None, max_examples=50)
 @given(seed=st.integers(0, 1000))
 def test_marginals_cost_no_more_than_the_whole(seed):
     full, diagonal = make(FullCovariance, seed=seed), make(Diagonal, seed=seed)
-    assert (full.kl_per_unit().sum(-1) <= full.kl()).all()
+    assert (full.kl_per_unit().sum(-1) <= full.kl() + 1e-12).all()
     torch.testing.assert_close(diagonal.kl_per_unit().sum(-1), diagonal.kl(), rtol=0, atol=0)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 from sweeping import COMMAND, TARGET, config, jobs, run, sittings, statuses
+from waiting import PATIENCE_S
 
 from vae_sweep.engine.machine import Machine
 from vae_sweep.runs.manifest import SweepError, split_pack
@@ -162,7 +163,7 @@ def test_a_pack_by_hand(sweep):
     def pack(members, target):
         worker = [sys.executable, "-m", "vae_sweep.engine.worker"]
         command = [*worker, str(outcome.folder), members, "--target", target]
-        return subprocess.run(command, check=False, timeout=60, stdout=subprocess.DEVNULL).returncode
+        return subprocess.run(command, check=False, timeout=PATIENCE_S, stdout=subprocess.DEVNULL).returncode
 
     assert pack(done, "no_such_module:train") == 0
     assert pack(failed, "no_such_module:train") == 1

@@ -5,8 +5,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import scipy.linalg
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import fewer
 
 from vae_sweep.theory import Pixels, largest_standardised, spectrum
 from vae_sweep.theory.covariance import block_krylov
@@ -127,7 +128,7 @@ def test_independent_fair_bits_have_threshold_one() -> None:
     )  # sampling: (1 + sqrt(16 / 20000))^2 = 1.057
 
 
-@settings(max_examples=20, deadline=None)
+@fewer
 @given(st.integers(5, 40), st.integers(1, 4), st.integers(0, 100))
 def test_krylov_never_overshoots_and_improves(n: int, columns: int, seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -221,4 +221,4 @@ def test_with_sums_the_implied_sigma_does_not_depend_on_the_resolution(side: int
     sizes = Sizes(pixels=3 * side**2, latent_dim=8, batch_size=4)
     beta = squared_error_weight("sse", weight, "sum", sizes)
     assert beta is not None
-    assert implied_sigma(beta) == implied_sigma(weight)
+    assert implied_sigma(beta) == pytest.approx(implied_sigma(weight), rel=1e-12)
