@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import importing
 import pytest
 from waiting import wait_until
 
@@ -15,14 +16,13 @@ from vae_sweep.engine.fork_server import ForkServer
 from vae_sweep.engine.plan import Pack
 from vae_sweep.engine.slots import Slot
 
-HERE = Path(__file__).parent
 TARGET = "fake_training:train_pack"
 CPU = [Slot("cpu", share) for share in range(2)]
 
 
 @pytest.fixture(autouse=True)
 def _importable(monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(HERE))
+    monkeypatch.setenv("PYTHONPATH", importing.path(importing.HERE))
 
 
 class Watch:
@@ -155,7 +155,7 @@ def test_a_killed_fork_server_takes_its_workers_along(tmp_path):
 
 def test_a_fork_server_that_cannot_start_says_why(tmp_path, monkeypatch):
     (tmp_path / "exits_at_once.py").write_text("import os\nprint('no use')\nos._exit(3)\n")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", importing.path(tmp_path))
     watch = Watch()
     with ForkServer("exits_at_once:train_pack") as server:
         pool.run([Pack(("a",))], CPU, tmp_path, server, watch)

@@ -4,14 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
+import importing
 import pytest
 from waiting import PATIENCE_S, wait_until
 
 from vae_sweep.runs.records import load_sweep
 
-HERE = Path(__file__).parent
 FAKE = ["+hydra.launcher.target=fake_training:train_members"]
 
 
@@ -49,7 +48,7 @@ def launch(command, tmp_path):
 
 
 def environ() -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])}
+    return os.environ | {"PYTHONPATH": importing.path(importing.HERE)}
 
 
 def test_a_multirun_is_one_sweep(launch, tmp_path):
@@ -114,5 +113,7 @@ def test_the_door_is_light(command, tmp_path):
         "atexit.register(note)\n"
     )
     door = command("loss.kl_weight=1,-1")
-    subprocess.run(door, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path)}, capture_output=True, check=False)
+    subprocess.run(
+        door, cwd=tmp_path, env=os.environ | {"PYTHONPATH": importing.path(tmp_path)}, capture_output=True, check=False
+    )
     assert (tmp_path / "heavy").read_text() == "[]"

@@ -6,8 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
+import importing
 import pytest
 from filelock import FileLock
 from sweeping import COMMAND, TARGET, config, jobs, run, sittings, statuses
@@ -22,7 +22,7 @@ from vae_sweep.sweep.settings import SettingsError
 
 @pytest.fixture(autouse=True)
 def _importable(monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", importing.path(importing.HERE))
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def test_an_interrupted_sweep_says_how_to_go_on_and_goes_on(sweep, monkeypatch):
 
 
 def test_a_member_that_cannot_start_has_a_result_with_its_error(sweep, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", "/nowhere")
+    monkeypatch.setenv("PYTHONPATH", importing.path())
     outcome, _ = sweep([1])
     assert outcome.results[0]["status"] == "failed"
     assert outcome.results[0]["error"]["message"] == "No module named 'fake_training'"

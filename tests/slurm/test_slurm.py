@@ -8,6 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import importing
 import pytest
 from sweeping import TARGET, jobs, run, sittings, statuses
 
@@ -35,7 +36,7 @@ def controller():
 def sweep(controller, tmp_path, monkeypatch):
     """sweep([weights], kind={weight: kind}, on_event=...) -> (outcome, what was printed)"""
     monkeypatch.setenv("SLURM_CONF", str(controller))
-    monkeypatch.setenv("PYTHONPATH", str(SCRIPTS.parent))
+    monkeypatch.setenv("PYTHONPATH", importing.path(importing.HERE))
 
     def sweep(weights, kind=None, on_event=lambda event: None, **changes):
         place = Watched({"jobs": None}, cpus_per_task=1, poll_s=0.5, partition="low", target=TARGET)
@@ -159,6 +160,6 @@ def test_jobs_outlive_a_killed_parent_and_are_found_again(sweep, tmp_path):
 
 
 def wait_for(condition, what):
-    from fake_training import wait_until
+    from waiting import wait_until
 
     wait_until(condition, what)
