@@ -1,7 +1,6 @@
 """What a sweep says at its end and keeps of its commands, and how the time of a pack is counted."""
 
-from pathlib import Path
-
+import importing
 import pytest
 from sweeping import TARGET, jobs, run
 from synthetic_sweep import write_sweep
@@ -25,7 +24,7 @@ def test_the_time_of_a_pack_is_counted_once(tmp_path):
 @pytest.fixture
 def sweep(tmp_path, monkeypatch):
     """sweep([weights]) -> (outcome, what was printed): of the fake training."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", importing.path(importing.HERE))
 
     def sweep(weights):
         asked = jobs(tmp_path / "outputs", weights)
