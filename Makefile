@@ -1,9 +1,12 @@
 # `make` prints what there is. Set-up is done once, and again only when pyproject.toml or constraints.txt change.
+# It downloads about 3 GB, most of it CUDA. `make setup TORCH=cpu` takes PyTorch's build for CPUs (or TORCH=cu128, ...).
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PYTORCH := $(if $(TORCH),--extra-index-url https://download.pytorch.org/whl/$(TORCH))
+demo report sync: export VAE_SWEEP_CALLED_AS := python3  # so that what they print is what the README shows
 
 .PHONY: help setup demo report sync test test-all lint format bench clean
 help:  ## print this list
@@ -12,7 +15,7 @@ help:  ## print this list
 setup: $(READY)  ## a virtual environment in .venv with everything in it
 $(READY): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,notebook,slurm]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PYTORCH) -c constraints.txt -e '.[dev,notebook,slurm]'
 	@touch $@
 
 demo: $(READY)  ## three KL weights and the autoencoder on embedded paintings, then the report

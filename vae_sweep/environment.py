@@ -34,7 +34,7 @@ def hand_over():
             cure = "type {} instead".format(os.path.relpath(_OWN))
         else:
             cure = (
-                "`make setup` puts them into .venv" if os.path.exists(_MAKEFILE) else "`pip install vae-sweep` has them"
+                "`make setup` puts them into .venv" if os.path.exists(_MAKEFILE) else "`pip install` of this package brings them"
             )
         raise SystemExit("error: {} has no {}; {}".format(sys.executable, ", ".join(missing), cure))
     os.environ.setdefault(CALLED_AS, typed[0] if typed else sys.executable)

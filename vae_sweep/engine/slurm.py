@@ -128,7 +128,7 @@ class Cluster:
         try:
             import submitit
         except ImportError:
-            raise SystemExit("error: hydra/launcher=slurm needs submitit: pip install 'vae-sweep[slurm]'") from None
+            raise SystemExit("error: hydra/launcher=slurm needs submitit: pip install submitit") from None
         python = f"{_DEAF_AT_FIRST} {shlex.quote(sys.executable)}"
         executor = submitit.SlurmExecutor(folder / "logs" / "slurm", max_num_timeout=_MAX_TIMEOUTS, python=python)
         resources: dict[str, Any] = {"gpus_per_node": width} if self.gpu else {}
