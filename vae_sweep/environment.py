@@ -30,11 +30,10 @@ def hand_over():
         os.environ[CALLED_AS] = name if shutil.which(name) else typed[0]
         os.execv(_OWN, [_OWN] + typed[1:])
     if missing:
+        cure = "`pip install` of this package brings them"
         if own and not typed:  # before 3.10, Python does not tell which module it was to run
             cure = "type {} instead".format(os.path.relpath(_OWN))
-        else:
-            cure = (
-                "`make setup` puts them into .venv" if os.path.exists(_MAKEFILE) else "`pip install` of this package brings them"
-            )
+        elif os.path.exists(_MAKEFILE):
+            cure = "`make setup` puts them into .venv"
         raise SystemExit("error: {} has no {}; {}".format(sys.executable, ", ".join(missing), cure))
     os.environ.setdefault(CALLED_AS, typed[0] if typed else sys.executable)
