@@ -23,7 +23,7 @@ from benchmarks.members import SMALL, OneThread, config_of, small_paintings, tra
 from benchmarks.peers.bare import BareLoop
 from vae_sweep.engine.slots import thread_environment
 from vae_sweep.sweep.run_sweep import load_images
-from vae_sweep.training.train import build, image_shape
+from vae_sweep.training.build import build, image_shape
 
 STEPS = {"default": 2400, "small": 24_000}
 TURN = {"default": 15, "small": 100}  # steps; then the other has its turn

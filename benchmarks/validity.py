@@ -96,14 +96,14 @@ class Trained:
 
     @property
     def kl_weight(self) -> float:
-        return self.lit.target_kl_weight
+        return float(self.lit.settled_weight)
 
     @property
     def latent_dim(self) -> int:
         return self.lit.objective.vae.latent_dim
 
     def evaluate(self, settings: Settings = EVERYTHING) -> Evaluation:
-        return evaluate(self.lit, self.data, 64, settings)
+        return evaluate(self.lit.objective, self.kl_weight, self.lit.step, self.data, 64, settings)
 
     def expected_sse(self) -> float:
         """E SSE over z of a linear decoder, exact: its mean over the points +- sqrt(d) along every axis."""

@@ -172,7 +172,7 @@ def test_a_pack_equals_its_members_each_with_its_own_weight():
     parameters, buffers = stack_module_state(members)
 
     def loss(parameters, buffers, x, noise, weight_noise):
-        inputs = (x, noise, 1.0, None, weight_noise)
+        inputs = (x, noise, 1.0, weight_noise)
         return functional_call(members[0], (parameters, buffers), inputs)
 
     gradients, (losses, _) = vmap(grad_and_value(loss, has_aux=True))(parameters, buffers, x, noise, weight_noise)

@@ -22,7 +22,7 @@ from vae_sweep.evaluation.noise import beta_in_force
 from vae_sweep.runs.records import load_sweep
 from vae_sweep.theory.beta import beta, sizes_of
 from vae_sweep.tracking import content
-from vae_sweep.training.train import build
+from vae_sweep.training.build import build
 
 SHAPE = (3, 24, 24)
 N, BATCH = 3 * 24 * 24, 64
@@ -209,7 +209,7 @@ def gradients(config, beta_of) -> tuple[torch.Tensor, torch.Tensor]:
     lit = build(config, (2, 3, 3), 40).double().train()
     torch.manual_seed(0)
     x = torch.rand(4, 2, 3, 3, dtype=torch.float64)
-    loss, terms = lit.objective(x, torch.randn(4, 3, dtype=torch.float64), lit.weight_of_validation)
+    loss, terms = lit.objective(x, torch.randn(4, 3, dtype=torch.float64), lit.settled_weight)
     own = "recon" if config["loss"]["recon"] in ("bernoulli", "laplace") else "sse"
     found = beta_of(lit, sizes_of(config, (2, 3, 3)), float(terms["mse"].detach().mean().sqrt()))
     network = list(lit.objective.vae.parameters())
@@ -242,7 +242,10 @@ def test_training_follows_the_gradient_of_distortion_plus_beta_kl(overrides):
     ids=str,
 )
 def test_training_follows_the_beta_that_evaluation_finds(overrides, rtol):
-    of_loss, of_both = gradients(small(*overrides), beta_in_force)
+    of_loss, of_both = gradients(
+        small(*overrides),
+        lambda lit, sizes, error: beta_in_force(lit.objective, float(lit.settled_weight), sizes, error),
+    )
     assert float((of_loss - of_both).norm()) < rtol * float(of_loss.norm())
 
 

@@ -7,7 +7,7 @@ import torch
 
 from vae_sweep.sweep.overrides import read_conf
 from vae_sweep.sweep.settings import check_member
-from vae_sweep.training.train import build
+from vae_sweep.training.build import build
 
 CONF = Path(__file__).parents[1] / "conf"
 NEEDS = {"geco": ["kl_schedule.goal=100"], "control_vae": ["kl_schedule.target=10"]}
@@ -31,7 +31,7 @@ def test_model_trains_a_step(compose, model: str) -> None:
 def test_schedule_begins(compose, schedule: str) -> None:
     config = compose(f"kl_schedule={schedule}", "model=linear", *NEEDS.get(schedule, []))
     check_member(config)
-    weight, _ = build(config, (1, 4, 4), images=1000).controls()
+    weight = build(config, (1, 4, 4), images=1000).kl_schedule.at(0)
     assert 0 <= float(weight) <= 1
 
 

@@ -28,7 +28,7 @@ class LinearVAE:
 
 def run(controller, plant, steps):
     for _ in range(steps):
-        controller.update(*plant.step(controller.kl_weight))
+        controller.steer(*plant.step(controller.kl_weight))
     return plant
 
 
@@ -66,32 +66,32 @@ def test_they_steer_gradient_descent_on_a_convex_problem(name):
     for _ in range(4000):
         recon, kl = (w - 2) ** 2, w**2
         w = w - 0.02 * (2 * (w - 2) + controller.kl_weight * 2 * w)
-        controller.update(recon, kl)
+        controller.steer(recon, kl)
     assert w.item() == pytest.approx(1.5, rel=0.01)
     assert controller.kl_weight.item() == pytest.approx(1 / 3, rel=0.02)
 
 
 def test_one_update_is_the_published_formula():
     geco = Geco(100, goal=10.0, kl_weight=2.0, eta=0.5, memory=0.9)
-    geco.update(torch.tensor(15.0), torch.tensor(0.0))
-    geco.update(torch.tensor(5.0), torch.tensor(0.0))
+    geco.steer(torch.tensor(15.0), torch.tensor(0.0))
+    geco.steer(torch.tensor(5.0), torch.tensor(0.0))
     mean = (0.9 * 15 + 5) / 1.9
     expected = 2.0 * math.exp(0.5 * (10 - 15) / 10) * math.exp(0.5 * (10 - mean) / 10)
     assert geco.kl_weight.item() == pytest.approx(expected, rel=1e-6)
 
     control = ControlVAE(100, target=20.0, kl_weight=1.0, kp=0.01, ki=0.001)
-    control.update(torch.tensor(0.0), torch.tensor(25.0))
+    control.steer(torch.tensor(0.0), torch.tensor(25.0))
     expected = 0.01 / (1 + math.exp(20 - 25)) + 1.0 + 0.001 * (25 - 20)
     assert control.kl_weight.item() == pytest.approx(expected, rel=1e-6)
-    control.update(torch.tensor(0.0), torch.tensor(1e6))
+    control.steer(torch.tensor(0.0), torch.tensor(1e6))
     assert torch.isfinite(control.kl_weight)
 
 
 def test_gains_are_multiples_of_the_first_weight():
     small, large = ControlVAE(100, 5.0, kl_weight=0.01), ControlVAE(100, 5.0, kl_weight=10.0)
     for kl in (8.0, 3.0, 40.0):
-        small.update(torch.zeros(()), torch.tensor(kl))
-        large.update(torch.zeros(()), torch.tensor(kl))
+        small.steer(torch.zeros(()), torch.tensor(kl))
+        large.steer(torch.zeros(()), torch.tensor(kl))
     assert large.kl_weight.item() == pytest.approx(1000 * small.kl_weight.item(), rel=1e-5)
 
 
@@ -99,16 +99,25 @@ def test_the_integral_does_not_wind_up():
     """A KL that cannot be raised to its target for 3,000 steps: the weight leaves the bound at once afterwards."""
     controller = ControlVAE(100, target=50.0, kl_weight=1.0, kp=0.0, ki=1e-2, low=0.1, high=10)
     for _ in range(3000):
-        controller.update(torch.zeros(()), torch.tensor(1.0))  # far below the target: weight to its lower bound
+        controller.steer(torch.zeros(()), torch.tensor(1.0))  # far below the target: weight to its lower bound
     assert controller.kl_weight.item() == pytest.approx(0.1, abs=0.5)
-    controller.update(torch.zeros(()), torch.tensor(60.0))
+    controller.steer(torch.zeros(()), torch.tensor(60.0))
     assert controller.kl_weight.item() > 0.15
 
     for _ in range(3000):
-        controller.update(torch.zeros(()), torch.tensor(80.0))
+        controller.steer(torch.zeros(()), torch.tensor(80.0))
     assert controller.kl_weight.item() == pytest.approx(10, abs=0.5)
-    controller.update(torch.zeros(()), torch.tensor(20.0))
+    controller.steer(torch.zeros(()), torch.tensor(20.0))
     assert controller.kl_weight.item() < 9.8
+
+
+@pytest.mark.parametrize("make", [lambda: Geco(100, 4.0), lambda: ControlVAE(100, 5.0)])
+def test_they_hear_the_means_of_the_terms_and_have_no_target(make):
+    one, other = make(), make()
+    one.update({"recon": torch.tensor([3.0, 7.0]), "kl": torch.tensor([1.0, 5.0]), "sse": torch.zeros(2)})
+    other.steer(torch.tensor(5.0), torch.tensor(3.0))
+    assert one.at(step=7).item() == other.kl_weight.item() != 1.0
+    assert one.target is None
 
 
 @pytest.mark.parametrize(("goal", "bound"), [(1e-3, 0.01), (1e4, 100.0)])
@@ -123,13 +132,13 @@ def test_a_resumed_controller_repeats_its_weights(make):
     whole, first, plant = make(), make(), LinearVAE()
     seen = [plant.step(torch.tensor(1.0)) for _ in range(100)]
     for terms in seen[:40]:
-        first.update(*terms)
+        first.steer(*terms)
     second = make()
     second.load_state_dict(first.state_dict())
     for terms in seen:
-        whole.update(*terms)
+        whole.steer(*terms)
     for terms in seen[40:]:
-        second.update(*terms)
+        second.steer(*terms)
     assert torch.equal(second.kl_weight, whole.kl_weight)
 
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from vae_sweep.engine.cost import cost
 from vae_sweep.models import networks as models
+from vae_sweep.models.costs import cost
 
 
 @pytest.mark.parametrize("posterior", ["diagonal", "shared_scale", "full"])

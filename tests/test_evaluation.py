@@ -16,14 +16,14 @@ from vae_sweep.data.image_data import ImageData
 from vae_sweep.evaluation import Evaluation, Settings, evaluate
 from vae_sweep.evaluation.bounds import sizes_of_k
 from vae_sweep.evaluation.codes import Split, chosen, encode, noise_for
-from vae_sweep.evaluation.noise import noise_at_weight_1, own_noise, weight_in_force
+from vae_sweep.evaluation.noise import beta_in_force, noise_at_weight_1, own_noise
+from vae_sweep.models.divergences import KL, Capacity, FreeBits, ReverseKL
 from vae_sweep.models.likelihoods import likelihood
 from vae_sweep.models.networks import conv, linear
 from vae_sweep.models.objective import Objective
 from vae_sweep.runs.records import load_run
 from vae_sweep.theory import LinearVAE, Pixels, Spectrum, linear_vae, negative_log_likelihood, spectrum
 from vae_sweep.theory.conventions import Sizes
-from vae_sweep.training.lit_vae import LitVAE
 from vae_sweep.training.train import train_pack
 
 BETA, LATENTS = 0.02, 5
@@ -59,7 +59,7 @@ def optimum(known: Spectrum) -> LinearVAE:
     return linear_vae(known, LATENTS, BETA)
 
 
-def at_its_optimum(images: np.ndarray, beta: float, recon: str = "sse", **objective: Any) -> LitVAE:
+def at_its_optimum(images: np.ndarray, beta: float, recon: str = "sse", **objective: Any) -> Objective:
     """A linear VAE with the weights of Lucas et al. 2019, section 3."""
     flat = images.reshape(len(images), -1).astype(float)
     mean, s2 = flat.mean(0), beta / 2
@@ -76,12 +76,12 @@ def at_its_optimum(images: np.ndarray, beta: float, recon: str = "sse", **object
         linear_encoder.scale.copy_(torch.from_numpy(np.log(np.where(on, s2 / values, 1))))
         linear_decoder.weight.copy_(torch.from_numpy(decoder))
         linear_decoder.bias.copy_(torch.from_numpy(mean))
-    return LitVAE(Objective(vae, likelihood(recon), **objective), kl_weight=beta)
+    return Objective(vae, likelihood(recon), **objective)
 
 
 @pytest.fixture(scope="module")
 def found(data: ImageData) -> Evaluation:
-    return evaluate(at_its_optimum(data.images, BETA), data, 64, EVERYTHING)
+    return evaluate(at_its_optimum(data.images, BETA), BETA, 0, data, 64, EVERYTHING)
 
 
 def test_rate_and_distortion(found: Evaluation, optimum: LinearVAE) -> None:
@@ -187,19 +187,19 @@ def test_arrays(found: Evaluation, data: ImageData, optimum: LinearVAE) -> None:
 
 
 def test_the_same_twice_and_no_trace(data: ImageData) -> None:
-    lit = at_its_optimum(data.images, BETA)
-    lit.objective.vae.requires_grad_(False)
-    lit.train()
-    before = {name: value.clone() for name, value in lit.state_dict().items()}
+    objective = at_its_optimum(data.images, BETA)
+    objective.vae.requires_grad_(False)
+    objective.train()
+    before = {name: value.clone() for name, value in objective.state_dict().items()}
     state = torch.get_rng_state()
     small = Settings(50, 50, 50, 20, 50, 3, 10)
-    first, second = (evaluate(lit, data, 64, small) for _ in range(2))
+    first, second = (evaluate(objective, BETA, 0, data, 64, small) for _ in range(2))
     assert first.values | {"seconds": 0} == second.values | {"seconds": 0}
     assert all(np.array_equal(first.arrays[name], second.arrays[name]) for name in first.arrays)
-    assert lit.training
-    assert not any(parameter.requires_grad for parameter in lit.objective.vae.parameters())
+    assert objective.training
+    assert not any(parameter.requires_grad for parameter in objective.vae.parameters())
     assert torch.equal(torch.get_rng_state(), state)
-    assert all(torch.equal(before[name], value) for name, value in lit.state_dict().items())
+    assert all(torch.equal(before[name], value) for name, value in objective.state_dict().items())
 
 
 def test_terms_do_not_depend_on_the_batch() -> None:
@@ -241,8 +241,8 @@ def test_dynamic_binarisation_draws_each_image_once() -> None:
 
 
 def test_an_autoencoder_has_no_probabilities(data: ImageData) -> None:
-    lit = at_its_optimum(data.images, BETA, deterministic=True)
-    found = evaluate(lit, data, 64, Settings(50, 50, 50, 20, 50, 3, 10))
+    autoencoder = at_its_optimum(data.images, BETA, deterministic=True)
+    found = evaluate(autoencoder, BETA, 0, data, 64, Settings(50, 50, 50, 20, 50, 3, 10))
     expected = {f"{name}{suffix}" for name in ("recon", "sse", "mse", "psnr", "ssim") for suffix in ("", "_mean")}
     assert found.values["val"].keys() == expected | {"images", "sigma_calibrated"}
     assert found.values["val"]["sse"] == found.values["val"]["sse_mean"]
@@ -254,7 +254,9 @@ def test_factors_and_labels(data: ImageData) -> None:
     vectors = np.linalg.eigh(np.cov(flat.T))[1][:, ::-1]
     factors = (flat - flat.mean(0)) @ vectors[:, :2]  # what the first two units code
     with_factors = same_images_twice(data.images, factors=factors, factor_names=("a", "b"), labels=np.arange(2000) % 3)
-    found = evaluate(at_its_optimum(data.images, BETA), with_factors, 64, Settings(1000, 50, 50, 20, 50, 3, 10))
+    found = evaluate(
+        at_its_optimum(data.images, BETA), BETA, 0, with_factors, 64, Settings(1000, 50, 50, 20, 50, 3, 10)
+    )
     assert found.values["train"]["mig_mean"] > 0.7
     assert 0.1 < found.values["train"]["mig_sampled"] < found.values["train"]["mig_mean"]
     assert found.arrays["latent_labels"].tolist() == (chosen(with_factors.val, 1000) % 3).tolist()
@@ -274,7 +276,7 @@ def test_own_noise_makes_every_objective_a_multiple_of_the_elbo() -> None:
     sse = ((out - x) ** 2).flatten(1).sum(1)
     for name, options in (("sse", {}), ("gaussian", {"scale": 0.2}), ("laplace", {"scale": 0.2})):
         term = likelihood(name, **options)
-        noise = own_noise(LitVAE(Objective(vae, term), kl_weight=weight), SIZES)
+        noise = own_noise(Objective(vae, term), weight, SIZES)
         assert noise is not None
         recon = term(out, x)
         negative_elbo = noise.nats(recon, sse) + kl
@@ -287,7 +289,7 @@ def test_laplace_noise_is_torchs() -> None:
     x = torch.rand(3, 1, 4, 4, generator=generator)
     out = x + 0.1 * torch.randn(x.shape, generator=generator)
     term = likelihood("laplace", scale=0.2)
-    noise = own_noise(LitVAE(Objective(linear((1, 4, 4), LATENTS), term), kl_weight=0.5), SIZES)
+    noise = own_noise(Objective(linear((1, 4, 4), LATENTS), term), 0.5, SIZES)
     assert noise is not None
     expected = -torch.distributions.Laplace(out, 0.1).log_prob(x).flatten(1).sum(1)
     assert torch.allclose(noise.nats(term(out, x), torch.zeros(3)), expected, rtol=1e-4)
@@ -301,11 +303,19 @@ def test_noise_at_weight_1() -> None:
         assert noise.nats(torch.tensor([7.0]), sse).item() == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("options", [{"divergence": "reverse_kl"}, {"free_bits": 0.1}, {"deterministic": True}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"divergence": ReverseKL()},
+        {"divergence": FreeBits(0.1)},
+        {"divergence": Capacity(KL(), float)},
+        {"deterministic": True},
+    ],
+)
 def test_objectives_that_are_no_elbo_have_no_noise_of_their_own(options: dict[str, Any]) -> None:
-    lit = LitVAE(Objective(linear((1, 4, 4), LATENTS), likelihood("sse"), **options), kl_weight=0.5)
-    assert weight_in_force(lit) is None
-    assert own_noise(lit, SIZES) is None
+    objective = Objective(linear((1, 4, 4), LATENTS), likelihood("sse"), **options)
+    assert own_noise(objective, 0.5, SIZES) is None
+    assert beta_in_force(objective, 0.5, SIZES, 0.1) is None
 
 
 def test_sizes_of_k() -> None:

@@ -10,7 +10,7 @@ from configs import CONF
 
 from vae_sweep.sweep.overrides import check_overrides
 from vae_sweep.sweep.settings import check_member
-from vae_sweep.training.train import build
+from vae_sweep.training.build import build
 
 Compose = Callable[..., dict[str, Any]]
 
@@ -18,7 +18,7 @@ Compose = Callable[..., dict[str, Any]]
 def takes_a_step(config: dict[str, Any], shape: tuple[int, int, int]) -> None:
     lit = build(config, shape, images=1000)
     x = torch.rand(2, *shape)
-    loss, _ = lit.objective(x, lit.noise(x), *lit.controls())
+    loss, _ = lit.objective(x, lit.noise(x), lit.weights_for(x))
     loss.backward()
     assert torch.isfinite(loss)
 

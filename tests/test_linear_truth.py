@@ -136,9 +136,8 @@ def test_a_controller_trains_to_its_goal_and_the_linear_weight(name):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        recon, kl = terms["recon"].detach().mean(), terms["kl"].detach().mean()
-        controller.update(recon, kl)
-        last.append((recon.item(), kl.item()))
+        controller.update(terms)
+        last.append((terms["recon"].mean().item(), terms["kl"].mean().item()))
     recon, kl = torch.tensor(last[-500:]).mean(0).tolist()
     weight = controller.kl_weight.item()
     if name == "geco":

@@ -119,7 +119,7 @@ def test_linear_truth() -> None:
     lit.configure_optimizers()
     for _ in range(lit.total_steps):
         shuffled = x[torch.randperm(len(x))]
-        loss, _ = objective(shuffled, lit.noise(x), *lit.controls_of(x))
+        loss, _ = objective(shuffled, lit.noise(x), lit.weights_for(x))
         loss.backward()
         lit.update()
         lit.step += 1

@@ -12,6 +12,7 @@ from torch.distributions import Normal, kl_divergence
 from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 from torch.nn import functional as F
 
+from vae_sweep.models.divergences import Capacity, divergence
 from vae_sweep.models.likelihoods import LIKELIHOODS, likelihood
 from vae_sweep.models.objective import Objective
 from vae_sweep.models.posteriors import POSTERIORS
@@ -31,6 +32,9 @@ class Network(nn.Module):
         self.encoder = nn.Linear(PIXELS, self.posterior.n_params(D))
         self.decoder = nn.Sequential(nn.Linear(D, 16), nn.Tanh(), nn.Linear(16, PIXELS))
 
+    def at(self, kl_weight, weight_noise=None):
+        return self
+
     def encode(self, x):
         return self.posterior.from_params(self.encoder(x.flatten(1)), D)
 
@@ -38,9 +42,19 @@ class Network(nn.Module):
         return self.decoder(z).unflatten(1, SHAPE)
 
 
-def objective_of(recon="sse", posterior="diagonal", seed=0, learn_scale=False, **options):
+OF_THE_OBJECTIVE = {"reduction", "deterministic", "weight_kl_weight"}
+
+
+def objective_of(recon="sse", posterior="diagonal", seed=0, learn_scale=False, capacity=None, **options):
+    """options: config.loss, and n_train; `divergence` is its name there. capacity: C in nats, the same at all steps."""
     torch.manual_seed(seed)
-    return Objective(Network(posterior), likelihood(recon, learn_scale=learn_scale), **options).double()
+    own = {key: value for key, value in options.items() if key in OF_THE_OBJECTIVE}
+    of_divergence = {key: value for key, value in options.items() if key not in OF_THE_OBJECTIVE}
+    penalty = divergence(of_divergence.pop("divergence", "kl"), latent_dim=D, **of_divergence)
+    penalty = penalty if capacity is None else Capacity(penalty, lambda step: capacity)
+    n_train = options.get("n_train")
+    made = Objective(Network(posterior), likelihood(recon, learn_scale=learn_scale), penalty, n_train=n_train, **own)
+    return made.double()
 
 
 @pytest.fixture
@@ -123,12 +137,12 @@ def test_sigma_vae(x, noise):
 @pytest.mark.parametrize("capacity", [0.0, 25.0])
 def test_burgess(x, noise, capacity):
     """recon + gamma |KL - C|, the KL a mean over the batch: on both sides of it."""
-    objective = objective_of(reduction="half_sum")
+    objective = objective_of(reduction="half_sum", capacity=capacity)
     out, mean, logvar, _ = parts(objective, x, noise)
     kld = (-0.5 * (1 + logvar - mean.pow(2) - logvar.exp())).sum(1).mean(0, True)
     recon = F.mse_loss(out, x, reduction="sum").div(B) / 2
     expected = recon + 1000.0 * (kld - capacity).abs()
-    torch.testing.assert_close(objective(x, noise, 1000.0, capacity)[0], expected[0])
+    torch.testing.assert_close(objective(x, noise, 1000.0)[0], expected[0])
 
 
 def test_beta_tcvae(x, noise):
@@ -192,7 +206,7 @@ BY_OPTION = pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_terms_are_plain_whatever_is_minimised(options, posterior, weight, capacity):
     x, noise = torch.rand(B, *SHAPE, dtype=torch.float64), torch.randn(B, D, dtype=torch.float64)
     plain = objective_of(posterior=posterior)
-    terms = objective_of(posterior=posterior, **options)(x, noise, weight, capacity)[1]
+    terms = objective_of(posterior=posterior, capacity=capacity, **options)(x, noise, weight)[1]
     q = plain.vae.encode(x)
     torch.testing.assert_close(terms["kl"], q.kl())
     error = (x - plain.vae.decode(q.sample(noise))).pow(2).flatten(1)
@@ -255,6 +269,7 @@ def test_a_pack_equals_its_members(options, recon):
     ("common", "numbers"),
     [
         ({}, {"free_bits": [0.1, 0.5, 2.0]}),
+        ({"divergence": "reverse_kl"}, {"capacity": [0.5, 5.0, 50.0]}),
         ({"divergence": "tc", "n_train": 100}, {"tc_weight": [1.0, 3.0, 9.0], "mi_weight": [1.0, 0.0, 2.0]}),
     ],
 )

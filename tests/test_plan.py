@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vae_sweep.engine import plan
-from vae_sweep.engine.cost import Cost
 from vae_sweep.engine.plan import Pack
 from vae_sweep.engine.slots import Slot
+from vae_sweep.models.costs import Cost
 from vae_sweep.runs.members import Member
 
 BASE = {

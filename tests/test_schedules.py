@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from vae_sweep.schedules import capacity, constant, cosine, cyclical, linear, logistic
 from vae_sweep.schedules.preview import REQUIRED, parameters
+from vae_sweep.schedules.weight import in_force
 
 T = 1000
 
@@ -66,10 +67,19 @@ def test_cyclical_is_fus_formula():
         assert schedule(step) == pytest.approx(min(1, tau / 0.7), abs=1e-9)
 
 
-def test_capacity():
+def test_capacity_counts_nats():
     schedule = capacity(T, maximum=25, warmup=0.5)
-    assert [schedule(step) for step in (0, 700)] == [1, 1]
-    assert [schedule.capacity(step) for step in (0, 100, 500, T)] == [0, 5, 25, 25]
+    assert [schedule(step) for step in (0, 100, 500, T)] == [0, 5, 25, 25]
+
+
+def test_a_weight_in_force_is_a_multiple_of_its_target():
+    weight = in_force(3.0, linear(T, warmup=0.5), T)
+    assert (weight.target, [weight.at(step) for step in (0, 250, T)]) == (3.0, [0, 1.5, 3])
+
+
+def test_a_schedule_that_ends_elsewhere_is_refused():
+    with pytest.raises(ValueError, match=r"kl_schedule: ends at 0.5 times loss.kl_weight"):
+        in_force(1.0, lambda step: 0.5, T)
 
 
 SCHEDULES = st.sampled_from([constant, linear, cosine, logistic, cyclical])

@@ -10,6 +10,7 @@ from test_theory_covariance import dense_eigenvalues, images_of, standardised_th
 
 from vae_sweep.theory import banner, linear_vae, preflight, spectrum
 from vae_sweep.theory.covariance import Pixels
+from vae_sweep.traits import LIKELIHOODS
 
 
 def test_contents() -> None:
@@ -76,14 +77,16 @@ def test_banner_states_the_noise_the_threshold_and_other_codes() -> None:
 
 def test_banner_of_other_objectives() -> None:
     known = preflight(images_of(300), np.arange(300), [4], [1.0], bernoulli=True)
-    bernoulli = banner([1.0], [4], 192, 64, recon="bernoulli", preflight=known)
+    bernoulli = banner([1.0], [4], 192, 64, likelihood=LIKELIHOODS["bernoulli"], preflight=known)
     assert "tempers" in bernoulli
     assert f"{known['collapse_threshold_bernoulli']:.3g}" in bernoulli
     assert "255" not in bernoulli
-    assert "exact ELBO at scale 0.1 w" in banner([1.0], [4], 192, 64, recon="laplace", scale=0.1, preflight=known)
+    assert "exact ELBO at scale 0.1 w" in banner(
+        [1.0], [4], 192, 64, likelihood=LIKELIHOODS["laplace"], scale=0.1, preflight=known
+    )
     sigma = np.sqrt(known["linear"][0]["likelihood_optimal_weight"] / 2)
-    assert f"{sigma:.3f}" in banner([1.0], [4], 192, 64, recon="optimal_sigma", preflight=known)
-    gaussian = banner([1.0], [4], 192, 64, recon="gaussian", scale=0.1, preflight=known)
+    assert f"{sigma:.3f}" in banner([1.0], [4], 192, 64, likelihood=LIKELIHOODS["optimal_sigma"], preflight=known)
+    gaussian = banner([1.0], [4], 192, 64, likelihood=LIKELIHOODS["gaussian"], scale=0.1, preflight=known)
     assert "26 of 255" in gaussian
     assert f"Above weight {known['collapse_threshold'] / 0.02:.3g}" in gaussian
     assert banner([], [4], 192, 64) == ""

@@ -20,10 +20,11 @@ from vae_sweep.theory import (
     negative_log_likelihood,
     optimal_sigma2,
     spectrum,
-    squared_error_weight,
     weight_of_sigma,
 )
+from vae_sweep.theory.beta import beta_at
 from vae_sweep.theory.conventions import REDUCTIONS, Sizes
+from vae_sweep.traits import LIKELIHOODS
 
 VALUES = np.array([4.0, 2.0, 1.0, 0.5, 0.1, 0.05])
 
@@ -206,19 +207,18 @@ def test_known_sigmas() -> None:
 
 
 @given(st.sampled_from(sorted(REDUCTIONS)), st.floats(1e-3, 10), st.floats(0.01, 2))
-def test_squared_error_weight_gives_proportional_losses(reduction: str, weight: float, sigma: float) -> None:
+def test_beta_gives_proportional_losses(reduction: str, weight: float, sigma: float) -> None:
     """a recon + w b KL is proportional to SSE + beta KL: the same ratio of its two coefficients."""
     sizes = Sizes(pixels=12, latent_dim=3, batch_size=8)
     a, b = REDUCTIONS[reduction].recon(sizes), REDUCTIONS[reduction].kl(sizes)
     for recon, sse_coefficient in (("sse", a), ("gaussian", a / (2 * sigma**2))):
-        beta = squared_error_weight(recon, weight, reduction, sizes, sigma)
+        beta = beta_at(LIKELIHOODS[recon], weight, reduction, sizes, sigma)
         assert beta == pytest.approx(weight * b / sse_coefficient)
-    assert squared_error_weight("bernoulli", weight, reduction, sizes) is None
+    assert beta_at(LIKELIHOODS["bernoulli"], weight, reduction, sizes) == pytest.approx(weight * b / a)  # in nats
 
 
 @given(st.integers(1, 64), st.floats(1e-3, 10))
 def test_with_sums_the_implied_sigma_does_not_depend_on_the_resolution(side: int, weight: float) -> None:
     sizes = Sizes(pixels=3 * side**2, latent_dim=8, batch_size=4)
-    beta = squared_error_weight("sse", weight, "sum", sizes)
-    assert beta is not None
+    beta = beta_at(LIKELIHOODS["sse"], weight, "sum", sizes)
     assert implied_sigma(beta) == pytest.approx(implied_sigma(weight), rel=1e-12)

@@ -57,9 +57,11 @@ def evaluate_run(folder: Path, settings: "Settings", device: str = "cpu") -> dic
     changed since.
     """
     from vae_sweep.evaluation import evaluate
+    from vae_sweep.training.build import own_metrics
 
-    lit, data, batch_size = _trained(folder, device)
-    evaluation = evaluate(lit, data, batch_size, settings)
+    lit, data, config = _trained(folder, device)
+    batch_size, weight = config["data"]["batch_size"], float(lit.settled_weight)
+    evaluation = evaluate(lit.objective, weight, lit.step, data, batch_size, settings, own_metrics(config))
     evaluation.write(folder)
     return evaluation.values
 
@@ -71,7 +73,7 @@ def curve_run(folder: Path, weights: Sequence[float], device: str = "cpu") -> di
     """
     from vae_sweep.evaluation import curve, curve_pictures, curve_weights, write_curve
 
-    lit, data, batch_size = _trained(folder, device)
+    lit, data, config = _trained(folder, device)
     if not lit.objective.multi_rate:
         raise EvaluationError(f"{folder} was trained at one weight: --weights needs model.multi_rate=true")
     low, high = lit.objective.vae.kl_weight_range
@@ -79,13 +81,13 @@ def curve_run(folder: Path, weights: Sequence[float], device: str = "cpu") -> di
         raise EvaluationError(f"--weights {outside[0]:g}: {folder} was trained on {low:g} to {high:g}")
     before = [row["kl_weight"] for row in load_run(folder).curve().get("val", [])]
     at = curve_weights(lit.objective.vae, [*before, *weights])
-    found = curve(lit, data, at, batch_size)
-    write_curve(folder, found, curve_pictures(lit, data, at))
+    found = curve(lit.objective, lit.step, data, at, config["data"]["batch_size"])
+    write_curve(folder, found, curve_pictures(lit.objective, data, at))
     return found
 
 
-def _trained(folder: Path, device: str) -> "tuple[LitVAE, ImageData, int]":
-    """A run's module on `device`, its images and its batch size."""
+def _trained(folder: Path, device: str) -> "tuple[LitVAE, ImageData, dict[str, Any]]":
+    """A run's module on `device`, its images and its config."""
     from vae_sweep.data import load
     from vae_sweep.training.loading import load_lit
 
@@ -96,7 +98,7 @@ def _trained(folder: Path, device: str) -> "tuple[LitVAE, ImageData, int]":
     if trained_on not in (None, data.fingerprint):
         raise EvaluationError(f"{folder} was trained on other images than data={data.name} holds now")
     lit.step = checkpoint["step"]
-    return lit.to(device), data, config["data"]["batch_size"]
+    return lit.to(device), data, config
 
 
 def _run_folders(path: Path) -> Iterator[Path]:

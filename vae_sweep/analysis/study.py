@@ -14,13 +14,13 @@ import numpy as np
 
 from vae_sweep.runs.members import config_that_matters, flatten, is_multi_rate, swept_keys
 from vae_sweep.runs.records import RecordError, Run, Sweep
+from vae_sweep.traits import LikelihoodTraits, likelihood
 
 WEIGHT, LATENT, SCHEDULE, SEED, OBJECTIVE, MULTI_RATE, RANGE = (
     "loss.kl_weight", "model.latent_dim", "kl_schedule._target_", "seed", "objective", "model.multi_rate",
     "model.kl_weight_range",
 )  # fmt: skip
 SPLITS = ("train", "val")
-_OWN_NATS = ("bernoulli", "laplace")  # likelihoods whose distortion is not a squared error
 
 Setting = tuple[str, Any]
 
@@ -54,6 +54,11 @@ class Point:
     @cached_property
     def flat(self) -> dict[str, Any]:
         return flatten(self.run.config)
+
+    @cached_property
+    def likelihood(self) -> LikelihoodTraits:
+        """What its reconstruction term says of itself."""
+        return likelihood(self.run.config.get("loss") or {}, self.run.result.get("says"))
 
     @property
     def autoencoder(self) -> bool:
@@ -122,7 +127,7 @@ class Point:
     @property
     def distortion_key(self) -> str:
         """The metric that is the distortion."""
-        return "recon" if self.flat.get("loss.recon") in _OWN_NATS else "sse"
+        return self.likelihood.distortion
 
     @property
     def beta(self) -> float | None:
@@ -196,7 +201,7 @@ class Study:
     @property
     def squared_error(self) -> bool:
         """Whether distortion is in squared error; else it is in nats of the objective's own likelihood."""
-        return all(point.flat.get("loss.recon") not in _OWN_NATS for point in self.points)
+        return all(point.likelihood.squared_error for point in self.points)
 
     def mean_image_distortion(self, point: Point) -> float | None:
         """SSE of answering every image with the mean image: the data's total variance."""

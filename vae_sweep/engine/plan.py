@@ -19,16 +19,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from vae_sweep.engine.cost import Cost
 from vae_sweep.engine.slots import Slot
+from vae_sweep.models.costs import Cost
 from vae_sweep.runs.members import Member, config_that_matters, flatten
+from vae_sweep.traits import Says, schedule, target_of
 
 MAY_DIFFER = (
     "loss.kl_weight", "loss.mi_weight", "loss.tc_weight", "loss.dimension_weight", "loss.free_bits",
     "loss.weight_kl_weight", "optimizer.lr", "seed",
 )  # fmt: skip
-# Schedules that only scale the weight; the others change the loss itself and are packed with their own kind.
-_MULTIPLIERS = tuple(f"vae_sweep.schedules.{name}" for name in ("constant", "linear", "cosine", "logistic", "cyclical"))
 
 CPU_PACK_FLOP = 5e8
 CPU_PACK_PARAMS = 5e5
@@ -58,14 +57,14 @@ class Pack:
     seconds: float | None = None  # estimate, None if the network cannot be counted
 
 
-def pack_key(config: Mapping[str, Any]) -> str:
-    """Members with equal keys may train together."""
-    flat = flatten(config_that_matters(config))
-    schedule = str(flat.get("kl_schedule._target_", ""))
-    kept = {key: value for key, value in flat.items() if not key.startswith("kl_schedule.")}
+def pack_key(config: Mapping[str, Any], says: Says | None = None) -> str:
+    """Members with equal keys may train together. says: what the member's own classes say of themselves (traits.py)."""
+    matters = config_that_matters(config)
+    kept = {key: value for key, value in flatten(matters).items() if not key.startswith("kl_schedule.")}
     kept |= {key: kept[key] is None for key in MAY_DIFFER if key in kept}  # with the term or without it
-    if schedule not in _MULTIPLIERS:
-        kept["kl_schedule._target_"] = schedule
+    kl_schedule = matters.get("kl_schedule")  # an autoencoder has none
+    if kl_schedule and not schedule(kl_schedule, says).packs:  # a kind for itself
+        kept["kl_schedule._target_"] = target_of(kl_schedule)
     return json.dumps(kept, sort_keys=True)
 
 

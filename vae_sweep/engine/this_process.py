@@ -8,13 +8,18 @@ from vae_sweep.engine.place import Watch
 from vae_sweep.engine.plan import Pack
 from vae_sweep.engine.slots import Slot, cores
 from vae_sweep.engine.stop import StopRequest, stop_request
-from vae_sweep.engine.worker import run_pack
+from vae_sweep.engine.worker import TARGET, load, run_pack
 
 
 class ThisProcess:
+    """target: module:function that trains a pack, imported when the first one is to be trained."""
+
     gpu = False
     shares_cores = False
     memory: float | None = None  # unknown: packs are not grown to the memory of a device
+
+    def __init__(self, target: str = TARGET):
+        self.target = target
 
     def slots(self, wanted: int) -> tuple[list[Slot], int]:
         return [Slot("cpu")], cores()
@@ -26,8 +31,7 @@ class ThisProcess:
         return nullcontext()
 
     def run(self, packs: Sequence[Pack], slots: Sequence[Slot], folder: Path, watch: Watch) -> StopRequest:
-        from vae_sweep.training.train import train_pack
-
+        train_pack = load(self.target)
         with stop_request() as stop:
             for number, pack in enumerate(packs):
                 order = {"pack": number, "members": list(pack.members), "threads": pack.threads}

@@ -11,9 +11,11 @@ same noise for every run of a sweep, whatever its seed. In eval mode and float32
 
 from vae_sweep.evaluation.curve import curve, curve_pictures, curve_weights, sweep_weights, write_curve
 from vae_sweep.evaluation.member import Evaluation, Settings, evaluate
+from vae_sweep.evaluation.own import Metric
 
 __all__ = [
     "Evaluation",
+    "Metric",
     "Settings",
     "curve",
     "curve_pictures",

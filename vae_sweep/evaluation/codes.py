@@ -8,12 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vae_sweep.data.batches import Images, binarized, generator
+from vae_sweep.data.batches import EVALUATION_SEED, Images, binarized, generator
 from vae_sweep.data.image_data import ImageData
 from vae_sweep.metrics.pictures import psnr, ssim
 from vae_sweep.models.objective import Objective
 from vae_sweep.models.posteriors import Posterior
-from vae_sweep.training.lit_vae import EVALUATION_SEED
 
 BATCH = 64
 

@@ -12,9 +12,9 @@ from vae_sweep.data.image_data import ImageData
 from vae_sweep.evaluation import showing
 from vae_sweep.evaluation.codes import BATCH, Split, chosen, noise_for
 from vae_sweep.models.multi_rate import MultiRateVAE
+from vae_sweep.models.objective import Objective
 from vae_sweep.runs.records import SCHEMA, write_arrays, write_json
 from vae_sweep.theory.conventions import Sizes, factors
-from vae_sweep.training.lit_vae import LitVAE
 
 POINTS = 16
 FILE, PICTURE_FILE = "curve.json", "curve.npz"
@@ -36,47 +36,53 @@ def sweep_weights(manifest: Mapping[str, Any]) -> set[float]:
 
 
 def curve(
-    lit: LitVAE, data: ImageData, kl_weights: Sequence[float], batch_size: int, images: int | None = 1024
+    objective: Objective,
+    step: int,
+    data: ImageData,
+    kl_weights: Sequence[float],
+    batch_size: int,
+    images: int | None = 1024,
 ) -> dict[str, Any]:
     """What curve.json holds: for both splits a row per weight of recon, sse, kl, and loss at that weight.
 
     The images and the noise are those of `evaluate` with the same `images`, so that a row can be compared with the
-    evaluation of a separate run. batch_size: it was trained with. Raises ValueError for a model of one weight.
+    evaluation of a separate run. step: how many it was trained for; batch_size: with which. Raises ValueError for a
+    model of one weight.
     """
-    if not lit.objective.multi_rate:
+    if not objective.multi_rate:
         raise ValueError("a curve needs a multi-rate model (model.multi_rate=true)")
-    found: dict[str, Any] = {"schema": SCHEMA, "step": lit.step, "images": images}
-    was_training = lit.training
-    lit.eval()
+    found: dict[str, Any] = {"schema": SCHEMA, "step": step, "images": images}
+    was_training = objective.training
+    objective.eval()
     try:
         for name, rows in (("train", data.train), ("val", data.val)):
-            split = Split(data, chosen(rows, images), next(lit.parameters()).device)
-            found[name] = _rows(lit, split, name, kl_weights, batch_size)
+            split = Split(data, chosen(rows, images), next(objective.parameters()).device)
+            found[name] = _rows(objective, split, name, kl_weights, batch_size)
     finally:
-        lit.train(was_training)
+        objective.train(was_training)
     return found
 
 
 @torch.no_grad()
-def curve_pictures(lit: LitVAE, data: ImageData, kl_weights: Sequence[float]) -> showing.Arrays:
+def curve_pictures(objective: Objective, data: ImageData, kl_weights: Sequence[float]) -> showing.Arrays:
     """What curve.npz holds: kl_weights (W,), and of each of them held-out images and draws of the prior.
 
     recon_mean, recon_sampled, prior_samples: (W, M, H, W, C) uint8, with the images and the noise of evaluation.npz;
     M = 8, fewer where images are so large that the file would pass PICTURE_BYTES.
     """
-    device = next(lit.parameters()).device
+    device = next(objective.parameters()).device
     bytes_each = 3 * len(kl_weights) * math.prod(data.images.shape[1:])
     count = max(1, min(showing.PICTURES, PICTURE_BYTES // bytes_each))
     split = Split(data, chosen(data.val, count), device)
-    noise = {name: noise_for((rows, lit.objective.vae.latent_dim), device, name)
+    noise = {name: noise_for((rows, objective.vae.latent_dim), device, name)
              for name, rows in (("val", len(split)), ("prior", showing.PRIOR_SAMPLES))}  # fmt: skip
-    was_training = lit.training
-    lit.eval()
+    was_training = objective.training
+    objective.eval()
     try:
-        at = [showing.at_weight(lit.objective, weight, split[:], noise["val"], noise["prior"][:count])
+        at = [showing.at_weight(objective, weight, split[:], noise["val"], noise["prior"][:count])
               for weight in kl_weights]  # fmt: skip
     finally:
-        lit.train(was_training)
+        objective.train(was_training)
     return {"kl_weights": np.array(kl_weights), **{name: np.stack([found[name] for found in at]) for name in at[0]}}
 
 
@@ -87,8 +93,8 @@ def write_curve(folder: Path, found: dict[str, Any], pictures: showing.Arrays) -
 
 
 @torch.no_grad()
-def _rows(lit: LitVAE, split: Split, name: str, kl_weights: Sequence[float], batch_size: int) -> list[Row]:
-    objective, model = lit.objective, lit.objective.vae
+def _rows(objective: Objective, split: Split, name: str, kl_weights: Sequence[float], batch_size: int) -> list[Row]:
+    model = objective.vae
     noise = noise_for((len(split), model.latent_dim), split.device, name)
     sums = torch.zeros(len(kl_weights), 3, dtype=torch.float64)
     for positions, x in split.batches(BATCH):

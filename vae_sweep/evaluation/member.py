@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,20 +12,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vae_sweep.data.batches import generator
+from vae_sweep.data.batches import EVALUATION_SEED, generator
 from vae_sweep.data.image_data import ImageData
 from vae_sweep.evaluation import noise as pixel_noise
 from vae_sweep.evaluation import showing
 from vae_sweep.evaluation.bounds import sample_posterior, sizes_of_k
 from vae_sweep.evaluation.codes import Codes, Split, chosen, encode, noise_for
+from vae_sweep.evaluation.own import Metric, measured
 from vae_sweep.evaluation.slopes import encoder_gradients
 from vae_sweep.metrics.aggregate import ACTIVE, active_units, activity, aggregate_kl
 from vae_sweep.metrics.disentanglement import mutual_information_gap
 from vae_sweep.metrics.gradients import gradient_view
 from vae_sweep.metrics.prior import cycle_error, mmd2, mmd2_null, moments
+from vae_sweep.models.objective import Objective
 from vae_sweep.runs.records import SCHEMA, write_arrays, write_json
 from vae_sweep.theory.conventions import Sizes
-from vae_sweep.training.lit_vae import EVALUATION_SEED, LitVAE
 
 Values = dict[str, float]
 
@@ -59,19 +61,28 @@ class Evaluation(NamedTuple):
         write_json(folder / "evaluation.json", self.values)
 
 
-def evaluate(lit: LitVAE, data: ImageData, batch_size: int, settings: Settings = Settings()) -> Evaluation:
-    """Measure a trained member where it lies (CPU or GPU). batch_size: it was trained with.
+def evaluate(
+    objective: Objective,
+    kl_weight: float,
+    step: int,
+    data: ImageData,
+    batch_size: int,
+    settings: Settings = Settings(),
+    metrics: Sequence[Metric] = (),
+) -> Evaluation:
+    """Measure a trained objective where it lies (CPU or GPU).
 
-    What has no meaning for an autoencoder is left out.
+    kl_weight: in force after `step` steps; batch_size: it was trained with. metrics: of other packages, measured on
+    both splits. What has no meaning for an autoencoder is left out.
     """
     began = time.perf_counter()
-    was_training = lit.training
-    lit.eval()
+    was_training = objective.training
+    objective.eval()
     try:
-        subject = _Subject(lit, data, batch_size, settings)
+        subject = _Subject(objective, kl_weight, data, batch_size, settings, metrics)
         values = {
             "schema": SCHEMA,
-            "step": lit.step,
+            "step": step,
             "settings": dataclasses.asdict(settings),
             "beta": subject.beta,
             "train": subject.on_training_images(),
@@ -79,17 +90,26 @@ def evaluate(lit: LitVAE, data: ImageData, batch_size: int, settings: Settings =
         }
         arrays = subject.arrays()
     finally:
-        lit.train(was_training)
+        objective.train(was_training)
     return Evaluation(values | {"seconds": round(time.perf_counter() - began, 2)}, arrays)
 
 
 class _Subject:
     """A member with its images encoded once."""
 
-    def __init__(self, lit: LitVAE, data: ImageData, batch_size: int, settings: Settings):
-        self.lit, self.objective, self.data, self.settings = lit, lit.objective, data, settings
-        self.latent_dim = lit.objective.vae.latent_dim
-        self.device = next(lit.parameters()).device
+    def __init__(
+        self,
+        objective: Objective,
+        kl_weight: float,
+        data: ImageData,
+        batch_size: int,
+        settings: Settings,
+        metrics: Sequence[Metric],
+    ):
+        self.objective, self.kl_weight, self.data, self.settings = objective, kl_weight, data, settings
+        self.metrics = metrics
+        self.latent_dim = objective.vae.latent_dim
+        self.device = next(objective.parameters()).device
         self.train = Split(data, chosen(data.train, settings.images), self.device)
         self.val = Split(data, chosen(data.val, settings.images), self.device)
         self.train_codes = encode(
@@ -100,7 +120,7 @@ class _Subject:
         likelihood, pixels = self.objective.likelihood, self.train.pixels
         self.sizes = Sizes(pixels, self.latent_dim, batch_size)
         self.fitted = pixel_noise.fitted_noise(likelihood, pixels, mse)
-        self.own = pixel_noise.own_noise(lit, self.sizes)
+        self.own = pixel_noise.own_noise(objective, kl_weight, self.sizes)
         self.at_weight_1 = pixel_noise.noise_at_weight_1(likelihood, pixels)
 
     def noise(self, name: str, images: int) -> Tensor:
@@ -142,11 +162,12 @@ class _Subject:
             found |= self._elbos(codes) | self._aggregate(codes) | self._distance_to_prior(codes)
             if self.own is not None and self.own.sigma2 is not None:
                 found["implied_sigma"] = self.own.sigma2**0.5
-        return found | self._disentanglement(split, codes)
+        found |= self._disentanglement(split, codes)
+        return found | measured(self.metrics, self.objective, split, codes, found)
 
     @property
     def beta(self) -> float | None:
-        return pixel_noise.beta_in_force(self.lit, self.sizes, self.fitted_sigma)
+        return pixel_noise.beta_in_force(self.objective, self.kl_weight, self.sizes, self.fitted_sigma)
 
     @property
     def fitted_sigma(self) -> float:

@@ -86,6 +86,10 @@ class BayesianVAE(nn.Module):
         # Not get_parameter: under functional_call they are plain tensors.
         return [attrgetter(name)(self.vae) for name in self.names]
 
+    def at(self, kl_weight: float | Tensor, weight_noise: Tensor | None = None) -> "WithWeights":
+        """The VAE with one draw of its weights (None: their means), which encoder and decoder share."""
+        return WithWeights(self, self.sample_weights(weight_noise))
+
     def encode(self, x: Tensor, weights: Weights | None = None) -> Posterior:
         return self._call("encode", x, weights)
 
@@ -106,6 +110,20 @@ class BayesianVAE(nn.Module):
             return getattr(self.vae, method)(argument)
         call = _MethodCall(self.vae, method)
         return functional_call(call, {f"module.{name}": weight for name, weight in weights.items()}, (argument,))
+
+
+class WithWeights:
+    """A Bayesian VAE at one draw of its weights: encode(x) and decode(z)."""
+
+    def __init__(self, model: BayesianVAE, weights: Weights | None) -> None:
+        self.model = model
+        self.weights = weights
+
+    def encode(self, x: Tensor) -> Posterior:
+        return self.model.encode(x, self.weights)
+
+    def decode(self, z: Tensor) -> Tensor:
+        return self.model.decode(z, self.weights)
 
 
 class _MethodCall(nn.Module):

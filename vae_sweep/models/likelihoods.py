@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vae_sweep import traits
 from vae_sweep.models.numerics import at_least_float32
+from vae_sweep.traits import LikelihoodTraits
 
 Buffers = Mapping[str, Tensor]
 
@@ -32,9 +34,26 @@ def gaussian_nll(sse: Tensor, pixels: int, log_sigma: Tensor) -> Tensor:
 
 
 class Likelihood(nn.Module):
-    """A reconstruction term. `is_nll`: whether forward is a negative log-likelihood in nats."""
+    """A reconstruction term. One of another package is a subclass with `traits` and `recon`, named by loss.recon."""
 
-    is_nll = True
+    traits: LikelihoodTraits
+
+    @property
+    def is_nll(self) -> bool:
+        """Whether the term is a negative log-likelihood in nats."""
+        return self.traits.unit == "nats"
+
+    @property
+    def scale(self) -> float:
+        """Of the pixels' noise, as it stands; 1 where there is none."""
+        return 1.0
+
+    def at_noise(self, recon: Tensor, pixels: int, noise: float) -> Tensor:
+        """This term of `pixels` pixels, any shape, were the scale of their noise another one.
+
+        For likelihoods whose traits have an `exponent`; of squared errors it is known without.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no noise to set")
 
     def forward(self, out: Tensor, x: Tensor) -> Tensor:
         """out: raw decoder output, x: images, (B, C, H, W) -> (B,)."""
@@ -63,7 +82,7 @@ class Likelihood(nn.Module):
 class SquaredError(Likelihood):
     """||x - xhat||^2. Plus beta KL it is 2 sigma^2 times the -ELBO of a Gaussian with sigma^2 = beta / 2."""
 
-    is_nll = False
+    traits = traits.LIKELIHOODS["sse"]
 
     def recon(self, out: Tensor, x: Tensor, sse: Tensor) -> Tensor:
         return sse
@@ -89,6 +108,10 @@ class Scaled(Likelihood):
             self.register_buffer("fixed_log_scale", torch.tensor(math.log(scale)))
 
     @property
+    def scale(self) -> float:
+        return float(torch.exp(self.log_scale.detach()))
+
+    @property
     def log_scale(self) -> Tensor:
         """ln of the scale in force: a 0-dim tensor."""
         if self.learn_scale:
@@ -99,6 +122,8 @@ class Scaled(Likelihood):
 class Gaussian(Scaled):
     """-ln N(x; xhat, scale^2 I)."""
 
+    traits = traits.LIKELIHOODS["gaussian"]
+
     def recon(self, out: Tensor, x: Tensor, sse: Tensor) -> Tensor:
         return gaussian_nll(sse, x[0].numel(), self.log_scale)
 
@@ -106,9 +131,15 @@ class Gaussian(Scaled):
 class Laplace(Scaled):
     """-ln prod Laplace(x; xhat, scale) = |x - xhat|_1 / scale + n ln(2 scale)."""
 
+    traits = traits.LIKELIHOODS["laplace"]
+
     def recon(self, out: Tensor, x: Tensor, sse: Tensor) -> Tensor:
         error = (at_least_float32(out) - at_least_float32(x)).abs().sum((1, 2, 3))
         return error * torch.exp(-self.log_scale) + x[0].numel() * (math.log(2) + self.log_scale)
+
+    def at_noise(self, recon: Tensor, pixels: int, noise: float) -> Tensor:
+        absolute = self.scale * (recon - pixels * math.log(2 * self.scale))  # |x - xhat|_1
+        return absolute / noise + pixels * math.log(2 * noise)
 
 
 class OptimalSigma(Likelihood):
@@ -119,6 +150,7 @@ class OptimalSigma(Likelihood):
     scored with a sigma fitted on it; NaN before the first `observe` or `fit`.
     """
 
+    traits = traits.LIKELIHOODS["optimal_sigma"]
     memory = 0.99  # weight of the past in the running average
 
     mse_average: Tensor
@@ -132,6 +164,10 @@ class OptimalSigma(Likelihood):
     def recon(self, out: Tensor, x: Tensor, sse: Tensor) -> Tensor:
         pixels = x[0].numel()
         return gaussian_nll(sse, pixels, _log_sigma(sse.mean() / pixels) if self.training else self.log_scale)
+
+    @property
+    def scale(self) -> float:
+        return float(torch.exp(self.log_scale.detach()))
 
     @property
     def log_scale(self) -> Tensor:
@@ -156,6 +192,8 @@ class Bernoulli(Likelihood):
 
     Exact nats of binary images. Of grey ones it is a cross-entropy, whose least value is not zero.
     """
+
+    traits = traits.LIKELIHOODS["bernoulli"]
 
     def recon(self, out: Tensor, x: Tensor, sse: Tensor) -> Tensor:
         out, x = at_least_float32(out), at_least_float32(x)

@@ -70,8 +70,8 @@ class MultiRateVAE(nn.Module):
         """ln beta_j (d,): above beta_j unit j is shut."""
         return math.log(self.kl_weight_range[0]) + _FLOOR + F.softplus(_PACE * self.raw_ends)
 
-    def at(self, kl_weight: float | Tensor) -> "AtWeight":
-        """The VAE at a weight: a number, or a tensor () or (B,), one for each image."""
+    def at(self, kl_weight: float | Tensor, weight_noise: Tensor | None = None) -> "AtWeight":
+        """The VAE at a weight: a number, or a tensor () or (B,), one for each image. Its own weights are not random."""
         return AtWeight(self, kl_weight)
 
     def encode(self, x: Tensor) -> Diagonal:

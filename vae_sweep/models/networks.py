@@ -35,6 +35,13 @@ class VAE(nn.Module):
         self.posterior = posterior
         self.latent_dim = latent_dim
 
+    def at(self, kl_weight: float | Tensor, weight_noise: Tensor | None = None) -> "VAE":
+        """What encodes and decodes at a KL weight, with the noise of random weights: this, where neither plays a part.
+
+        Models that are told the weight (multi_rate.py) or have random weights (bayesian.py) return a view instead.
+        """
+        return self
+
     def encode(self, x: Tensor) -> Posterior:
         """q(z|x) of images x (B, C, H, W) in [0, 1]."""
         # Under autocast the head comes out in bfloat16; a posterior's exponentials and sums want more digits.

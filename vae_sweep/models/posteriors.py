@@ -21,30 +21,50 @@ LOG_2PI = math.log(2 * math.pi)
 
 
 class Posterior(Protocol):
-    """What every posterior offers. B examples, d latents."""
+    """q(z|x) of a batch: the contract between a network and everything that trains, measures and draws it.
 
-    mean: Tensor  # (B, d)
+    A network of your own may return one of the classes below, or a pair (mean, logvar), which stands for `Diagonal`;
+    or any object that offers what stands here, the class methods aside (they are for networks that choose their
+    posterior by model.posterior). Then all divergences, packs, bounds and pages work with it.
+
+    B images, d latents, which the tool treats as one flat vector. The prior is N(0, I). Everything is in nats, per
+    image or per latent, never averaged, and in float32 at least, also where the network computes in bfloat16. Nothing
+    draws noise, branches on values or writes in place: so it runs under torch.func.vmap and grad, and in packs. All
+    tensors that an object holds as attributes have the images first: evaluation joins and cuts them there.
+    """
+
+    mean: Tensor
+    """(B, d): E[z|x], what a deterministic decoder is given."""
 
     @classmethod
-    def n_params(cls, latent_dim: int) -> int: ...
+    def n_params(cls, latent_dim: int) -> int:
+        """How many numbers an encoder puts out per image for `latent_dim` latents."""
 
     @classmethod
-    def from_params(cls, h: Tensor, latent_dim: int) -> Self: ...
+    def from_params(cls, h: Tensor, latent_dim: int) -> Self:
+        """From an encoder's raw output h (B, n_params)."""
 
     @property
-    def variance(self) -> Tensor: ...
+    def variance(self) -> Tensor:
+        """(B, d): marginal variance of each latent."""
 
-    def sample(self, noise: Tensor) -> Tensor: ...
+    def sample(self, noise: Tensor) -> Tensor:
+        """z (..., B, d), a deterministic function of standard normal noise (..., B, d) that gradients flow through."""
 
-    def kl(self) -> Tensor: ...
+    def kl(self) -> Tensor:
+        """(B,): KL(q(z|x) || p(z)), at least 0. The rate."""
 
-    def kl_per_unit(self) -> Tensor: ...
+    def kl_per_unit(self) -> Tensor:
+        """(B, d): KL of the marginals; they add up to `kl` where the latents are independent given x."""
 
-    def reverse_kl(self) -> Tensor: ...
+    def reverse_kl(self) -> Tensor:
+        """(B,): KL(p(z) || q(z|x)); for loss.divergence=reverse_kl."""
 
-    def log_prob(self, z: Tensor) -> Tensor: ...
+    def log_prob(self, z: Tensor) -> Tensor:
+        """ln q(z|x): z (..., B, d) -> (..., B). z[:, None] (N, 1, d) gives all pairs (N, B)."""
 
-    def log_prob_per_unit(self, z: Tensor) -> Tensor: ...
+    def log_prob_per_unit(self, z: Tensor) -> Tensor:
+        """ln q(z_j|x) of the marginals: z (..., B, d) -> (..., B, d)."""
 
 
 def _gaussian_kl(mean: Tensor, logvar: Tensor) -> Tensor:

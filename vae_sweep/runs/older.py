@@ -6,6 +6,7 @@ from typing import Any
 
 from vae_sweep.theory.beta import beta, beta_at, has_beta, sizes_of
 from vae_sweep.theory.conventions import Sizes, to_sum
+from vae_sweep.traits import likelihood
 
 ImageShape = Sequence[int]  # (C, H, W)
 
@@ -20,7 +21,8 @@ def with_beta(record: Mapping[str, Any], shape: ImageShape | None) -> dict[str, 
     """An entry of the manifest, or a result, with its beta."""
     if "beta" in record or "config" not in record:
         return dict(record)
-    return dict(record) | {"beta": _finite(beta(record["config"], _sizes(record["config"], shape)))}
+    found = beta(record["config"], _sizes(record["config"], shape), record.get("says"))
+    return dict(record) | {"beta": _finite(found)}
 
 
 def up_to_date(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -42,18 +44,19 @@ def evaluation_with_beta(
     if "beta" in evaluation or not evaluation or "loss" not in config:
         return dict(evaluation)
     loss, sizes = config["loss"], _sizes(config, shape)
-    recon, reduction, weight = loss.get("recon", "sse"), loss.get("reduction", "sum"), loss["kl_weight"]
+    traits, reduction, weight = likelihood(loss), loss.get("reduction", "sum"), loss["kl_weight"]
+    fits_itself = likelihood({"recon": loss.get("recon", "sse")}).scale == "fitted"  # not by loss.learn_scale
     train = dict(evaluation.get("train") or {})
     implied, fitted = train.get("implied_sigma"), train.get("sigma_calibrated")
     found = beta(config, sizes)
     if not has_beta(config):
         found = None
-    elif recon == "optimal_sigma" and implied and fitted:  # which has the floor of the sigma in force in it
-        found = beta_at(recon, weight, reduction, sizes, fitted)
+    elif fits_itself and implied and fitted:  # `implied` has the floor of the sigma in force in it
+        found = beta_at(traits, weight, reduction, sizes, fitted)
     elif found is None and implied:
         found = 2 * implied**2
-    if recon in ("gaussian", "optimal_sigma"):
-        fixed = recon == "gaussian" and not loss.get("learn_scale")
+    if traits.squared_error and traits.unit == "nats":
+        fixed = traits.scale != "fitted"
         per_nat = (
             2 * loss.get("scale", 1.0) ** 2
             if fixed

@@ -85,28 +85,19 @@ def cyclical(total_steps: int, cycles: int = 4, ramp: float = 0.5, shape: str = 
     return schedule
 
 
-class capacity:
-    """The weight stays; what grows is the capacity: C = min(C_max, C_max t / T_C). Burgess et al. 2018.
+def capacity(
+    total_steps: int, maximum: float = 25.0, warmup: float = 0.75, warmup_steps: int | None = None
+) -> Schedule:
+    """Not a multiplier but a capacity in nats, C = min(C_max, C_max t / T_C). Burgess et al. 2018.
 
-    The penalty is kl_weight * |KL - C|, C in nats. Their weight of 1000 and C_max = 25 go with a summed
-    Bernoulli cross-entropy on 64x64 images; beside SSE / 2 or SSE a weight means what SSE it may trade for a
-    nat.
+    The weight stands still, and the penalty is kl_weight * |KL - C| (models/divergences.py: Capacity). Their weight of
+    1000 and C_max = 25 go with a summed Bernoulli cross-entropy on 64x64 images; beside SSE / 2 or SSE a weight means
+    what SSE it may trade for a nat.
     """
-
-    def __init__(
-        self, total_steps: int, maximum: float = 25.0, warmup: float = 0.75, warmup_steps: int | None = None
-    ) -> None:
-        if not 0 <= maximum < math.inf:
-            raise ValueError(f"kl_schedule.maximum={maximum}: expected nats, 0 or more")
-        self.maximum = maximum
-        self.ramp = linear(total_steps, warmup, warmup_steps)
-
-    def __call__(self, step: int) -> float:
-        return 1.0
-
-    def capacity(self, step: int) -> float:
-        """C at this step, in nats."""
-        return self.maximum * self.ramp(step)
+    if not 0 <= maximum < math.inf:
+        raise ValueError(f"kl_schedule.maximum={maximum}: expected nats, 0 or more")
+    ramp = linear(total_steps, warmup, warmup_steps)
+    return lambda step: maximum * ramp(step)
 
 
 def _linear(progress: float) -> float:

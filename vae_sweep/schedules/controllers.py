@@ -1,22 +1,25 @@
 """KL weights that steer themselves to a goal. They have state, kept in buffers and so in the checkpoint.
 
-Each offers `kl_weight`, the weight in force (0-dim tensor), and `update(recon, kl)`, to be called once after
-every training step, never in validation, with the means over the batch of the two plain terms (0-dim
-tensors). Nothing in here waits for the device.
+Each is a weight in force (weight.py) and adds `steer`. Nothing in here waits for the device.
 
 They have no target weight. Both begin at `kl_weight` (loss.kl_weight) and count in multiples of it. total_steps
 is taken because every schedule is, and does not matter to them.
 """
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
+from vae_sweep.traits import SCHEDULES, ScheduleTraits
+
 
 class Controller(nn.Module):
-    """A KL weight with feedback."""
+    """A KL weight with feedback. One of another package declares its `traits` and has a `steer`."""
 
+    traits: ScheduleTraits
+    target: float | None = None
     weight: Tensor
 
     def __init__(self, kl_weight: float, low: float, high: float) -> None:
@@ -32,7 +35,15 @@ class Controller(nn.Module):
     def kl_weight(self) -> Tensor:
         return self.weight
 
-    def update(self, recon: Tensor, kl: Tensor) -> None:
+    def at(self, step: int) -> Tensor:
+        """The weight in force: 0-dim, whatever the step."""
+        return self.weight
+
+    def update(self, terms: Mapping[str, Tensor]) -> None:
+        self.steer(terms["recon"].detach().mean(), terms["kl"].detach().mean())
+
+    def steer(self, recon: Tensor, kl: Tensor) -> None:
+        """Move `weight`, in place. recon, kl: means over the batch of the plain terms of a step, 0-dim."""
         raise NotImplementedError
 
 
@@ -47,6 +58,7 @@ class Geco(Controller):
     and a recon that goes like the square root of the weight, eta = 0.01 is damped (ratio 0.7).
     """
 
+    traits = SCHEDULES["vae_sweep.schedules.controllers.Geco"]
     recon_sum: Tensor
     recon_weight: Tensor
 
@@ -72,7 +84,7 @@ class Geco(Controller):
         self.register_buffer("recon_weight", torch.zeros(()))  # so that the running mean starts without bias
 
     @torch.no_grad()
-    def update(self, recon: Tensor, kl: Tensor) -> None:
+    def steer(self, recon: Tensor, kl: Tensor) -> None:
         self.recon_sum.mul_(self.memory).add_((1 - self.memory) * recon)
         self.recon_weight.mul_(self.memory).add_(1 - self.memory)
         error = self.recon_sum / self.recon_weight / self.goal - 1
@@ -90,6 +102,7 @@ class ControlVAE(Controller):
     still while the weight is at a bound and the error pushes it further out.
     """
 
+    traits = SCHEDULES["vae_sweep.schedules.controllers.ControlVAE"]
     integral: Tensor
 
     def __init__(
@@ -107,13 +120,13 @@ class ControlVAE(Controller):
             raise ValueError(f"kl_schedule.target={target}: expected nats, above 0")
         if not (0 <= kp < math.inf and 0 < ki < math.inf):
             raise ValueError(f"kl_schedule.kp={kp}, ki={ki}: expected kp >= 0 and ki > 0")
-        self.target = target
+        self.target_kl = target
         self.kp, self.ki = kp * kl_weight, ki * kl_weight
         self.register_buffer("integral", torch.tensor(float(kl_weight)))
 
     @torch.no_grad()
-    def update(self, recon: Tensor, kl: Tensor) -> None:
-        error = self.target - kl
+    def steer(self, recon: Tensor, kl: Tensor) -> None:
+        error = self.target_kl - kl
         proportional = self.kp * torch.sigmoid(-error)
         step = -self.ki * error
         wanted = proportional + self.integral + step

@@ -7,6 +7,7 @@ from html import escape
 from typing import Any, NamedTuple
 
 from vae_sweep import schedules
+from vae_sweep.traits import SCHEDULES as SCHEDULE_TRAITS
 
 SCHEDULES: dict[str, Callable[..., Any]] = {
     name: getattr(schedules, name) for name in ("constant", "linear", "cosine", "logistic", "cyclical", "capacity")
@@ -45,8 +46,8 @@ def curve(name: str, total_steps: int, kl_weight: float = 1.0, **arguments: Any)
         weights = list(_steered(make(total_steps, kl_weight=kl_weight, **arguments), total_steps))
         return Curve(f"{title}, on a linear model", "KL weight", steps, [weights[step] for step in steps])
     schedule = make(total_steps, **arguments)
-    if name == "capacity":
-        return Curve(title, "capacity C (nats)", steps, [schedule.capacity(step) for step in steps])
+    if SCHEDULE_TRAITS[f"vae_sweep.schedules.{name}"].capacity:
+        return Curve(title, "capacity C (nats)", steps, [schedule(step) for step in steps])
     return Curve(title, "KL weight", steps, [kl_weight * schedule(step) for step in steps])
 
 
@@ -73,7 +74,7 @@ def _steered(controller: Any, total_steps: int) -> Iterator[float]:
         yield weight
         recon += (sum(min(weight / 2, value) for value in EIGENVALUES) - recon) / LAG
         kl += (sum(max(0.0, 0.5 * math.log(2 * value / weight)) for value in EIGENVALUES) - kl) / LAG
-        controller.update(torch.tensor(recon), torch.tensor(kl))
+        controller.steer(torch.tensor(recon), torch.tensor(kl))
 
 
 def text(drawn: Curve, width: int = 64, height: int = 12) -> str:

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vae_sweep.engine.cost import Cost, cost
 from vae_sweep.engine.place import Place
 from vae_sweep.engine.plan import Pack, largest_pack, make_packs, pack_seconds
 from vae_sweep.engine.slots import Slot, spare_slots
+from vae_sweep.models.costs import Cost, cost
 from vae_sweep.runs import outcomes
 from vae_sweep.runs.manifest import Manifest, SweepError, freeze, take_out
 from vae_sweep.runs.members import Member, total_steps

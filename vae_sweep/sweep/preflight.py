@@ -4,12 +4,13 @@ import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from vae_sweep import traits
 from vae_sweep.data.image_data import ImageData
 from vae_sweep.runs.manifest import Manifest
 from vae_sweep.runs.members import total_steps
 from vae_sweep.sweep.settings import SettingsError
 from vae_sweep.theory import banner, preflight
-from vae_sweep.theory.beta import SQUARED_ERROR
+from vae_sweep.traits import LikelihoodTraits
 
 Entry = Mapping[str, Any]  # of a member in the manifest
 
@@ -54,7 +55,7 @@ def with_forecast(manifest: Manifest, images: Mapping[str, ImageData]) -> Manife
         asked = {"latent_dims": dims, "kl_weights": betas}
         if not entries or before.get("asked") == asked:
             continue
-        bernoulli = any(entry["config"]["loss"]["recon"] == "bernoulli" for entry in entries)
+        bernoulli = any(_likelihood(entry).collapse == "correlation" for entry in entries)
         found = preflight(data.images, data.train, dims, betas, data.binarize, bernoulli)
         if first:
             manifest = {**manifest, "preflight": found | {"asked": asked}}
@@ -75,25 +76,28 @@ def banners(manifest: Manifest) -> list[str]:
             _latent_dims(entries),
             _pixels(manifest, fingerprint),
             batch_size,
-            recon,
+            likelihood,
             reduction,
             scale,
             manifest["preflight"] if fingerprint == manifest["data"]["fingerprint"] else None,
         )
-        for (fingerprint, batch_size, recon, reduction, scale), entries in kinds.items()
+        for (fingerprint, batch_size, likelihood, reduction, scale), entries in kinds.items()
     ]
 
 
 def _kind(entry: Entry) -> tuple[Any, ...]:
     loss = entry["config"]["loss"]
-    recon = "optimal_sigma" if loss.get("learn_scale") else loss["recon"]
     return (
         entry["data_fingerprint"],
         entry["config"]["data"]["batch_size"],
-        recon,
+        _likelihood(entry),
         loss["reduction"],
         loss.get("scale", 1),
     )
+
+
+def _likelihood(entry: Entry) -> LikelihoodTraits:
+    return traits.likelihood(entry["config"]["loss"], entry.get("says"))
 
 
 def _weights(entries: Sequence[Entry]) -> list[float]:
@@ -102,7 +106,7 @@ def _weights(entries: Sequence[Entry]) -> list[float]:
 
 def _betas(entries: Sequence[Entry]) -> list[float]:
     """Of the members whose pixels are Gaussian: the linear VAE's weights."""
-    gaussian = [entry for entry in entries if entry["config"]["loss"]["recon"] in SQUARED_ERROR]
+    gaussian = [entry for entry in entries if _likelihood(entry).squared_error]
     return sorted({entry["beta"] for entry in gaussian if entry["beta"] is not None})
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from vae_sweep.checks import Check, boolean, choice, either, file_name, integer, number, optional, text
 from vae_sweep.runs.members import flatten, is_multi_rate
+from vae_sweep.traits import LIKELIHOODS, likelihood, target_of
 
 
 class SettingsError(ValueError):
@@ -22,6 +23,17 @@ def _rising(value: Any) -> str | None:
     return None if fine and value[0] < value[1] else "[lowest, highest], two rising numbers > 0"
 
 
+def either_named(*names: str) -> Check:
+    """One of our names, or the dotted path of somebody's own class."""
+    known = choice(*names)
+
+    def check(value: Any) -> str | None:
+        expected = None if isinstance(value, str) and "." in value else known(value)
+        return expected and f"{expected}, or the dotted path of a class of your own"
+
+    return check
+
+
 # The range of every key that a member may have. Keys of other people's models (`_target_`) are not in here.
 CHECKS: dict[str, Check] = {
     "objective": choice("vae", "autoencoder"),
@@ -35,14 +47,14 @@ CHECKS: dict[str, Check] = {
     "model.activation": choice("relu", "tanh", "silu", "gelu", "softplus"),
     "data.batch_size": integer(1),
     "data.val_fraction": number(above=0, high=0.9),
-    "loss.recon": choice("sse", "gaussian", "optimal_sigma", "bernoulli", "laplace"),
+    "loss.recon": either_named(*LIKELIHOODS),
     "loss.kl_weight": number(low=0),
     "loss.reduction": choice(
         "sum", "half_sum", "mean_pixels", "mean_pixels_latents", "mean_pixels_batch", "normalised"
     ),
     "loss.scale": number(above=0),
     "loss.learn_scale": boolean,
-    "loss.divergence": choice("kl", "reverse_kl", "tc"),
+    "loss.divergence": either_named("kl", "reverse_kl", "tc"),
     "loss.mi_weight": number(low=0),
     "loss.tc_weight": number(low=0),
     "loss.dimension_weight": number(low=0),
@@ -84,14 +96,18 @@ def check_member(config: Mapping[str, Any]) -> None:
             raise SettingsError(f"{key}={_shown(flat[key])}: expected {expected}")
     for section in ("model", "data", "kl_schedule"):
         _check_target(f"{section}._target_", config[section]["_target_"])
+    for key in ("recon", "divergence"):
+        if "." in (target := target_of(config["loss"][key])):
+            _check_target(f"loss.{key}", target)
     batch_size, devices = config["data"]["batch_size"], config["trainer"]["devices"]
     if batch_size % devices:
         raise SettingsError(f"data.batch_size={batch_size}: not divisible by trainer.devices={devices}")
     loss = config["loss"]
-    if loss["scale"] != 1 and loss["recon"] not in ("gaussian", "laplace"):
-        raise SettingsError(f"loss.scale={loss['scale']}: loss.recon={loss['recon']} has no scale to set")
-    if loss["learn_scale"] and loss["recon"] not in ("gaussian", "laplace"):
-        raise SettingsError(f"loss.learn_scale=true: loss.recon={loss['recon']} has no scale to learn")
+    recon, has_scale = target_of(loss["recon"]), likelihood({"recon": loss["recon"]}).scale == "set"
+    if loss["scale"] != 1 and not has_scale:
+        raise SettingsError(f"loss.scale={loss['scale']}: loss.recon={recon} has no scale to set")
+    if loss["learn_scale"] and not has_scale:
+        raise SettingsError(f"loss.learn_scale=true: loss.recon={recon} has no scale to learn")
     if loss["free_bits"] is not None and loss["divergence"] != "kl":
         raise SettingsError(f"loss.free_bits={loss['free_bits']}: needs loss.divergence=kl")
     groups, latents = loss["free_bits_groups"], config["model"]["latent_dim"]
@@ -119,8 +135,9 @@ def _check_multi_rate(config: Mapping[str, Any]) -> None:
     for key, needed in _MULTI_RATE_NEEDS.items():
         if flat.get(key, needed) != needed:
             raise SettingsError(f"{key}={_shown(flat[key])}: model.multi_rate=true needs {_shown(needed)}")
-    if flat["loss.recon"] == "optimal_sigma":
-        raise SettingsError("loss.recon=optimal_sigma: sets its own weight; model.multi_rate=true trains on a range")
+    if likelihood(config["loss"]).scale == "fitted":
+        recon = target_of(config["loss"]["recon"])
+        raise SettingsError(f"loss.recon={recon}: sets its own weight; model.multi_rate=true trains on a range")
     low, high = flat["model.kl_weight_range"]
     if not low <= flat["loss.kl_weight"] <= high:
         raise SettingsError(

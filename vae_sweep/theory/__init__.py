@@ -21,7 +21,6 @@ from vae_sweep.theory.weights import (
     likelihood_optimal_weight,
     noise_variance,
     psnr,
-    squared_error_weight,
     weight_of_sigma,
 )
 
@@ -42,6 +41,5 @@ __all__ = [
     "preflight",
     "psnr",
     "spectrum",
-    "squared_error_weight",
     "weight_of_sigma",
 ]

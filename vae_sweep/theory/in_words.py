@@ -10,9 +10,15 @@ import numpy as np
 from vae_sweep.theory.conventions import REDUCTIONS, Sizes, from_sum, to_sum
 from vae_sweep.theory.covariance import Spectrum
 from vae_sweep.theory.linear import linear_vae, optimal_sigma2
-from vae_sweep.theory.weights import GREY_LEVELS, implied_sigma, likelihood_optimal_weight, squared_error_weight
+from vae_sweep.theory.weights import GREY_LEVELS, implied_sigma, likelihood_optimal_weight
+from vae_sweep.traits import LIKELIHOODS, LikelihoodTraits
 
 MOST_ROWS = 12
+# Of a likelihood's `collapse`: where the forecast keeps the threshold, and what it is.
+_COLLAPSE = {
+    "covariance": ("collapse_threshold", "2 x largest eigenvalue of the pixel covariance"),
+    "correlation": ("collapse_threshold_bernoulli", "largest eigenvalue of the pixel correlations"),
+}
 _SIZE_NAMES = {"pixels": "image size", "latent_dim": "latent size", "batch_size": "batch size"}
 
 
@@ -21,55 +27,48 @@ def banner(
     latent_dims: Sequence[int],
     pixels: int,
     batch_size: int,
-    recon: str = "sse",
+    likelihood: LikelihoodTraits = LIKELIHOODS["sse"],
     reduction: str = "sum",
     scale: float = 1.0,
     preflight: Mapping[str, Any] | None = None,
 ) -> str:
     """Lines of at most 100 columns; empty without weights (autoencoders have none: leave them out).
 
-    kl_weights, latent_dims: of the members, in the order to show. recon, reduction, scale: their config.loss; where the
-    scale is learned, recon is optimal_sigma. preflight: of theory.preflight; without it the data's lines are left out.
+    kl_weights, latent_dims: of the members, in the order to show. likelihood: what theirs says of itself (traits.py).
+    reduction, scale: of their config.loss. preflight: of theory.preflight; without it the data's lines are left out.
     """
     if not kl_weights:
         return ""
-    loss = _Loss(recon, reduction, scale, Sizes(pixels, latent_dims[0], batch_size))
+    loss = _Loss(likelihood, reduction, scale, Sizes(pixels, latent_dims[0], batch_size))
     weights, dims = list(dict.fromkeys(kl_weights)), list(dict.fromkeys(latent_dims))
-    spectrum = _spectrum(preflight) if preflight else None
+    spectrum = _spectrum(preflight) if preflight and likelihood.squared_error else None
     lines = [*_reduction(loss, weights)]
-    if recon in ("sse", "gaussian"):
+    if loss.fixes_noise:
         lines += _table(loss, weights, dims, spectrum)
-        lines += [
-            "Each weight is the exact ELBO of a model with that much noise on its pixels: none leaves the KL out."
-        ]
-        lines += _collapse(loss, weights, preflight)
-        lines += _likelihood_optimum(loss, dims, spectrum)
-    elif recon == "optimal_sigma":
-        lines += ["The pixel noise is fitted to the error: weight 1 is the exact ELBO, and needs no tuning."]
-        lines += _likelihood_optimum(loss, dims, spectrum)
-    elif recon == "bernoulli":
-        lines += ["Bernoulli pixels have no noise to set: weight 1 is the exact ELBO, any other tempers it."]
-        lines += _collapse(loss, weights, preflight)
-    else:
-        lines += [f"Laplace pixels: weight w is the exact ELBO at scale {scale:g} w. No weight leaves the KL out."]
-    if recon == "sse" and reduction == "sum":
+    lines += [likelihood.words.format(scale=scale, pixels=likelihood.pixels)]
+    lines += _collapse(loss, weights, preflight)
+    lines += _likelihood_optimum(loss, dims, spectrum)
+    if likelihood.unit == "SSE" and reduction == "sum":
         lines += _elsewhere(weights, dims, loss.sizes)
     return "\n".join(line.rstrip() for line in lines)
 
 
 @dataclass(frozen=True)
 class _Loss:
-    recon: str
+    likelihood: LikelihoodTraits
     reduction: str
     scale: float
     sizes: Sizes
 
-    def in_sse(self, weight: float, latent_dim: int) -> float:
-        """The weight of SSE + w KL, for a Gaussian."""
+    @property
+    def fixes_noise(self) -> bool:
+        """Whether a weight alone says how much Gaussian noise it stands for."""
+        return self.likelihood.squared_error and self.likelihood.scale != "fitted"
+
+    def beta(self, weight: float, latent_dim: int) -> float:
+        """The weight of distortion + beta KL."""
         sizes = self.sizes._replace(latent_dim=latent_dim)
-        converted = squared_error_weight(self.recon, weight, self.reduction, sizes, self.scale)
-        assert converted is not None
-        return converted
+        return self.likelihood.beta(to_sum(weight, self.reduction, sizes), self.scale)
 
 
 def _table(loss: _Loss, weights: Sequence[float], dims: Sequence[int], spectrum: Spectrum | None) -> Iterator[str]:
@@ -80,10 +79,10 @@ def _table(loss: _Loss, weights: Sequence[float], dims: Sequence[int], spectrum:
     )
     rows = [(weight, d) for d in (dims if linear else dims[:1]) for weight in weights]
     for weight, d in rows[:MOST_ROWS]:
-        in_sse = loss.in_sse(weight, d)
-        row = f"{weight:>9.4g}   {_noise(in_sse)}"
+        beta = loss.beta(weight, d)
+        row = f"{weight:>9.4g}   {_noise(beta)}"
         if spectrum is not None and d <= len(spectrum.eigenvalues):
-            best = linear_vae(spectrum, d, in_sse)
+            best = linear_vae(spectrum, d, beta)
             row += (
                 f"{d:>13}{best.active_units:>8}{best.rate:>7.3g} nats{best.distortion:>10.4g}{best.psnr_mean:>7.1f} dB"
             )
@@ -92,8 +91,8 @@ def _table(loss: _Loss, weights: Sequence[float], dims: Sequence[int], spectrum:
         yield f"{'...':>9}   {len(rows) - MOST_ROWS} more"
 
 
-def _noise(in_sse: float) -> str:
-    sigma = implied_sigma(in_sse)
+def _noise(beta: float) -> str:
+    sigma = implied_sigma(beta)
     return f"{sigma:5.3f}   {_level(GREY_LEVELS * sigma):>4} of {GREY_LEVELS}"
 
 
@@ -102,21 +101,20 @@ def _level(levels: float) -> str:
 
 
 def _collapse(loss: _Loss, weights: Sequence[float], preflight: Mapping[str, Any] | None) -> Iterator[str]:
-    gaussian = loss.recon != "bernoulli"
-    threshold = (preflight or {}).get("collapse_threshold" if gaussian else "collapse_threshold_bernoulli")
+    if loss.likelihood.collapse is None:
+        return
+    key, formula = _COLLAPSE[loss.likelihood.collapse]
+    threshold = (preflight or {}).get(key)
     if not threshold:
         return
-    formula = (
-        "2 x largest eigenvalue of the pixel covariance" if gaussian else "largest eigenvalue of the pixel correlations"
-    )
     yield f"Above weight {_own(loss, threshold):.3g} ({formula}) ignoring every latent is stable."
     if above := [weight for weight in weights if weight > _own(loss, threshold)]:
         yield f"  Expect collapse at weight {', '.join(f'{weight:g}' for weight in above)}."
 
 
-def _own(loss: _Loss, in_sse: float) -> float:
-    """The weight under the loss's own reduction and scale that stands for `in_sse`."""
-    return in_sse / (loss.in_sse(1.0, loss.sizes.latent_dim) if loss.recon != "bernoulli" else 1.0)
+def _own(loss: _Loss, beta: float) -> float:
+    """The weight under the loss's own reduction and scale that stands for `beta`."""
+    return beta / loss.beta(1.0, loss.sizes.latent_dim)
 
 
 def _likelihood_optimum(loss: _Loss, dims: Sequence[int], spectrum: Spectrum | None) -> Iterator[str]:
@@ -126,7 +124,7 @@ def _likelihood_optimum(loss: _Loss, dims: Sequence[int], spectrum: Spectrum | N
         if d <= len(spectrum.eigenvalues) and d < spectrum.pixels and spectrum.tail(d) > 0:
             sigma2 = optimal_sigma2(spectrum, d)
             weight = likelihood_optimal_weight(sigma2)
-            at = f" at weight {_own(loss, weight):.2g}," if loss.recon in ("sse", "gaussian") else ""
+            at = f" at weight {_own(loss, weight):.2g}," if loss.fixes_noise else ""
             noise = f"{math.sqrt(sigma2):.3f}, {_level(GREY_LEVELS * math.sqrt(sigma2))} grey levels"
             yield f"A linear VAE with {d} latents is likeliest{at} with pixel noise {noise}."
 

@@ -2,8 +2,6 @@
 
 import math
 
-from vae_sweep.theory.conventions import Sizes, to_sum
-
 GREY_LEVELS = 255
 
 
@@ -33,19 +31,6 @@ def likelihood_optimal_weight(mse: float) -> float:
     It maximises the likelihood, not the PSNR, and is often far below any weight tried.
     """
     return 2 * mse
-
-
-def squared_error_weight(
-    recon: str, kl_weight: float, reduction: str, sizes: Sizes, sigma: float = 1.0
-) -> float | None:
-    """beta of the SSE + beta KL that has the same optimum; None for a likelihood that is not Gaussian.
-
-    sigma: the pixel std of `gaussian` and `optimal_sigma`, whose nats are SSE / (2 sigma^2) + const.
-    """
-    in_sums = to_sum(kl_weight, reduction, sizes)
-    if recon == "sse":
-        return in_sums
-    return 2 * sigma**2 * in_sums if recon in ("gaussian", "optimal_sigma") else None
 
 
 def psnr(mse: float) -> float:

@@ -12,7 +12,7 @@ from vae_sweep.analysis.study import read
 from vae_sweep.analysis.verdicts import judge
 from vae_sweep.runs.members import config_that_matters, flatten
 from vae_sweep.runs.records import Run, Sweep
-from vae_sweep.theory.beta import SQUARED_ERROR
+from vae_sweep.traits import likelihood
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -81,7 +81,7 @@ def forecast(preflight: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str
     """
     told = finite(preflight)
     config, beta = entry["config"], entry.get("beta")
-    if beta is None or config["loss"].get("recon", "sse") not in SQUARED_ERROR:
+    if beta is None or not likelihood(config["loss"], entry.get("says")).squared_error:
         return told
     for curve in preflight.get("linear") or []:
         if curve["latent_dim"] == config["model"].get("latent_dim"):

@@ -26,13 +26,10 @@ def checkpoint_of(
 
     hyper_parameters: what `train.build` needs to make the module again.
     """
-    assert member.adam is not None
     return {
         "schema": SCHEMA,
         "pytorch-lightning_version": pl.__version__,
-        "state_dict": member.state_dict(),
-        "optimizer_states": [member.adam.state_dict()],
-        "progress": member.progress(),
+        **member.state(),
         "step": step,
         "failed": failed,
         "wall_s": wall_s,
@@ -73,17 +70,3 @@ def common_checkpoints(folders: Sequence[Path]) -> list[dict[str, Any]] | None:
         by_step.append({checkpoint["step"]: checkpoint for checkpoint in found})
     common = set.intersection(*(set(steps) for steps in by_step))
     return [steps[max(common)] for steps in by_step] if common else None
-
-
-def restore(member: LitVAE, checkpoint: dict[str, Any]) -> None:
-    """Continue `member` where the checkpoint stands; its Adam takes over its state when it is made."""
-    load_weights(member, checkpoint)
-    member.adam_state = checkpoint["optimizer_states"][0]
-    member.set_progress(checkpoint["progress"])
-
-
-def load_weights(member: LitVAE, checkpoint: dict[str, Any]) -> None:
-    """Weights and buffers, in the precision that they were trained in."""
-    if any(tensor.dtype == torch.float64 for tensor in checkpoint["state_dict"].values()):
-        member.double()
-    member.load_state_dict(checkpoint["state_dict"])

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from vae_sweep.models.objective import Terms
+from vae_sweep.models.objective import Terms, Weight
 from vae_sweep.training.lit_steps import LitSteps
 from vae_sweep.training.lit_vae import Diverged, LitVAE
 from vae_sweep.training.running_means import RunningMeans
@@ -55,8 +55,10 @@ class LitPack(LitSteps):
         of_member = x if in_dim == 0 else [x] * len(members)
         noises = [member.noise(images) for member, images in zip(members, of_member, strict=True)]
         weight_noises = [member.weight_noise(images) for member, images in zip(members, of_member, strict=True)]
-        controls = [member.controls_of(images) for member, images in zip(members, of_member, strict=True)]
-        losses, terms = self._objectives(x, in_dim, noises, controls, weight_noises)
+        kl_weights = [member.weights_for(images) for member, images in zip(members, of_member, strict=True)]
+        for member in members:
+            member.objective.divergence.advance(member.step)
+        losses, terms = self._objectives(x, in_dim, noises, kl_weights, weight_noises)
         self.manual_backward(losses.sum())
         for index, member in enumerate(members):
             if index not in self.failed:
@@ -64,7 +66,7 @@ class LitPack(LitSteps):
                     gradient = self._parameters_of_all[name].grad
                     parameter.grad = None if gradient is None else gradient[index]
                 member.update()
-                member.control({name: term[index] for name, term in terms.items()})
+                member.kl_schedule.update({name: term[index] for name, term in terms.items()})
         for stacked in self._parameters_of_all.values():
             stacked.grad = None
         members[0].objective.observe({name: term.detach() for name, term in terms.items()}, self._buffers_of_all)
@@ -84,7 +86,7 @@ class LitPack(LitSteps):
         x: Tensor,
         in_dim: int | None,
         noises: Sequence[Tensor | None],
-        controls: Sequence[tuple[float | Tensor, float | None]],
+        kl_weights: Sequence[Weight],
         weight_noises: Sequence[Tensor | None],
     ) -> tuple[Tensor, Terms]:
         """Losses (N,) and terms (N, B) of all members."""
@@ -93,9 +95,7 @@ class LitPack(LitSteps):
         def objective(state, *inputs):  # type: ignore[no-untyped-def]
             return functional_call(template, state, inputs)
 
-        weights = _numbers([weight for weight, _ in controls], x)
-        capacities = None if controls[0][1] is None else _numbers([capacity for _, capacity in controls], x)
-        inputs = (x, _stacked(noises), weights, capacities, _stacked(weight_noises))
+        inputs = (x, _stacked(noises), _numbers(kl_weights, x), _stacked(weight_noises))
         in_dims = (0, in_dim, *(None if tensor is None else 0 for tensor in inputs[1:]))
         return vmap(objective, in_dims=in_dims)(self._parameters_of_all | self._buffers_of_all, *inputs)
 
@@ -123,9 +123,9 @@ class LitPack(LitSteps):
     def validation_step(self, x: Tensor, batch_idx: int) -> None:
         members = self.members
         drawn, noise = members[0].validation_inputs(x, batch_idx)
-        controls = [(member.weight_of_validation, None) for member in members]
+        kl_weights = [member.settled_weight for member in members]
         nothing = [None] * len(members)
-        losses, terms = self._objectives(drawn, None, [noise] * len(members), controls, nothing)
+        losses, terms = self._objectives(drawn, None, [noise] * len(members), kl_weights, nothing)
         self.val_means.add(losses, terms, x[0].numel())
 
     def on_validation_epoch_end(self) -> None:
@@ -145,8 +145,8 @@ class LitPack(LitSteps):
         self.means.restore_all([member.means.state() for member in self.members])
 
 
-def _numbers(numbers: Sequence[float | Tensor | None], like: Tensor) -> Tensor:
-    """(N,) of the type and on the device of `like`, in one copy that nobody waits for."""
+def _numbers(numbers: Sequence[Weight], like: Tensor) -> Tensor:
+    """(N,), or (N, B), of the type and on the device of `like`, in one copy that nobody waits for."""
     if isinstance(numbers[0], Tensor):  # a controller's, on the device already
         return torch.stack(numbers).to(like.dtype)  # type: ignore[arg-type]
     return torch.tensor(numbers, dtype=like.dtype).to(like.device, non_blocking=True)

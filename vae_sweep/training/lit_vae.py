@@ -5,19 +5,18 @@ gives the numbers of an uninterrupted one, bit for bit.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from vae_sweep.data.batches import binarized, generator
-from vae_sweep.models.objective import Objective, Terms
+from vae_sweep.data.batches import EVALUATION_SEED, binarized, generator
+from vae_sweep.models.objective import Objective, Terms, Weight
+from vae_sweep.schedules.weight import WeightInForce, in_force
 from vae_sweep.training.lit_steps import LitSteps
 from vae_sweep.training.running_means import RunningMeans
-
-EVALUATION_SEED = 0  # validation draws the same noise for every run, whatever its own seed
 
 
 class Diverged(ArithmeticError):
@@ -47,8 +46,8 @@ class OptimizerSettings:
 class LitVAE(LitSteps):
     """Trains `objective` at `kl_weight` times `kl_schedule(step)`, or at the weight of a controller.
 
-    kl_schedule: a function step -> multiplier in [0, 1]; or a controller, an nn.Module with `kl_weight` and
-    `update(recon, kl)`. Writes rows `train/` and `val/` of recon, kl, loss, sse, mse, psnr (means over images,
+    kl_schedule: a function step -> multiplier in [0, 1], which ends at 1; or a controller, a weight in force
+    (schedules/weight.py). Writes rows `train/` and `val/` of recon, kl, loss, sse, mse, psnr (means over images,
     unweighted, kl in nats) with the `kl_weight` in force to `row_loggers`, or else to the Trainer's loggers. A
     multi-rate model trains on all weights of its range at once; its rows `train/` are means over them.
     images: size of the training split, for the epoch in the rows.
@@ -58,7 +57,7 @@ class LitVAE(LitSteps):
         self,
         objective: Objective,
         kl_weight: float = 1.0,
-        kl_schedule: Callable[[int], float] | nn.Module = lambda step: 1.0,
+        kl_schedule: Callable[[int], float] | WeightInForce = lambda step: 1.0,
         optimizer: OptimizerSettings = OptimizerSettings(),
         total_steps: int = 1000,
         seed: int = 0,
@@ -69,8 +68,8 @@ class LitVAE(LitSteps):
     ):
         super().__init__()
         self.objective = objective
-        self.target_kl_weight = kl_weight
-        self.kl_schedule = kl_schedule
+        # Under this name a controller, a module with buffers, lies in the checkpoints.
+        self.kl_schedule = in_force(kl_weight, kl_schedule, total_steps)
         self.optimizer_settings = optimizer
         self.total_steps = total_steps
         self.seed = seed
@@ -91,11 +90,12 @@ class LitVAE(LitSteps):
 
     def train_on(self, batch: Tensor) -> None:
         x = self.draw(batch)
-        loss, terms = self.objective(x, self.noise(x), *self.controls_of(x), self.weight_noise(x))
+        self.objective.divergence.advance(self.step)
+        loss, terms = self.objective(x, self.noise(x), self.weights_for(x), self.weight_noise(x))
         self.manual_backward(loss)
         self.update()
         loss, terms = self._of_all_processes(loss.detach(), {name: term.detach() for name, term in terms.items()})
-        self.control(terms)
+        self.kl_schedule.update(terms)
         self.objective.observe(terms)
         self.means.add(loss, terms, x[0].numel())
         self.count(len(terms["sse"]))
@@ -123,21 +123,14 @@ class LitVAE(LitSteps):
         randomness = generator(x.device, "weights", self.seed, self.step)
         return torch.randn(self.objective.vae.noise_dim, generator=randomness, device=x.device, dtype=x.dtype)
 
-    def controls(self) -> tuple[float | Tensor, float | None]:
-        """(KL weight, capacity) in force at this step."""
-        if isinstance(self.kl_schedule, nn.Module):
-            return self.kl_schedule.kl_weight, None  # type: ignore[return-value]
-        capacity = getattr(self.kl_schedule, "capacity", None)
-        return self.target_kl_weight * self.kl_schedule(self.step), capacity and capacity(self.step)
-
-    def controls_of(self, x: Tensor) -> tuple[float | Tensor, float | None]:
-        """(KL weight, capacity) for images x: of a multi-rate model weights (B,) drawn anew at every step."""
+    def weights_for(self, x: Tensor) -> Weight:
+        """The KL weight in force for images x: of a multi-rate model (B,), drawn anew at every step."""
         if not self.objective.multi_rate:
-            return self.controls()
+            return self.kl_schedule.at(self.step)
         rank, world = self.world
         randomness = generator(x.device, "kl weights", self.seed, self.step)
         uniform = torch.rand(x.shape[0] * world, generator=randomness, device=x.device, dtype=x.dtype)
-        return self.objective.vae.draw(uniform)[rank::world], None
+        return self.objective.vae.draw(uniform)[rank::world]
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
@@ -157,11 +150,6 @@ class LitVAE(LitSteps):
             group["lr"] = settings.lr_at(self.step, self.total_steps)
         self.adam.step()
         self.adam.zero_grad(set_to_none=True)
-
-    def control(self, terms: Terms) -> None:
-        """Let a controller see the terms of the step."""
-        if isinstance(self.kl_schedule, nn.Module):
-            self.kl_schedule.update(terms["recon"].detach().mean(), terms["kl"].detach().mean())  # type: ignore[operator]
 
     def _of_all_processes(self, loss: Tensor, terms: Terms) -> tuple[Tensor, Terms]:
         """Mean loss (), and terms of the images of all processes."""
@@ -193,7 +181,7 @@ class LitVAE(LitSteps):
 
     def validation_step(self, batch: Tensor, batch_idx: int) -> None:
         x, noise = self.validation_inputs(batch, batch_idx)
-        loss, terms = self.objective(x, noise, self.weight_of_validation)
+        loss, terms = self.objective(x, noise, self.settled_weight)
         self.val_means.add(loss, terms, x[0].numel())
 
     def validation_inputs(self, x: Tensor, batch_idx: int) -> tuple[Tensor, Tensor | None]:
@@ -207,11 +195,10 @@ class LitVAE(LitSteps):
         return x, torch.randn(shape, generator=randomness, device=x.device, dtype=x.dtype)
 
     @property
-    def weight_of_validation(self) -> float | Tensor:
+    def settled_weight(self) -> Weight:
         """The target weight; a controller has none, so the one in force. Bayesian weights stand at their means."""
-        if isinstance(self.kl_schedule, nn.Module):
-            return self.kl_schedule.kl_weight  # type: ignore[return-value]
-        return self.target_kl_weight
+        target = self.kl_schedule.target
+        return self.kl_schedule.at(self.step) if target is None else target
 
     def on_validation_epoch_end(self) -> None:
         self.write_val_row(self.val_means.take())
@@ -219,13 +206,8 @@ class LitVAE(LitSteps):
 
     # ---- rows
 
-    @property
-    def has_target(self) -> bool:
-        """Whether there is one KL weight that training heads for: not under a controller or a growing capacity."""
-        return not isinstance(self.kl_schedule, nn.Module) and not hasattr(self.kl_schedule, "capacity")
-
     def _negative_elbo(self, means: dict[str, float]) -> float:
-        """In nats, for runs without a target weight: squared errors at the pixel noise of the training images."""
+        """In nats: squared errors at the pixel noise of the training images."""
         if self.objective.likelihood.is_nll:
             return means["recon"] + means["kl"]
         noise = self.train_mse
@@ -238,7 +220,8 @@ class LitVAE(LitSteps):
             raise Diverged(f"train/loss is {means['loss']} at step {self.step}")
 
     def write_val_row(self, means: dict[str, float]) -> None:
-        if not self.has_target:
+        # Without one objective for the whole run, losses of two steps are compared by what they all bound.
+        if self.kl_schedule.target is None or not self.objective.divergence.traits.steady:
             means = means | {"loss": self._negative_elbo(means)}
         self.last_val = {f"val/{name}": value for name, value in means.items()}
         self._write(self.last_val)
@@ -249,23 +232,43 @@ class LitVAE(LitSteps):
             row["epoch"] = self.seen / self.images
         trained_on_many = self.objective.multi_rate and "train/loss" in means
         if not self.objective.deterministic and not trained_on_many:
-            row["kl_weight"] = float(self.controls()[0])
+            row["kl_weight"] = float(self.kl_schedule.at(self.step))
         for logger in self.loggers if self.row_loggers is None else self.row_loggers:
             logger.log_metrics(row | means, self.step)
 
     # ---- state, for a checkpoint
 
-    def progress(self) -> dict[str, Any]:
-        """What, beside weights and optimiser, a run that continues must know. Plain numbers."""
+    def state(self) -> dict[str, Any]:
+        """All that the next steps depend on and that neither the config nor the step number tells.
+
+        Weights and buffers (with the running sigma and a controller's), Adam's moments, steps and images seen, the sums
+        behind the next row, the last validation and the last training error. Random numbers are functions of (seed,
+        step), a schedule and the order of the images too: none of them has a state.
+        """
+        assert self.adam is not None, "configure_optimizers comes first"
         return {
-            "step": self.step,
-            "seen": self.seen,
-            "means": self.means.state(),
-            "last_val": self.last_val,
-            "train_mse": self.train_mse,
+            "state_dict": self.state_dict(),
+            "optimizer_states": [self.adam.state_dict()],
+            "progress": {
+                "step": self.step,
+                "seen": self.seen,
+                "means": self.means.state(),
+                "last_val": self.last_val,
+                "train_mse": self.train_mse,
+            },
         }
 
-    def set_progress(self, progress: dict[str, Any]) -> None:
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Continue where `state` stands; Adam takes over its moments when it is made."""
+        self.restore_weights(state)
+        self.adam_state = state["optimizer_states"][0]
+        progress = state["progress"]
         self.step, self.seen = progress["step"], progress["seen"]
         self.last_val, self.train_mse = progress["last_val"], progress["train_mse"]
         self.means.restore(progress["means"])
+
+    def restore_weights(self, state: Mapping[str, Any]) -> None:
+        """Weights and buffers alone, in the precision that they were trained in."""
+        if any(tensor.dtype == torch.float64 for tensor in state["state_dict"].values()):
+            self.double()
+        self.load_state_dict(state["state_dict"])

@@ -9,9 +9,9 @@ from vae_sweep.data.batches import generator
 from vae_sweep.models.multi_rate import AtWeight
 from vae_sweep.models.networks import VAE
 from vae_sweep.models.posteriors import Posterior
-from vae_sweep.training.checkpoints import LAST, load_checkpoint, load_weights
+from vae_sweep.training.build import build
+from vae_sweep.training.checkpoints import LAST, load_checkpoint
 from vae_sweep.training.lit_vae import LitVAE
-from vae_sweep.training.train import build
 
 
 class TrainedVAE:
@@ -68,7 +68,7 @@ def load_lit(path: str | Path) -> tuple[LitVAE, dict]:
     checkpoint = load_checkpoint(path / LAST if path.is_dir() else path)
     known = checkpoint["hyper_parameters"]
     lit = build(known["config"], tuple(known["image_shape"]), known["images"])
-    load_weights(lit, checkpoint)
+    lit.restore_weights(checkpoint)
     return lit, checkpoint
 
 

@@ -1,7 +1,7 @@
-"""What a member costs, counted from its configuration: for the plan's estimate and for the sizes of packs.
+"""What each network of networks.py costs, counted from its settings: for the plan's estimate and the sizes of packs.
 
-The counts are those of the builders in models.py (checked against torch's flop counter in the tests). A network of
-somebody's own cannot be counted without building it, and gives None.
+Without torch, since the process that plans does not load it. A builder has its count here, in the same order of layers;
+the tests hold the counts to torch's own. A network of somebody's own cannot be counted without building it: None.
 """
 
 import math
@@ -68,7 +68,7 @@ def _conv(model: Mapping[str, Any], image_shape: ImageShape) -> Iterator[Layer]:
     yield from _heads(model, widths[-1] * pixels[-1])
     for layer, (c_in, c_out) in enumerate(zip([image_shape[0], *widths], widths, strict=False)):
         yield _convolution(c_in, c_out, 4, pixels[layer + 1])
-        yield 0, 0, c_out * pixels[layer + 1]  # ReLU
+        yield 0, 0, c_out * pixels[layer + 1]  # SiLU
         # its mirror image in the decoder
         macs, _, outputs = _convolution(c_out, c_in, 4, pixels[layer + 1], pixels[layer])
         yield macs, (16 * c_out + 1) * c_in, outputs + c_out * pixels[layer + 1]

@@ -1,0 +1,136 @@
+"""From a member's config to its objects: the door behind which nobody reads a config."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from hydra.utils import get_method, get_object, instantiate
+from torch import nn
+
+from vae_sweep.data.image_data import ImageData
+from vae_sweep.evaluation import Metric
+from vae_sweep.models.bayesian import BayesianVAE
+from vae_sweep.models.divergences import KL, Capacity, Divergence, divergence
+from vae_sweep.models.likelihoods import Likelihood, likelihood
+from vae_sweep.models.multi_rate import MultiRateVAE
+from vae_sweep.models.networks import ImageShape, as_vae
+from vae_sweep.models.objective import Objective
+from vae_sweep.runs.members import total_steps
+from vae_sweep.schedules import constant
+from vae_sweep.training.lit_vae import LitVAE, OptimizerSettings
+from vae_sweep.traits import DIVERGENCES, LIKELIHOODS, ScheduleTraits, is_ours, schedule
+
+Section = Mapping[str, Any]  # of a config
+
+
+def build(config: Mapping[str, Any], image_shape: ImageShape, images: int) -> LitVAE:
+    """The untrained module of a member. images: how many there are to train on.
+
+    The weights follow from the seed alone, so that a member begins alike in a pack, alone and on any device. Raises
+    ValueError, naming the key, for a combination that has no meaning.
+    """
+    steps = total_steps(config, images)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config["seed"])
+        vae = build_vae(config, image_shape)
+        kl_schedule, capacity = build_schedule(config, steps)
+        objective = Objective(
+            vae,
+            build_likelihood(config["loss"]),
+            build_divergence(config, images, capacity),
+            config["loss"].get("reduction", "sum"),
+            config["objective"] == "autoencoder",
+            config["loss"].get("weight_kl_weight"),
+            images,
+        )
+    return LitVAE(
+        objective,
+        kl_weight=config["loss"]["kl_weight"],
+        kl_schedule=kl_schedule,
+        optimizer=OptimizerSettings(**config["optimizer"]),
+        total_steps=steps,
+        seed=config["seed"],
+        images=images,
+        binarize=config["data"].get("binarize") == "dynamic",
+        log_every_n_steps=config["trainer"]["log_every_n_steps"],
+    ).to(memory_format=torch.channels_last)
+
+
+def build_vae(config: Mapping[str, Any], image_shape: ImageShape) -> nn.Module:
+    """The network, with what the member makes of it: one model for all weights, or random weights."""
+    # A partial, so that the network gets a tuple and lists, not the containers of Hydra.
+    model, loss = dict(config["model"]), config["loss"]
+    multi_rate, kl_weight_range = model.pop("multi_rate", False), model.pop("kl_weight_range", None)
+    network = instantiate(model, _partial_=True, _convert_="all")(image_shape=tuple(image_shape))
+    vae: nn.Module = as_vae(network, model["latent_dim"])
+    if multi_rate and config["objective"] != "autoencoder":
+        vae = MultiRateVAE(vae, loss["kl_weight"], kl_weight_range)
+    if loss.get("weight_kl_weight") is not None:
+        vae = BayesianVAE(vae, loss["weight_prior_scale"])
+    return vae
+
+
+def build_likelihood(loss: Section) -> Likelihood:
+    """loss.recon: a name of ours, or somebody's own class."""
+    recon = loss.get("recon", "sse")
+    if is_ours(recon, LIKELIHOODS):
+        return likelihood(recon, loss.get("scale", 1.0), loss.get("learn_scale", False))
+    return own("loss.recon", recon, Likelihood)
+
+
+def build_divergence(config: Mapping[str, Any], images: int, capacity: Callable[[int], float] | None) -> Divergence:
+    """loss.divergence, a name of ours or somebody's own class, with its free bits, or pulled to a capacity."""
+    if config["objective"] == "autoencoder":
+        return KL()  # of which it has none
+    loss = config["loss"]
+    named = loss.get("divergence", "kl")
+    if is_ours(named, DIVERGENCES):
+        keys = ("free_bits", "free_bits_groups", "mi_weight", "tc_weight", "dimension_weight", "tc_estimator")
+        settings = {key: loss[key] for key in keys if key in loss}
+        found = divergence(named, images, config["model"]["latent_dim"], **settings)
+    else:
+        found = own("loss.divergence", named, Divergence)
+    return found if capacity is None else Capacity(found, capacity)
+
+
+def build_schedule(config: Mapping[str, Any], steps: int) -> tuple[Any, Callable[[int], float] | None]:
+    """(schedule or controller, capacity in nats by step or None)"""
+    if config["objective"] == "autoencoder":
+        return constant(steps), None
+    made = instantiate(config["kl_schedule"], total_steps=steps)
+    if schedule_traits(made, config["kl_schedule"]).capacity:
+        return constant(steps), made
+    return made, None
+
+
+def schedule_traits(made: Any, kl_schedule: Section) -> ScheduleTraits:
+    """What the schedule `made` of this section says of itself; of a plain function that says nothing, what it is."""
+    said = getattr(made, "traits", None) or getattr(get_object(kl_schedule["_target_"]), "traits", None)
+    if said is None and not hasattr(made, "at"):
+        return schedule(kl_schedule, {"schedule": {"name": str(kl_schedule["_target_"]).rsplit(".", 1)[-1]}})
+    return schedule(kl_schedule) if said is None else said
+
+
+def own_metrics(config: Mapping[str, Any]) -> list[Metric]:
+    """trainer.metrics: functions of other packages, by their dotted paths."""
+    return [get_method(path) for path in config["trainer"].get("metrics") or ()]
+
+
+def own(key: str, named: str | Section, kind: type) -> Any:
+    """An object of another package: by the dotted path of its class, or by a mapping with `_target_` and arguments.
+
+    Raises ValueError if it is not of the kind that `key` needs, or says nothing of itself.
+    """
+    section = {"_target_": named} if isinstance(named, str) else named
+    made = instantiate(section, _convert_="all")
+    if not isinstance(made, kind) or not hasattr(made, "traits"):
+        raise ValueError(
+            f"{key}={section['_target_']}: expected a subclass of {kind.__name__} that declares its traits"
+        )
+    return made
+
+
+def image_shape(data: ImageData) -> ImageShape:
+    """(C, H, W)"""
+    height, width, channels = data.images.shape[1:]
+    return channels, height, width

@@ -1,0 +1,172 @@
+"""The training of a pack: members with their images, their checkpoints and Lightning's Trainer around them."""
+
+import logging
+import math
+import warnings
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.plugins.environments import LightningEnvironment
+
+from vae_sweep.data.batches import Images, Order, Stretches, TrainBatches, ValBatches
+from vae_sweep.data.image_data import ImageData
+from vae_sweep.evaluation import curve, curve_pictures, curve_weights, evaluate, write_curve
+from vae_sweep.evaluation.sheet import reconstruction_sheet
+from vae_sweep.runs.records import write_bytes
+from vae_sweep.runs.run_files import RunFiles
+from vae_sweep.training import ddp as ranks
+from vae_sweep.training import device as hardware
+from vae_sweep.training.build import image_shape, own_metrics
+from vae_sweep.training.callbacks import Checkpoints
+from vae_sweep.training.checkpoints import checkpoint_of, common_checkpoints, save_checkpoints
+from vae_sweep.training.lit_pack import LitPack
+from vae_sweep.training.lit_vae import Diverged, LitVAE
+from vae_sweep.training.snapshots import Snapshots, snapshot_steps
+
+
+def quiet_lightning() -> None:
+    """Silence what Lightning says of every Trainer: devices that are not there, tips, its own deprecations."""
+    chatty = ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.rank_zero")
+    for name in (*chatty, "lightning_fabric.utilities.distributed"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning_fabric)\.")
+    # Our loaders read memory, not files: they need no worker processes.
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+
+
+class Training:
+    """One or more members on one device, from their checkpoints to their last step."""
+
+    def __init__(
+        self,
+        configs: Sequence[Mapping[str, Any]],
+        members: Sequence[LitVAE],
+        files: Sequence[RunFiles],
+        data: ImageData,
+        device: str,
+        should_stop: Callable[[], bool],
+    ):
+        self.configs, self.members, self.files, self.data = configs, members, files, data
+        self.device = device
+        self.should_stop = should_stop
+        self.module = members[0] if len(members) == 1 else LitPack(members)
+        self.precision = hardware.precision(configs[0]["trainer"]["precision"], device, members[0])
+
+    def restore(self) -> None:
+        """Continue where the checkpoints stand, if there are any."""
+        found = common_checkpoints([file.folder for file in self.files])
+        if found is not None:
+            for member, checkpoint in zip(self.members, found, strict=True):
+                member.restore(checkpoint)
+            if isinstance(self.module, LitPack):
+                diverged = {index: checkpoint["failed"] for index, checkpoint in enumerate(found)}
+                self.module.failed = {index: Diverged(how) for index, how in diverged.items() if how}
+                self.module.gather_means()
+        for index, (member, file) in enumerate(zip(self.members, self.files, strict=True)):
+            member.row_loggers = [file]
+            file.begin(member.step, member.total_steps, found[index]["wall_s"] if found else 0.0)
+
+    def train(self) -> Mapping[int, Exception]:
+        """Returns the errors of members that diverged. Raises Interrupted."""
+        members, config, module = self.members, self.configs[0], self.module
+        step = self.step
+        stops = [stop for stop in self._validation_steps() if stop > step]
+        if stops:
+            dtype = torch.float64 if self.precision == "64-true" else torch.float32
+            train = Images(self.data, self.data.train, dtype, self.place)
+            val = Images(self.data, self.data.val, dtype, self.place)
+            batch_size, processes = config["data"]["batch_size"], config["trainer"]["devices"]
+            orders = [Order(len(train), batch_size, member.seed) for member in members]
+            batches = TrainBatches(train, orders, stops, step, ranks.rank(), processes)
+            checkpoints = Checkpoints(
+                save=self._save,
+                step=lambda: self.step,
+                validation_steps=stops,
+                every_s=config["trainer"]["checkpoint_every_s"],
+                should_stop=self.should_stop,
+            )
+            module.between_steps = checkpoints.between_steps
+            snapshots = Snapshots(
+                members,
+                [file.folder for file in self.files],
+                self.data,
+                snapshot_steps(self._validation_steps()) if self._draws else frozenset(),
+                diverged=lambda index: isinstance(module, LitPack) and index in module.failed,
+            )
+            trainer = pl.Trainer(
+                max_epochs=len(stops),  # to Lightning, an epoch lasts from one validation to the next
+                accelerator=self.device,
+                devices=processes,
+                strategy="ddp" if processes > 1 else "auto",
+                plugins=LightningEnvironment(),  # ddp.py starts processes, whatever cluster this is
+                precision=self.precision,  # type: ignore[arg-type]
+                callbacks=[snapshots, checkpoints],  # the second may raise Interrupted
+                logger=False,
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                num_sanity_val_steps=0,
+                use_distributed_sampler=False,
+            )
+            # Of several processes every step goes through DDP's forward, which prepares one backward.
+            given = batches if processes > 1 else Stretches(batches)
+            trainer.fit(module, given, ValBatches(val, batch_size))
+        return module.failed if isinstance(module, LitPack) else {}
+
+    @property
+    def place(self) -> torch.device:
+        return torch.device(self.device, ranks.rank()) if self.device == "cuda" else torch.device(self.device)
+
+    @property
+    def _draws(self) -> bool:
+        return self.configs[0]["trainer"]["evaluate"] and self.files[0].writes
+
+    @property
+    def step(self) -> int:
+        """Of the members that still train."""
+        return max(member.step for member in self.members)
+
+    def evaluate(self, index: int, weights: Collection[float]) -> dict[str, float]:
+        """Measure a trained member, write what the report draws, return its metrics on both splits.
+
+        weights: of the whole sweep, at which a multi-rate model is measured too.
+        """
+        member, file, config = self.members[index], self.files[index], self.configs[index]
+        if not (config["trainer"]["evaluate"] and file.writes):
+            return member.last_val
+        file.report({"event": "evaluating", "id": file.entry["id"]})
+        objective, batch_size = member.to(self.place).objective, config["data"]["batch_size"]
+        weight, metrics = float(member.settled_weight), own_metrics(config)
+        found = evaluate(objective, weight, member.step, self.data, batch_size, metrics=metrics)
+        found.write(file.folder)
+        if objective.multi_rate:
+            at = curve_weights(objective.vae, weights)
+            rates = curve(objective, member.step, self.data, at, batch_size)
+            write_curve(file.folder, rates, curve_pictures(objective, self.data, at))
+        write_bytes(file.folder / "images" / "reconstructions.png", reconstruction_sheet(found.arrays))
+        splits = {split: found.values[split] for split in ("train", "val")}
+        return {f"{split}/{name}": value for split, values in splits.items() for name, value in values.items()}
+
+    def _save(self) -> None:
+        failed = {}
+        if isinstance(self.module, LitPack):
+            self.module.share_means()
+            failed = {index: str(error) for index, error in self.module.failed.items()}
+        if ranks.rank() > 0:
+            return
+        written = []
+        for index, (member, file) in enumerate(zip(self.members, self.files, strict=True)):
+            known = {
+                "config": dict(self.configs[index]),
+                "image_shape": list(image_shape(self.data)),
+                "images": len(self.data.train),
+            }
+            written.append((file.folder, checkpoint_of(member, self.step, failed.get(index), known, file.wall_s)))
+        save_checkpoints(written)
+
+    def _validation_steps(self) -> list[int]:
+        config, last = self.configs[0], self.members[0].total_steps
+        every = config["trainer"]["val_every_n_epochs"] * len(self.data.train) / config["data"]["batch_size"]
+        return [*sorted({max(1, round(k * every)) for k in range(1, math.ceil(last / every))} - {last}), last]
