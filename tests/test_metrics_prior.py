@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from vae_sweep.metrics.prior import KERNEL_SCALES, cycle_error, mmd2, mmd2_null, moments
+from vae_sweep.metrics.prior import cycle_error, mmd2, mmd2_null, moments
+from vae_sweep.metrics.two_sample import SCALES
 from vae_sweep.models.posteriors import Diagonal
 
 
@@ -18,7 +19,7 @@ def test_mmd_against_the_double_sum() -> None:
     a, b = torch.randn(6, 3, generator=generator()), 0.5 + torch.randn(5, 3, generator=generator(1))
 
     def kernel(u: torch.Tensor, v: torch.Tensor) -> float:
-        return sum(6 * s / (6 * s + float(((u - v) ** 2).sum())) for s in KERNEL_SCALES)
+        return sum(6 * s / (6 * s + float(((u - v) ** 2).sum())) for s in SCALES)
 
     within_a = np.mean([kernel(a[i], a[j]) for i in range(6) for j in range(6) if i != j])
     within_b = np.mean([kernel(b[i], b[j]) for i in range(5) for j in range(5) if i != j])
