@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from properties import fewer
 from torch import nn
 
-from vae_sweep.models.networks import ACTIVATIONS, as_vae, conv, linear, mlp, resnet
-from vae_sweep.models.posteriors import POSTERIORS, Diagonal
+from vae_sweep.models.networks import ACTIVATIONS, conv, linear, mlp, resnet
+from vae_sweep.models.posteriors import POSTERIORS
 from vae_sweep.sweep.settings import CHECKS
 
 SMALL = {
@@ -69,19 +69,3 @@ def test_linear_model_is_affine_with_one_scale_for_all_images() -> None:
     halfway = vae.encode((x + y) / 2).mean
     torch.testing.assert_close(halfway, (vae.encode(x).mean + vae.encode(y).mean) / 2)
     assert torch.equal(vae.encode(x).variance, vae.encode(y).variance)
-
-
-def test_own_network_needs_encode_and_decode() -> None:
-    class Own(nn.Module):
-        def encode(self, x):
-            return x.flatten(1)[:, :2], torch.zeros(len(x), 2)
-
-        def decode(self, z):
-            return z.sum(1)[:, None, None, None].expand(-1, 1, 4, 4)
-
-    vae = as_vae(Own(), latent_dim=2)
-    out, q, _ = vae(torch.rand(3, 1, 4, 4), torch.randn(3, 2))
-    assert out.shape == (3, 1, 4, 4)
-    assert isinstance(q, Diagonal)
-    with pytest.raises(TypeError, match="Linear needs the methods encode"):
-        as_vae(nn.Linear(2, 2), latent_dim=2)

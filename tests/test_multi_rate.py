@@ -17,6 +17,7 @@ from vae_sweep.models import networks as models
 from vae_sweep.models.likelihoods import likelihood
 from vae_sweep.models.multi_rate import MultiRateVAE
 from vae_sweep.models.objective import Objective
+from vae_sweep.models.own import OwnVAE
 from vae_sweep.runs.members import member_id
 from vae_sweep.runs.records import load_run, load_sweep, read_json, read_rows
 from vae_sweep.sweep.settings import SettingsError, check_member
@@ -282,7 +283,7 @@ def test_one_member_whatever_the_weight() -> None:
 
 def test_networks_without_an_encoder_and_a_decoder_are_refused() -> None:
     with pytest.raises(TypeError, match="encoder and decoder"):
-        MultiRateVAE(models.CustomVAE(copy.deepcopy(models.linear(SHAPE, D)), D), 1.0, RANGE)
+        MultiRateVAE(OwnVAE(copy.deepcopy(models.linear(SHAPE, D)), (D,)), 1.0, RANGE)
     with pytest.raises(ValueError, match="kl_weight_range"):
         MultiRateVAE(models.linear(SHAPE, D), 1.0, (1.0, 0.1))
     with pytest.raises(ValueError, match="plain KL"):

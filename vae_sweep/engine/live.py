@@ -46,7 +46,11 @@ class Progress:
 
     def seconds_left(self, now: float) -> float | None:
         """Of its training, at the speed of this sitting, and so under the load there is; None before that is known."""
-        if self.first_step is None or self.step <= self.first_step or now - self.began < _ESTIMATE_AFTER_S:
+        if (
+            self.first_step is None
+            or not self.first_step < self.step < self.total_steps
+            or now - self.began < _ESTIMATE_AFTER_S
+        ):
             return None
         return (self.total_steps - self.step) * (now - self.began) / (self.step - self.first_step)
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vae_sweep.models.posteriors import POSTERIORS, Diagonal, Posterior
+from vae_sweep.models.posteriors import POSTERIORS, Posterior
 
 ImageShape = tuple[int, int, int]  # (C, H, W)
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -56,31 +56,6 @@ class VAE(nn.Module):
         posterior = self.encode(x)
         z = posterior.mean if noise is None else posterior.sample(noise)
         return self.decode(z), posterior, z
-
-
-class CustomVAE(VAE):
-    """Anybody's network with encode(x) -> posterior or (mean, logvar), and decode(z) -> raw output."""
-
-    def __init__(self, network: nn.Module, latent_dim: int):
-        nn.Module.__init__(self)
-        self.network = network
-        self.latent_dim = latent_dim
-
-    def encode(self, x: Tensor) -> Posterior:
-        encoded = self.network.encode(x)  # type: ignore[operator]
-        return Diagonal(*encoded) if isinstance(encoded, tuple) else encoded
-
-    def decode(self, z: Tensor) -> Tensor:
-        return self.network.decode(z)  # type: ignore[operator]
-
-
-def as_vae(network: nn.Module, latent_dim: int) -> VAE:
-    """Raises TypeError if `network` has no encode and decode."""
-    if isinstance(network, VAE):
-        return network
-    if not (hasattr(network, "encode") and hasattr(network, "decode")):
-        raise TypeError(f"model {type(network).__name__} needs the methods encode(x) and decode(z)")
-    return CustomVAE(network, latent_dim)
 
 
 def conv(image_shape: ImageShape, latent_dim: int, posterior: str = "diagonal", channels: int = 16) -> VAE:

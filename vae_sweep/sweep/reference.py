@@ -90,7 +90,7 @@ def markdown(conf: Path) -> str:
         "Typed after the command as `key=value`; with `-m`, `key=value,value` sweeps it. *Changes* says whether",
         "another value makes another member of a sweep, with other numbers, or the same one in another place or way.",
         "(Images are known by their contents, so `data.root` and `data.path` may move.) `null` is no value, `???` must",
-        "be given. A network of your own has its own settings besides.",
+        "be given. A network of your own has its own settings besides: [your own network](own_model.md).",
         "",
         "## Everywhere",
         "",

@@ -33,6 +33,7 @@ from vae_sweep.sweep import provenance
 from vae_sweep.sweep.continuing import planned
 from vae_sweep.sweep.preflight import banners, check_schedule, describe, with_forecast
 from vae_sweep.sweep.settings import check_members
+from vae_sweep.sweep.trial import try_out
 from vae_sweep.tracking import choose_mode
 
 Load = Callable[[Mapping[str, Any]], ImageData]
@@ -90,6 +91,7 @@ def run_sweep(
             for job, data in zip(jobs, images, strict=True)
         ]
         data_of = {member.id: data for member, data in zip(members, images, strict=True)}
+        try_out(members, data_of)
         books = {member.id: job.books for member, job in zip(members, jobs, strict=True)}
         name = name or first["sweep"]
         with opened(Path(first["output_dir"]), name) as folder:

@@ -1,6 +1,7 @@
 """From a member's config to its objects: the door behind which nobody reads a config."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,8 +14,9 @@ from vae_sweep.models.bayesian import BayesianVAE
 from vae_sweep.models.divergences import KL, Capacity, Divergence, divergence
 from vae_sweep.models.likelihoods import Likelihood, likelihood
 from vae_sweep.models.multi_rate import MultiRateVAE
-from vae_sweep.models.networks import ImageShape, as_vae
+from vae_sweep.models.networks import ImageShape
 from vae_sweep.models.objective import Objective
+from vae_sweep.models.own import as_vae, call_with_taken
 from vae_sweep.runs.members import total_steps
 from vae_sweep.schedules import constant
 from vae_sweep.training.lit_vae import LitVAE, OptimizerSettings
@@ -61,8 +63,9 @@ def build_vae(config: Mapping[str, Any], image_shape: ImageShape) -> nn.Module:
     # A partial, so that the network gets a tuple and lists, not the containers of Hydra.
     model, loss = dict(config["model"]), config["loss"]
     multi_rate, kl_weight_range = model.pop("multi_rate", False), model.pop("kl_weight_range", None)
-    network = instantiate(model, _partial_=True, _convert_="all")(image_shape=tuple(image_shape))
-    vae: nn.Module = as_vae(network, model["latent_dim"])
+    make = instantiate(model, _partial_=True, _convert_="all")
+    call = make if model["_target_"].startswith("vae_sweep.") else partial(call_with_taken, make)
+    vae: nn.Module = as_vae(call(image_shape=tuple(image_shape)), model["latent_dim"], image_shape)
     if multi_rate and config["objective"] != "autoencoder":
         vae = MultiRateVAE(vae, loss["kl_weight"], kl_weight_range)
     if loss.get("weight_kl_weight") is not None:

@@ -1,0 +1,88 @@
+"""What is not ours, tried on one batch before a sweep begins: a network, a likelihood or a schedule of somebody's own.
+
+A process of its own, since the one that plans a sweep does not load torch:
+
+    in   {"batch": X.npy, "images": 900, "members": [{"config": {...}, "overrides": ["+model.width=8"]}, ...]}
+    out  {"refused": null}, or one line that says what is wrong with the first member that cannot train
+"""
+
+import json
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from hydra.utils import get_object
+from torch import Tensor
+
+from vae_sweep.models.own import taken
+from vae_sweep.training.build import build
+from vae_sweep.training.lit_vae import LitVAE
+
+_OURS = Path(__file__).parents[1]
+
+
+def refused(config: Mapping[str, Any], overrides: Sequence[str], batch: Tensor, images: int) -> str | None:
+    """Build the member and take the gradients of one batch (B, C, H, W) in [0, 1]. None, or why it cannot train."""
+    target = config["model"]["_target_"]
+    try:
+        if unused := _not_taken(target, config["model"], overrides):
+            return f"{unused}: {target} has no parameter of that name"
+        lit = build(config, tuple(batch.shape[1:]), images)  # type: ignore[arg-type]
+        loss = _loss(lit, batch)
+        if not torch.isfinite(loss):
+            return f"model._target_={target}: the loss of the first batch is {loss.item()}"
+        if not loss.requires_grad:
+            return f"model._target_={target}: the loss has no gradient for any of its parameters"
+        loss.backward()
+    except Exception as error:
+        said = str(error).strip().splitlines() or ["no message"]
+        if str(error).startswith(("model.", "loss.", "kl_schedule.")):  # the key is named
+            return said[0]
+        return f"model._target_={target}: {type(error).__name__}: {said[0]}{_where(error)}"
+    return None
+
+
+def _loss(lit: LitVAE, batch: Tensor) -> Tensor:
+    x = lit.draw(batch)
+    loss, _ = lit.objective(x, lit.noise(x), lit.weights_for(x), lit.weight_noise(x))
+    return loss
+
+
+def _not_taken(target: str, model: Mapping[str, Any], overrides: Sequence[str]) -> str | None:
+    """A parameter that was typed for a network of somebody's own and that its signature does not have."""
+    if target.startswith("vae_sweep."):
+        return None
+    keys = taken(get_object(target), model).keys() | {"_target_", "latent_dim", "multi_rate", "kl_weight_range"}
+    for override in overrides:
+        key = override.lstrip("+").partition("=")[0]
+        if key.startswith("model.") and key.split(".")[1] not in keys:
+            return override
+    return None
+
+
+def _where(error: Exception) -> str:
+    """The last line of somebody else's code that the error went through: " (net.py, line 12)"."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = Path(frame.filename)
+        if "site-packages" not in path.parts and not path.is_relative_to(_OURS) and path.exists():
+            return f" ({path.name}, line {frame.lineno})"
+    return ""
+
+
+def main() -> None:
+    asked = json.load(sys.stdin)
+    pixels = np.load(asked["batch"])  # (B, H, W, C), uint8 or float
+    batch = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
+    batch = batch.float() / 255 if batch.dtype == torch.uint8 else batch.float()
+    found = None
+    for member in asked["members"]:
+        found = found or refused(member["config"], member["overrides"], batch, asked["images"])
+    sys.__stdout__.write(json.dumps({"refused": found}) + "\n")  # type: ignore[union-attr]
+
+
+if __name__ == "__main__":
+    main()
