@@ -39,10 +39,11 @@ def _numeric(study: Study, key: str) -> bool:
 
 
 def result_columns(study: Study) -> list[Column]:
-    """Those of RESULTS that at least one run has."""
+    """Those of RESULTS, and metrics of other packages (trainer.metrics), that at least one run has."""
+    own = dict.fromkeys(("val", name) for p in study.points for name in p.evaluation.get("own_metrics", []))
     return [
         Column(f"{split}/{name}", f"{split} {name}", True)
-        for split, name in RESULTS
+        for split, name in (*RESULTS, *own)
         if any(p.get(split, name) is not None for p in study.points)
     ]
 

@@ -89,7 +89,7 @@ def make_packs(members: Sequence[Member], limit: Callable[[Member], int], slots:
     """Ids of every member, packed. limit: the largest pack a member may be in; slots: how many there are to fill."""
     kinds: dict[str, list[Member]] = {}
     for member in members:
-        kinds.setdefault(pack_key(member.config), []).append(member)
+        kinds.setdefault(pack_key(member.config, member.says), []).append(member)
     packs = []
     for kind in kinds.values():
         most = limit(kind[0]) if kind[0].config["trainer"]["devices"] == 1 else 1

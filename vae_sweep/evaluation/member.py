@@ -88,6 +88,8 @@ def evaluate(
             "train": subject.on_training_images(),
             "val": subject.on_held_out_images(),
         }
+        if metrics:
+            values["own_metrics"] = sorted(subject.own_metrics)
         arrays = subject.arrays()
     finally:
         objective.train(was_training)
@@ -108,6 +110,7 @@ class _Subject:
     ):
         self.objective, self.kl_weight, self.data, self.settings = objective, kl_weight, data, settings
         self.metrics = metrics
+        self.own_metrics: set[str] = set()  # what those have found, by name
         self.latent_dim = objective.vae.latent_dim
         self.device = next(objective.parameters()).device
         self.train = Split(data, chosen(data.train, settings.images), self.device)
@@ -163,7 +166,9 @@ class _Subject:
             if self.own is not None and self.own.sigma2 is not None:
                 found["implied_sigma"] = self.own.sigma2**0.5
         found |= self._disentanglement(split, codes)
-        return found | measured(self.metrics, self.objective, split, codes, found)
+        own = measured(self.metrics, self.objective, split, codes, found)
+        self.own_metrics |= own.keys()
+        return found | own
 
     @property
     def beta(self) -> float | None:

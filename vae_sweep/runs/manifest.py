@@ -60,7 +60,8 @@ def with_members(manifest: Manifest, asked: Iterable[Member], data: Mapping[str,
                     "folder": f"{number:03d}-{name}-{member.id}",
                     "overrides": list(member.overrides),
                     "data_fingerprint": data[member.id]["fingerprint"],
-                    "beta": beta(member.config, sizes_of(member.config, data[member.id]["shape"])),
+                    "beta": beta(member.config, sizes_of(member.config, data[member.id]["shape"]), member.says),
+                    **({"says": member.says} if member.says else {}),
                     "config": member.config,
                 }
             )

@@ -6,14 +6,17 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+from vae_sweep.traits import Says
 
 # What a member's numbers do not depend on. Data are known by their fingerprint, not by where they lie.
 _IMMATERIAL = (
     "logger", "launcher", "sweep", "retry", "output_dir", "experiment",
     "data.root", "data.path", "data.cache_dir", "data.download", "data.max_unreadable", "data.workers",
-    "trainer.log_every_n_steps", "trainer.checkpoint_every_s", "trainer.evaluate", "trainer.accelerator",
+    "trainer.log_every_n_steps", "trainer.checkpoint_every_s", "trainer.evaluate", "trainer.metrics",
+    "trainer.accelerator",
 )  # fmt: skip
 # What an autoencoder, which has no KL, does not depend on either.
 _ONLY_VARIATIONAL = (
@@ -26,11 +29,16 @@ _SLUG_LENGTH = 60
 
 @dataclass(frozen=True)
 class Member:
-    """One configuration. `id`: content hash; `config`: plain resolved dict; `overrides`: what the user typed."""
+    """One configuration.
+
+    id: content hash; config: plain resolved dict; overrides: what the user typed; says: what the classes of other
+    packages that it names say of themselves (traits.py).
+    """
 
     id: str
     config: dict[str, Any]
     overrides: tuple[str, ...] = ()
+    says: Says = field(default_factory=dict)
 
     @property
     def slug(self) -> str:

@@ -90,7 +90,7 @@ class RunFiles:
         result = {
             "schema": SCHEMA,
             **{key: self.entry[key] for key in ("id", "number", "folder", "overrides")},
-            **({"beta": self.entry["beta"]} if "beta" in self.entry else {}),
+            **{key: self.entry[key] for key in ("beta", "says") if key in self.entry},
             "status": status,
             "steps": step,
             "total_steps": self.total_steps,

@@ -9,10 +9,17 @@ from typing import Any, NamedTuple
 from vae_sweep import schedules
 from vae_sweep.traits import SCHEDULES as SCHEDULE_TRAITS
 
+_SCHEDULES, _CONTROLLERS = "vae_sweep.schedules.", "vae_sweep.schedules.controllers."
 SCHEDULES: dict[str, Callable[..., Any]] = {
-    name: getattr(schedules, name) for name in ("constant", "linear", "cosine", "logistic", "cyclical", "capacity")
+    traits.name: getattr(schedules, traits.name)
+    for target, traits in SCHEDULE_TRAITS.items()
+    if target == _SCHEDULES + traits.name
 }
-CONTROLLERS = {"geco": "Geco", "control_vae": "ControlVAE"}
+CONTROLLERS = {
+    traits.name: target.removeprefix(_CONTROLLERS)
+    for target, traits in SCHEDULE_TRAITS.items()
+    if target.startswith(_CONTROLLERS)
+}
 POINTS = 512  # of a curve
 REQUIRED = inspect.Parameter.empty  # in the place of a default
 
@@ -46,7 +53,7 @@ def curve(name: str, total_steps: int, kl_weight: float = 1.0, **arguments: Any)
         weights = list(_steered(make(total_steps, kl_weight=kl_weight, **arguments), total_steps))
         return Curve(f"{title}, on a linear model", "KL weight", steps, [weights[step] for step in steps])
     schedule = make(total_steps, **arguments)
-    if SCHEDULE_TRAITS[f"vae_sweep.schedules.{name}"].capacity:
+    if SCHEDULE_TRAITS[_SCHEDULES + name].capacity:
         return Curve(title, "capacity C (nats)", steps, [schedule(step) for step in steps])
     return Curve(title, "KL weight", steps, [kl_weight * schedule(step) for step in steps])
 

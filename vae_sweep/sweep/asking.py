@@ -2,10 +2,10 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from vae_sweep.data import children
 from vae_sweep.sweep.settings import SettingsError
 from vae_sweep.traits import Says, foreign
 
@@ -15,16 +15,16 @@ Asked = tuple[Mapping[str, Any], int]  # a member's config, its training images
 def ask(members: Sequence[Asked]) -> list[Says]:
     """What the classes that each member brings along say of themselves; {} for a member of ours alone.
 
-    They are made once, in one process that ends before anything trains: a class that is not there, or does not fit,
-    is a SettingsError of one line. Nothing is started where nobody brings anything.
+    They are made once, in a child process (training/describe.py), for this one does not load torch: a class that is
+    not there, or does not fit, is a SettingsError of one line. Takes no time where all is ours.
     """
     theirs = {place: member for place, member in enumerate(members) if foreign(member[0])}
     if not theirs:
         return [{} for _ in members]
     order = [{"config": config, "images": images} for config, images in theirs.values()]
-    command = [sys.executable, "-m", "vae_sweep.training.describe"]
-    done = subprocess.run(command, input=json.dumps(order), capture_output=True, text=True)
-    if done.returncode:
-        raise SettingsError((done.stderr.strip().splitlines() or [f"{' '.join(command)} failed"])[-1])
-    said = dict(zip(theirs, json.loads(done.stdout.splitlines()[-1]), strict=True))
+    with children.start("vae_sweep.training.describe", stderr=subprocess.PIPE) as child:
+        told, complaint = child.communicate(json.dumps(order))
+    if child.returncode:
+        raise SettingsError((complaint.strip().splitlines() or ["a class of your own could not be asked"])[-1])
+    said = dict(zip(theirs, json.loads(told.splitlines()[-1]), strict=True))
     return [said.get(place, {}) for place in range(len(members))]

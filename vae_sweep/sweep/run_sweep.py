@@ -30,6 +30,7 @@ from vae_sweep.runs.manifest import Manifest, SweepError, check_compatible, new_
 from vae_sweep.runs.members import Member, member_id
 from vae_sweep.runs.records import read_json, write_bytes, write_json
 from vae_sweep.sweep import provenance
+from vae_sweep.sweep.asking import ask
 from vae_sweep.sweep.continuing import planned
 from vae_sweep.sweep.preflight import banners, check_schedule, describe, with_forecast
 from vae_sweep.sweep.settings import check_members
@@ -86,9 +87,10 @@ def run_sweep(
         images = _loaded(load, [job.config["data"] for job in jobs])
         for job, data in zip(jobs, images, strict=True):
             check_schedule(job.config, len(data.train))
+        says = ask([(job.config, len(data.train)) for job, data in zip(jobs, images, strict=True)])
         members = [
-            Member(member_id(job.config, data.fingerprint), job.config, job.overrides)
-            for job, data in zip(jobs, images, strict=True)
+            Member(member_id(job.config, data.fingerprint), job.config, job.overrides, said)
+            for job, data, said in zip(jobs, images, says, strict=True)
         ]
         data_of = {member.id: data for member, data in zip(members, images, strict=True)}
         try_out(members, data_of)

@@ -23,6 +23,11 @@ def _rising(value: Any) -> str | None:
     return None if fine and value[0] < value[1] else "[lowest, highest], two rising numbers > 0"
 
 
+def _dotted_paths(value: Any) -> str | None:
+    fine = isinstance(value, (list, tuple)) and all(isinstance(path, str) and "." in path for path in value)
+    return None if fine else "a list of dotted paths of functions, [my_package.sharpness]"
+
+
 def either_named(*names: str) -> Check:
     """One of our names, or the dotted path of somebody's own class."""
     known = choice(*names)
@@ -75,6 +80,7 @@ CHECKS: dict[str, Check] = {
     "trainer.val_every_n_epochs": number(above=0),
     "trainer.checkpoint_every_s": number(above=0),
     "trainer.evaluate": boolean,
+    "trainer.metrics": _dotted_paths,
     "logger.wandb": choice("auto", "online", "offline", "disabled"),
     "logger.project": text,
     "logger.entity": optional(text),

@@ -37,11 +37,17 @@ def describe(config: Mapping[str, Any], images: int) -> Says:
     return found
 
 
+def in_one_line(error: Exception) -> str:
+    """Hydra wraps what a constructor raises. A reason that names its key needs no more words; others have Hydra's."""
+    reason, whole = (" ".join(str(found).split()) for found in (error.__cause__ or error, error))
+    return reason if reason.startswith(("loss.", "kl_schedule", "trainer.")) else whole
+
+
 def main() -> int:
     try:
         print(json.dumps([describe(member["config"], member["images"]) for member in json.load(sys.stdin)]))
     except Exception as error:
-        print(f"{type(error).__name__}: {error}".splitlines()[0], file=sys.stderr)
+        print(in_one_line(error), file=sys.stderr)
         return 1
     return 0
 
