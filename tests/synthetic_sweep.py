@@ -348,6 +348,17 @@ def _write_curve(folder: Path, spectrum: Spectrum, d: int, weights: tuple[float,
     _json(folder / "curve.json", curve)
 
 
+def _write_progress(folder: Path, model: LinearVae, held_out: np.ndarray, stop: int, steps: int) -> None:
+    """From the mean image towards the reconstructions, as far as the run has come."""
+    at = [step for step in range(steps // 8, steps + 1, steps // 8) if step <= stop]
+    spectrum, made = model.spectrum, model.decode(model.encode(held_out))
+    ways = [spectrum.mean + (made - spectrum.mean) * (1 - np.exp(-5 * step / steps)) for step in at]
+    np.savez(
+        folder / "progress.npz", steps=np.array(at), originals=_bytes(held_out, spectrum.shape),
+        recon_mean=_bytes(np.stack(ways), spectrum.shape),
+    )  # fmt: skip
+
+
 def _write_run(folder: Path, member: Json, spectrum: Spectrum, steps: int, images: int, failed: bool, running: bool,
                unevaluated: bool, torn: bool, undertrained: bool, error_message: str) -> None:  # fmt: skip
     config, number = member["config"], member["number"]
@@ -377,6 +388,8 @@ def _write_run(folder: Path, member: Json, spectrum: Spectrum, steps: int, image
         "steps": stop, "total_steps": steps, "error": error if failed else None, "started": "2025-01-02T03:04:05+00:00",
         "ended": None if running else "2025-01-02T03:05:05+00:00", "hostname": "host", "device": "cpu",
     })  # fmt: skip
+    if not (failed or unevaluated):
+        _write_progress(folder, model, spectrum.val[: min(images, 8)], stop, steps)
     if failed or running or unevaluated:
         return
     _json(folder / "evaluation.json", _evaluation(model, measured, config, rng))

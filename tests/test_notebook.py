@@ -1,5 +1,8 @@
 """A sweep as a DataFrame."""
 
+import subprocess
+import sys
+
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
@@ -43,3 +46,17 @@ def test_nothing_to_show_is_an_error_that_says_so(runs):
 def test_a_folder_that_is_no_sweep_is_refused(tmp_path):
     with pytest.raises(RecordError, match="is not a sweep"):
         load(tmp_path)
+
+
+def test_without_pandas_the_error_is_one_line_that_says_what_to_install():
+    code = (
+        "import sys; sys.modules['pandas'] = None; import vae_sweep\n"
+        "try: vae_sweep.load\nexcept ImportError as error: print(error, error.__cause__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "vae_sweep.load needs pandas: pip install 'vae-sweep[notebook]' None"
+
+
+def test_a_figure_shows_itself(runs):
+    png = runs.plot_rate_distortion()._repr_png_()
+    assert png.startswith(b"\x89PNG")

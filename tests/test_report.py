@@ -213,6 +213,25 @@ def test_watching_builds_again_until_every_run_has_ended(tmp_path, monkeypatch, 
     assert "data-refresh" not in (folder / "report" / "index.html").read_text()
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_watching_waits_for_a_sweep_that_is_coming(named, tmp_path, monkeypatch, capsys):
+    folder, pages = tmp_path / "outputs" / "s", []
+
+    def wait(_: float) -> None:
+        pages.append(capsys.readouterr())
+        assert len(pages) < 3
+        if len(pages) == 2:
+            write_sweep(folder)
+
+    monkeypatch.setattr(report.writing.time, "sleep", wait)
+    arguments = [str(folder)] if named else ["--outputs", str(folder.parent)]
+    assert main([*arguments, "--watch", "--no-figures"]) == 0
+    assert str(folder if named else folder.parent) in pages[0].err
+    assert pages[0].err.startswith("waiting for ")
+    assert pages[1].err == ""  # said once
+    assert "index.html" in capsys.readouterr().out
+
+
 def test_a_sweep_of_other_data_is_refused(tmp_path):
     first, second = write_sweep(tmp_path / "a"), write_sweep(tmp_path / "b")
     manifest = second / "sweep.json"

@@ -251,6 +251,22 @@ def test_two_runs_are_compared_under_a_wipe(page, index):
     page.wait(lambda p: not p.all("#viewer[open]"))
 
 
+def test_a_run_that_still_trains_shows_its_pictures_and_its_place(page, tmp_path):
+    folder = write_sweep(tmp_path / "s", weights=(1.0, 0.1), running=(0, 1, 2))
+    page.open(report.build([folder], figures=False, refresh=60)).read_to_the_end()
+    rows = page.wait(lambda p: p.all("#progress-now .progress canvas"))
+    assert len(rows) == 1 + 3  # the originals, and a row per run
+    step = "#progress-now .progress > span:nth-of-type(2)"
+    assert "step 200" in page.one(step).text
+    later = page.wait(lambda p: sum(c := p.pixels("#progress-now .progress canvas:nth-of-type(2)")) and c)
+    slider = page.one("#progress-now input[type='range']")
+    page("arguments[0].value = 60; arguments[0].dispatchEvent(new Event('input'))", slider)
+    assert "step 50" in page.one(step).text
+    page.wait(lambda p: p.pixels("#progress-now .progress canvas:nth-of-type(2)") != later)
+    assert "still training" in page.one("#plane-chart").text
+    assert page.complaints() == []
+
+
 def test_the_table_sorts_both_ways_and_filters(page, index):
     page.open(index)
     heads = page.all("#table thead button")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from vae_sweep.analysis.two_lines import two_lines
 from vae_sweep.commands import command, door
-from vae_sweep.report.writing import build, watch
+from vae_sweep.report.writing import await_sweeps, build, watch
 from vae_sweep.runs.records import RecordError, latest_sweep
 
 
@@ -30,7 +30,9 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--outputs", type=Path, default=Path("outputs"), help="where sweeps lie (default: outputs)")
     found.add_argument("--out", type=Path, help="where to write (default: SWEEP/report)")
     found.add_argument("--open", action="store_true", help="open the page in the browser")
-    found.add_argument("--watch", action="store_true", help="refresh the page while the sweep runs")
+    found.add_argument(
+        "--watch", action="store_true", help="refresh the page while the sweep runs; wait for one that is coming"
+    )
     found.add_argument("--no-figures", action="store_true", help="leave out the PNG and SVG files")
     return found
 
@@ -43,7 +45,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(args: argparse.Namespace) -> int:
     figures = not args.no_figures
     try:
-        folders = args.sweep or [latest_sweep(args.outputs)]
+        if args.watch:
+            folders = await_sweeps(args.sweep, args.outputs, lambda line: print(line, file=sys.stderr, flush=True))
+        else:
+            folders = args.sweep or [latest_sweep(args.outputs)]
         built = watch(folders, args.out, figures) if args.watch else iter([build(folders, args.out, figures)])
         for number, index in enumerate(built):
             print(f"{time.strftime('%H:%M:%S')} {index}" if args.watch else index)

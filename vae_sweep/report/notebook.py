@@ -4,21 +4,27 @@ import vae_sweep
 runs = vae_sweep.load("outputs/x")
 runs[["loss.kl_weight", "val/kl", "val/sse"]]
 runs[runs["seed"] == 0].plot_rate_distortion()      # of the rows that are left
+vae = runs.load(0.1)                                # the trained model of that weight
 """
 
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+try:
+    import pandas as pd
+except ImportError:
+    raise ImportError("vae_sweep.load needs pandas: pip install 'vae-sweep[notebook]'") from None
 
 from vae_sweep.analysis import study as studies
-from vae_sweep.analysis.study import SPLITS, Study
+from vae_sweep.analysis.study import SPLITS, Point, Study
 from vae_sweep.analysis.verdicts import judge
 from vae_sweep.runs.records import load_sweep
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from vae_sweep.training.loading import TrainedVAE
 
 
 class Runs(pd.DataFrame):
@@ -35,6 +41,20 @@ class Runs(pd.DataFrame):
         """The runs of these rows, for the functions of vae_sweep.analysis and vae_sweep.plots."""
         whole: Study = self._study
         return replace(whole, points=[p for p in whole.points if p.id in self.index])
+
+    def load(self, which: str | float) -> "TrainedVAE":
+        """The trained model of one of these runs: its KL weight ("0.1" or 0.1), "autoencoder", its number ("#3") or id.
+
+        Raises KeyError if no finished run, or more than one, answers to that.
+        """
+        from vae_sweep.training.loading import load_model
+
+        found = [p for p in self.study.points if p.done and _answers_to(p, str(which))]
+        if len(found) == 1:
+            return load_model(found[0].run.folder)
+        known = found or [p for p in self.study.points if p.done]
+        listed = "; ".join(f"#{p.run.number} {p.label}" for p in known) or "none has finished"
+        raise KeyError(f"{which!r} is {'more than one run' if found else 'no run'} of these: {listed}")
 
     def _draw(self, name: str, **options: Any) -> "Figure":
         from vae_sweep.report import plots
@@ -66,6 +86,15 @@ class Runs(pd.DataFrame):
         return self._draw("plot_gaps")
 
 
+def _answers_to(point: Point, name: str) -> bool:
+    if name in (point.id, f"#{point.run.number}") or (name == "autoencoder" and point.autoencoder):
+        return True
+    try:
+        return point.weight is not None and float(name) == point.weight
+    except ValueError:
+        return False
+
+
 def load(*folders: str | Path) -> Runs:
     """The runs of one sweep folder, or of several on the same data. Raises RecordError if a folder is no sweep."""
     study = studies.read([load_sweep(Path(folder)) for folder in folders])
@@ -74,7 +103,7 @@ def load(*folders: str | Path) -> Runs:
         {
             "number": p.run.number, **{key: p.settings.get(key) for key in study.swept}, "status": p.status,
             "beta": p.beta, "verdict": "; ".join(finding.words for finding in verdicts[p.id]),
-            "wall_s": p.run.result.get("wall_s"),
+            "wall_s": p.run.result.get("wall_s"), "folder": str(p.run.folder),
             **{f"{split}/{name}": p.get(split, name) for split in SPLITS for name in p.metric_names(split)},
         }
         for p in study.points

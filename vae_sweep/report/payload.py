@@ -32,7 +32,7 @@ from vae_sweep.analysis.study import (
 from vae_sweep.analysis.survey import Context
 from vae_sweep.analysis.verdicts import Finding
 from vae_sweep.report.palette import weight_positions
-from vae_sweep.report.pictures import Pictures, choose_detail
+from vae_sweep.report.pictures import Pictures, choose_detail, progress_steps
 
 Json = dict[str, Any]
 CURVE_POINTS = 160
@@ -53,12 +53,14 @@ class Payload:
 def build(study: Study, verdicts: dict[str, list[Finding]], context: Context, found: Recommendation) -> Payload:
     weights = study_weights(study)
     colours = {w: i for i, w in enumerate(weights)}
-    pictures = Pictures(choose_detail(study))
+    pictures = Pictures(choose_detail(study), progress_steps(study))
     latents: dict[str, Json] = {}
     for point in study.points:
-        if arrays := point.arrays():
-            curve = point.arrays("curve.npz") if point.multi_rate else {}
-            pictures.add(point.id, point.data, arrays, curve)
+        curve = point.arrays("curve.npz") if point.multi_rate else {}
+        arrays, progress = point.arrays(), point.arrays("progress.npz")
+        if arrays or progress:
+            pictures.add(point.id, point.data, arrays, curve, progress)
+        if arrays:
             latents[point.id] = _latents(arrays)
     data = {
         "runs": [_run(p, verdicts.get(p.id, []), colours, pictures) for p in study.points],

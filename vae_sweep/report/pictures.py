@@ -10,6 +10,8 @@ from vae_sweep.analysis.study import Study
 from vae_sweep.report import sprites
 
 Json = dict[str, Any]
+Arrays = dict[str, np.ndarray]
+PROGRESS_IMAGES, PROGRESS_PIXELS = 4, 8_000_000  # of each run; of all
 PRIOR_SAMPLES, PRIOR_COLUMNS = 64, 16
 
 
@@ -18,13 +20,18 @@ class Pictures:
     """`runs`: id -> its sheets by name. `originals`: a sheet per data set, the last tile the mean image where known."""
 
     detail: sprites.Detail
+    progress_steps: int
     runs: dict[str, Json] = field(default_factory=dict)
     originals: list[Json] = field(default_factory=list)
     data: dict[str, int] = field(default_factory=dict)  # fingerprint -> place in `originals`
 
-    def add(self, point_id: str, fingerprint: str, arrays: dict[str, np.ndarray], curve: dict[str, np.ndarray]) -> None:
-        """arrays, curve: evaluation.npz and, of a multi-rate run, curve.npz."""
-        self.runs[point_id] = _sheets(arrays, self.detail) | _curve_sheets(curve, self.detail)
+    def add(self, point_id: str, fingerprint: str, arrays: Arrays, curve: Arrays, progress: Arrays) -> None:
+        """arrays: evaluation.npz; curve: curve.npz of a multi-rate run; progress: progress.npz."""
+        self.runs[point_id] = (
+            _sheets(arrays, self.detail)
+            | _curve_sheets(curve, self.detail)
+            | _progress_sheets(progress, self.detail, self.progress_steps)
+        )
         if "originals" in arrays and fingerprint not in self.data:
             self.data[fingerprint] = len(self.originals)
             self.originals.append(_originals(arrays, self.detail))
@@ -48,7 +55,16 @@ def choose_detail(study: Study) -> sprites.Detail:
     )
 
 
-def _sheets(arrays: dict[str, np.ndarray], detail: sprites.Detail) -> Json:
+def progress_steps(study: Study) -> int:
+    """How many steps of each run's progress.npz can be shown: two at least."""
+    shapes = [a["recon_mean"].shape for p in study.points if "recon_mean" in (a := p.arrays("progress.npz"))]
+    if not shapes:
+        return 0
+    pixels = PROGRESS_IMAGES * shapes[0][2] * shapes[0][3]
+    return int(max(2, PROGRESS_PIXELS // (len(shapes) * pixels)))
+
+
+def _sheets(arrays: Arrays, detail: sprites.Detail) -> Json:
     """Sprite sheets of one run; rows of `recon`: from the mean, from a noisy code."""
     found: Json = {}
     rows = [arrays[k] for k in ("recon_mean", "recon_sampled") if k in arrays]
@@ -73,7 +89,7 @@ def _sheets(arrays: dict[str, np.ndarray], detail: sprites.Detail) -> Json:
     return found
 
 
-def _curve_sheets(curve: dict[str, np.ndarray], detail: sprites.Detail) -> Json:
+def _curve_sheets(curve: Arrays, detail: sprites.Detail) -> Json:
     """A multi-rate run at its weights; rows of `recon`: all weights from the mean, then all from a noisy code."""
     if "kl_weights" not in curve:
         return {}
@@ -85,7 +101,20 @@ def _curve_sheets(curve: dict[str, np.ndarray], detail: sprites.Detail) -> Json:
     }}  # fmt: skip
 
 
-def _originals(arrays: dict[str, np.ndarray], detail: sprites.Detail) -> Json:
+def _progress_sheets(progress: Arrays, detail: sprites.Detail, most: int) -> Json:
+    """A run while it trained: a row of pictures for each step, and their originals."""
+    if "steps" not in progress or not len(progress["steps"]):
+        return {}
+    steps = progress["steps"]
+    kept = np.unique(np.linspace(0, len(steps) - 1, min(most, len(steps))).round().astype(int))
+    return {"progress": {
+        "steps": steps[kept].tolist(),
+        "recon": sprites.encode(progress["recon_mean"][kept, :PROGRESS_IMAGES], detail.lossless),
+        "originals": sprites.encode(progress["originals"][None, :PROGRESS_IMAGES], detail.lossless),
+    }}  # fmt: skip
+
+
+def _originals(arrays: Arrays, detail: sprites.Detail) -> Json:
     row = list(arrays["originals"])
     has_mean = "mean_image" in arrays
     sheet = sprites.encode(np.stack(row + [arrays["mean_image"]] * has_mean)[None], detail.lossless, detail.shrink)

@@ -3,14 +3,15 @@
 Every plot_* takes a Study and returns a Figure, or None where the sweep has nothing to show; the caller saves it.
 """
 
+import io
 from collections.abc import Callable, Sized
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib import figure as mpl_figure
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from vae_sweep.analysis import frontier
@@ -38,6 +39,15 @@ _STYLE: Any = {
     "image.interpolation": "nearest",
 }  # fmt: skip
 MOST_COLUMNS = 8  # pictures side by side
+
+
+class Figure(mpl_figure.Figure):
+    """A figure that shows itself at the end of a notebook's cell, whatever backend the kernel has."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", dpi=100, bbox_inches="tight", pad_inches=0.05)
+        return buffer.getvalue()
 
 
 def save_all(study: Study, folder: Path) -> list[Path]:

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from vae_sweep.analysis import compare, glossary, multi_rate, table
 from vae_sweep.analysis.answer import Answer
+from vae_sweep.analysis.blur import blur
 from vae_sweep.analysis.confounds import confounds
 from vae_sweep.analysis.recommend import Recommendation
 from vae_sweep.analysis.rules import RULES
@@ -36,6 +37,7 @@ SCRIPTS = (
     "plane.js",
     "curves.js",
     "gradients.js",
+    "progress.js",
     "latents.js",
     "gaps.js",
     "table.js",
@@ -75,7 +77,7 @@ def page(
         script=Markup(script()),
         settings=table.settings_columns(study), results=table.result_columns(study), cell=table.value,
         latent=compare.latent_sizes(study), schedule=compare.schedules(study), rules=_by_rule(study, verdicts),
-        glossary=glossary.load(), multi_rate=multi_rate.comparisons(study),
+        glossary=glossary.load(), blur=blur(study), multi_rate=multi_rate.comparisons(study),
     )  # fmt: skip
 
 

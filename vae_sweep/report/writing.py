@@ -1,7 +1,7 @@
 """A page, a table and the figures of one sweep or several, written once or again and again."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from vae_sweep.analysis import study as studies
@@ -10,9 +10,9 @@ from vae_sweep.analysis.recommend import recommend
 from vae_sweep.analysis.table import summary_csv
 from vae_sweep.analysis.verdicts import judge
 from vae_sweep.report.render import page, summary_markdown
-from vae_sweep.runs.records import load_sweep, write_bytes
+from vae_sweep.runs.records import latest_sweep, load_sweep, write_bytes
 
-WATCH_SECONDS = 5.0
+WATCH_SECONDS, WAIT_SECONDS = 5.0, 1.0
 
 
 def build(folders: Sequence[Path], out: Path | None = None, figures: bool = True, refresh: float | None = None) -> Path:
@@ -41,6 +41,21 @@ def _default_out(folders: Sequence[Path]) -> Path:
     if len(folders) == 1:
         return folders[0] / "report"
     return folders[0].resolve().parent / f"report-{'+'.join(folder.resolve().name for folder in folders)}"
+
+
+def await_sweeps(folders: Sequence[Path], outputs: Path, say: Callable[[str], None]) -> list[Path]:
+    """`folders`, or else the latest sweep below `outputs`, once they are there; says what it waits for."""
+    said = False
+    while True:
+        missing = [folder for folder in folders if not (folder / "sweep.json").exists()]
+        if folders and not missing:
+            return list(folders)
+        if not folders and any(outputs.glob("*/sweep.json")):
+            return [latest_sweep(outputs)]
+        if not said:
+            say(f"waiting for {' and '.join(map(str, missing)) or f'a sweep below {outputs}'} (Ctrl-C stops)")
+            said = True
+        time.sleep(WAIT_SECONDS)
 
 
 def watch(folders: Sequence[Path], out: Path | None, figures: bool, seconds: float = WATCH_SECONDS) -> Iterator[Path]:

@@ -1,29 +1,63 @@
 """A trained member, opened from its run folder or its checkpoint file: encode, decode, sample."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from vae_sweep.data import load as load_data
 from vae_sweep.data.batches import generator
+from vae_sweep.data.decoding import Decoding, Unreadable
+from vae_sweep.data.decoding import decode as decode_file
+from vae_sweep.evaluation.codes import Split, chosen
 from vae_sweep.models.multi_rate import AtWeight
-from vae_sweep.models.networks import VAE
+from vae_sweep.models.networks import VAE, ImageShape
 from vae_sweep.models.posteriors import Posterior
+from vae_sweep.runs.records import load_run
 from vae_sweep.training.build import build
 from vae_sweep.training.checkpoints import LAST, load_checkpoint
 from vae_sweep.training.lit_vae import LitVAE
 
 
 class TrainedVAE:
-    """Images (B, C, H, W) in [0, 1] to posteriors over latents and back. `lit` is the LightningModule inside.
+    """Images to posteriors over latents and back. `lit` is the LightningModule inside.
 
-    vae: what encodes and decodes; by default the one in `lit`, of a multi-rate model at loss.kl_weight.
+    Images are tensors (B, C, H, W) or one (C, H, W), or numpy arrays (B, H, W, C), (H, W, C) or, of one channel,
+    (H, W); uint8, or floats in [0, 1]. Made by `load_model`.
+    config: of its member. vae: what encodes and decodes; by default the one in `lit`, of a multi-rate model at
+    loss.kl_weight. kl_weight: that of `vae`. fingerprint: of the images that it was trained on, where known.
     """
 
-    def __init__(self, lit: LitVAE, image_shape: tuple[int, int, int], vae: VAE | AtWeight | None = None):
+    def __init__(
+        self,
+        lit: LitVAE,
+        image_shape: ImageShape,
+        config: Mapping[str, Any],
+        vae: VAE | AtWeight | None = None,
+        kl_weight: float | None = None,
+        fingerprint: str | None = None,
+    ):
         self.lit = lit.eval().requires_grad_(False)
-        self.image_shape = image_shape
+        channels, height, width = image_shape
+        self.image_shape: ImageShape = (channels, height, width)
+        self.config = config
+        self.fingerprint = fingerprint
         self.vae = lit.objective.vae if vae is None else vae
+        self.kl_weight = None if lit.objective.deterministic else config["loss"]["kl_weight"]
+        if kl_weight is not None:
+            self.kl_weight = kl_weight
+
+    def __repr__(self) -> str:
+        channels, height, width = self.image_shape
+        kind = "autoencoder" if self.kl_weight is None else f"kl_weight={self.kl_weight:g}"
+        parameters = sum(p.numel() for p in self.lit.parameters())
+        return (
+            f"TrainedVAE({kind}, latent_dim={self.latent_dim}, images {height}x{width}x{channels}, "
+            f"{parameters:,} parameters, step {self.lit.step})"
+        )
 
     def at(self, kl_weight: float) -> "TrainedVAE":
         """A multi-rate model at another weight. Raises ValueError outside its range, and for a model of one weight."""
@@ -33,30 +67,87 @@ class TrainedVAE:
         low, high = model.kl_weight_range
         if not low <= kl_weight <= high:
             raise ValueError(f"kl_weight={kl_weight}: this model was trained on {low:g} to {high:g}")
-        return TrainedVAE(self.lit, self.image_shape, model.at(kl_weight))
+        return TrainedVAE(self.lit, self.image_shape, self.config, model.at(kl_weight), kl_weight, self.fingerprint)
 
     @property
     def latent_dim(self) -> int:
         return self.lit.objective.vae.latent_dim
 
-    def encode(self, x: Tensor) -> Posterior:
+    # ---- pictures in
+
+    def read(self, *paths: str | Path) -> Tensor:
+        """Image files as (B, C, H, W) in [0, 1], decoded and cut as the images that it was trained on.
+
+        Raises ValueError that names a file that gives no image.
+        """
+        channels, height, width = self.image_shape
+        if height != width:
+            raise ValueError(f"this model takes images of {height}x{width}: read them yourself, files are cut square")
+        how = Decoding(height, channels, self.config["data"].get("fit", "crop"))
+        return _as_tensor(np.stack([_decoded(Path(path), how) for path in paths]), self.image_shape)
+
+    def images(self, split: str = "val", count: int | None = 16) -> Tensor:
+        """The sweep's own images (B, C, H, W): the first `count` (None: all) of "val" or "train" in the report's order.
+
+        Raises DataError if the data set cannot be loaded, ValueError if it holds other images than it was trained on.
+        """
+        if split not in ("train", "val"):
+            raise ValueError(f"split={split!r}: train or val")
+        data = load_data(self.config["data"])
+        if self.fingerprint not in (None, data.fingerprint):
+            raise ValueError(f"data={data.name} holds other images than this model was trained on")
+        return Split(data, chosen(getattr(data, split), count), torch.device("cpu"))[:]
+
+    # ---- codes
+
+    def encode(self, images: Tensor | np.ndarray) -> Posterior:
         """q(z|x) with .mean and .variance (B, d) and .sample(noise). Raises ValueError for images of another size."""
-        if tuple(x.shape[1:]) != tuple(self.image_shape):
-            raise ValueError(f"images of shape {tuple(x.shape[1:])}: this model takes {tuple(self.image_shape)}")
-        return self.vae.encode(x)
+        return self.vae.encode(_as_tensor(images, self.image_shape))
 
     def decode(self, z: Tensor) -> Tensor:
         """Images of latents (B, d), clipped to [0, 1]."""
         return self.lit.objective.likelihood.image(self.vae.decode(z)).clamp(0, 1)
 
-    def reconstruct(self, x: Tensor) -> Tensor:
-        """Decode the posterior mean."""
-        return self.decode(self.encode(x).mean)
+    def reconstruct(self, images: Tensor | np.ndarray) -> Tensor:
+        """Decode the posterior mean: (B, C, H, W)."""
+        return self.decode(self.encode(images).mean)
 
     def sample(self, n: int, seed: int = 0) -> Tensor:
         """n images of z ~ N(0, I)."""
         z = torch.randn((n, self.latent_dim), generator=generator("cpu", "prior", seed))
         return self.decode(z)
+
+    def interpolate(self, first: Tensor | np.ndarray, second: Tensor | np.ndarray, steps: int = 8) -> Tensor:
+        """(steps, C, H, W): decoded on the straight line between the mean codes of two images, both ends included."""
+        start, end = self.encode(first).mean[:1], self.encode(second).mean[:1]
+        return self.decode(start + torch.linspace(0, 1, steps)[:, None] * (end - start))
+
+
+def _decoded(path: Path, how: Decoding) -> np.ndarray:
+    try:
+        return decode_file(path, how)[1]
+    except Unreadable as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _as_tensor(images: Tensor | np.ndarray, shape: ImageShape) -> Tensor:
+    """(B, C, H, W) float32 in [0, 1] of any form that TrainedVAE takes. Raises ValueError with the shape or range."""
+    channels, height, width = shape
+    x = torch.as_tensor(images)
+    given = tuple(x.shape)
+    if channels == 1 and x.dim() in (2, 3) and given[-2:] == (height, width):
+        x = x.reshape(-1, 1, height, width)
+    elif isinstance(images, np.ndarray) and given[-3:] == (height, width, channels) and given[-3:] != tuple(shape):
+        x = x.movedim(-1, -3)
+    x = x[None] if x.dim() == 3 else x
+    if x.dim() != 4 or tuple(x.shape[1:]) != tuple(shape):
+        wanted = f"{tuple(shape)}, as numpy {(height, width, channels)}"
+        raise ValueError(f"images of shape {given}: this model takes {wanted}")
+    if not x.is_floating_point():
+        x = x / 255
+    if x.numel() and not (x.min() >= 0 and x.max() <= 1):  # NaN fails too
+        raise ValueError(f"pixels from {float(x.min()):g} to {float(x.max()):g}: floats must lie in [0, 1]")
+    return x.float()
 
 
 def load_lit(path: str | Path) -> tuple[LitVAE, dict]:
@@ -80,4 +171,7 @@ def load_model(run: str | Path) -> TrainedVAE:
     torch.Size([16, 3, 64, 64])
     """
     lit, checkpoint = load_lit(run)
-    return TrainedVAE(lit, tuple(checkpoint["hyper_parameters"]["image_shape"]))
+    known = checkpoint["hyper_parameters"]
+    lit.step = checkpoint["step"]
+    trained_on = load_run(Path(run)).result.get("data_fingerprint") if Path(run).is_dir() else None
+    return TrainedVAE(lit, known["image_shape"], known["config"], fingerprint=trained_on)

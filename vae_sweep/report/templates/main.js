@@ -6,6 +6,7 @@ drawMatrix();
 loadAhead();
 whenSeen(byId("plane-chart"), drawPlane);
 whenSeen(byId("curves"), drawCurves);
+drawProgress();
 whenSeen(byId("latent-panels"), drawLatents);
 whenSeen(byId("gaps"), drawGaps);
 enliven();

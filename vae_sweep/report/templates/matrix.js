@@ -18,6 +18,7 @@ class Matrix {
     this.columns = [...data.matrix.columns.map((name, j) => this.separate(name, j)), ...this.models.map((run) => this.oneModel(run))]
       .filter((column) => column.known);
     if (!this.columns.length) this.columns = [this.separate("", 0)];
+    if (this.columns.length > 1 && !this.columns[0].name) this.columns[0].name = "separate runs";
     this.grid = el("div", { class: "matrix" });
     root.append(this.tools(), el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Pictures of every run" }, this.grid));
   }

@@ -77,7 +77,8 @@ function provisionalMarks(space, plane) {
     const way = run.trail.filter(([r, d]) => within(space, r, d)).map(([r, d]) => [sx(r), sy(d)]);
     const mark = el("circle", { cx: sx(run.rate), cy: sy(run.distortion), r: 6, fill: "var(--paper)", stroke: `var(--w${run.colour})`, "stroke-width": 2, "stroke-dasharray": "2 2" });
     mark.append(el("title", {}, `${runs.get(run.run).label}: still training`));
-    g.append(el("path", { d: linePath(way), fill: "none", stroke: `var(--w${run.colour})`, opacity: 0.5 }), mark);
+    g.append(el("path", { d: linePath(way), fill: "none", stroke: `var(--w${run.colour})`, opacity: 0.5 }), mark,
+      el("text", { x: sx(run.rate) + 10, y: sy(run.distortion) - 8 }, weightName(runs.get(run.run))));
   }
 }
 

@@ -30,8 +30,8 @@ function loadAhead(ids = [...sheetScripts.keys()]) {
   if (!ids.length) return;
   const later = window.requestIdleCallback || ((work) => setTimeout(work, 50));
   later(() => {
-    const { recon, prior, interpolations, traversals, curve } = sheetsOf(ids[0]);
-    [recon, prior, interpolations, traversals, curve && curve.recon, curve && curve.prior].filter(Boolean).forEach(imageOf);
+    const found = Object.values(sheetsOf(ids[0])).flatMap((sheet) => [sheet, sheet.recon, sheet.prior, sheet.originals]);
+    found.filter((sheet) => sheet && sheet.uri).forEach(imageOf);
     loadAhead(ids.slice(1));
   });
 }
