@@ -104,7 +104,9 @@ function ownChart(run, term, log, same) {
       g.parentNode.append(el("text", { x: size.width - size.margin.right + 4, y: sw(top) + 4 }, figure(top)));
     }
     for (const [split, [steps, values]] of lines) {
-      g.append(el("path", { d: curvePath(steps, values, sx, sy, log), fill: "none", stroke: colourOf(run), "stroke-width": split === "val" ? 1.5 : 2, "stroke-dasharray": split === "val" ? "1.5 3.5" : null }));
+      const held = split === "val";
+      g.append(el("path", { d: curvePath(steps, values, sx, sy, log), fill: "none", stroke: colourOf(run),
+        "stroke-width": held ? 1.5 : 2, "stroke-dasharray": held ? "1.5 3.5" : null }));
     }
   });
 }

@@ -90,7 +90,8 @@ function cloudChart(run, found, { reach }) {
     y: { title: `variance ${found.variance.map((v) => figure(v, 2)).join(" and ")} (prior 1)`, range: [-reach, reach], log: false } },
   (g, sx, sy) => {
     if (!run.autoencoder) for (const r of [1.51, 2.45, 3.41]) {
-      g.append(el("path", { d: linePath(Array.from({ length: 61 }, (_, i) => [sx(r * Math.cos(i * Math.PI / 30)), sy(r * Math.sin(i * Math.PI / 30))])), fill: "none", stroke: "var(--soft)", "stroke-dasharray": "5 4" }));
+      const circle = Array.from({ length: 61 }, (_, i) => [sx(r * Math.cos(i * Math.PI / 30)), sy(r * Math.sin(i * Math.PI / 30))]);
+      g.append(el("path", { d: linePath(circle), fill: "none", stroke: "var(--soft)", "stroke-dasharray": "5 4" }));
     }
     found.cloud.forEach(([x, y], i) => g.append(el("circle", { cx: sx(x), cy: sy(y), r: 2.4, opacity: 0.7, fill: found.labels ? labelColour(found.labels[i]) : colourOf(run) })));
   });

@@ -44,16 +44,21 @@ function modelBetween(family) {
 }
 
 function modelStops(run) {
-  const position = scale(...endsOf(data.weights), 0, 1, true);
   return sheetsOf(run.id).curve.weights.map((weight, k) => {
     const at = Object.fromEntries(["train", "val"].map((split) => [split, curvePlace(run, split, weight)]));
-    const nearest = data.weights.reduce((best, w, i) => (Math.abs(position(w) - position(weight)) < Math.abs(position(data.weights[best]) - position(weight)) ? i : best), 0);
-    const words = [["KL weight ", figure(weight, 4)], ["code ", `${figure(at.val && at.val.rate)} nats`], ["held-out error ", figure(at.val && at.val.distortion)], ["one model for all weights, its own pictures", ""]];
-    return { source: `${run.id}@${k}`, name: figure(weight, 3), weight, colour: data.weights.length ? `var(--w${nearest})` : "var(--soft)", at, words };
+    const words = [["KL weight ", figure(weight, 4)], ["code ", `${figure(at.val && at.val.rate)} nats`],
+      ["held-out error ", figure(at.val && at.val.distortion)], ["one model for all weights, its own pictures", ""]];
+    return { source: `${run.id}@${k}`, name: figure(weight, 3), weight, colour: nearestColour(weight), at, words };
   });
 }
 
-const endsOf = (values) => (values.length ? [Math.min(...values), Math.max(...values)] : [1, 1]);
+// The colour of the separate run whose weight is nearest, in equal ratios.
+function nearestColour(weight) {
+  if (!data.weights.length) return "var(--soft)";
+  const apart = data.weights.map((w) => Math.abs(Math.log(w / weight)));
+  return `var(--w${apart.indexOf(Math.min(...apart))})`;
+}
+
 const near = (a, b) => Math.abs(Math.log(a / b)) < 1e-3;
 
 function curvePlace(run, split, weight) {
