@@ -201,7 +201,7 @@ def test_pixels_are_shown_as_they_are_until_one_asks_for_smoothed_ones(page, ind
     page.open(index)
     rendering = "return getComputedStyle(document.querySelector('.stage canvas')).imageRendering"
     page.wait(lambda p: p(rendering) == "pixelated")
-    page.one("#slider input[value='smooth']").find_element(By.XPATH, "..").click()
+    page.one("#smooth").click()
     assert page(rendering) == "auto"
 
 

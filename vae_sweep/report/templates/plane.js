@@ -23,7 +23,7 @@ function smallPlane() {
   const split = hasPlane(data.planes.val) ? "val" : "train";
   if (!hasPlane(data.planes[split])) return el("p", { class: "note" }, "No run has a place yet.");
   return el("div", {}, planeChart({ split, frame: "runs", x: "linear", y: "linear", hidden: new Set(), small: true }),
-    el("p", { class: "note" }, "The ring is where the slider stands. To the right: more information in the code. Down: less error."));
+    el("p", { class: "note small" }, "Ring: where the slider stands. Right: more information in the code. Down: less error."));
 }
 
 const spotsOf = (plane, hidden) => plane.families.flatMap((family, f) => (hidden.has(f) ? [] : family.spots.map((spot) => ({ ...spot, family, f }))));
@@ -44,7 +44,7 @@ function frameOf(plane, spots, { frame, x, y, hidden }) {
 function planeChart(state) {
   const plane = data.planes[state.split], spots = spotsOf(plane, state.hidden), view = frameOf(plane, spots, state);
   const unit = data.squaredError ? "squared error" : "reconstruction term, nats,";
-  const height = state.small ? 300 : Math.min(560, Math.max(380, innerHeight * 0.6));
+  const height = state.small ? 280 : Math.min(560, Math.max(380, innerHeight * 0.6));
   return chart({
     label: state.small ? "The slider's place in the rate-distortion plane" : "Rate-distortion plane; use the arrow keys to move from run to run",
     interactive: !state.small, clip: false, height, margin: { right: state.small || innerWidth < 720 ? 16 : 120 },

@@ -29,10 +29,11 @@ class Slider {
     this.readout = el("p", { class: "readout", id: "readout", role: "status" });
     this.sampleGrid = el("div", { class: "samples" }, this.samples.map((s) => s.canvas));
     this.noPrior = el("p", { class: "note" }, "An autoencoder has no prior to sample from.");
-    this.parts = [this.tools(), el("div", { class: "ruler" }, this.range, this.ticks, this.readout), this.thumbs,
-      el("div", { class: "stage" }, this.panes.map((p) => el("figure", {}, p.canvas, el("figcaption", {}, p.title)))),
-      el("div", { class: "beside" }, el("div", {}, el("h3", {}, "Its place in the trade-off"), smallPlane()),
-        el("div", {}, el("h3", {}, "Samples from the prior"), this.noPrior, this.sampleGrid))];
+    this.parts = [el("div", { class: "ruler" }, this.range, this.ticks, this.readout), this.tools(),
+      el("div", { class: "article" },
+        el("div", { class: "stage" }, this.panes.map((p) => el("figure", {}, p.canvas, el("figcaption", {}, p.title)))),
+        el("div", {}, el("h3", {}, "Its place in the trade-off"), smallPlane(),
+          el("h3", {}, "Samples from the prior"), this.noPrior, this.sampleGrid))];
     this.lay();
   }
 
@@ -40,11 +41,11 @@ class Slider {
 
   tools() {
     const { curves } = this;
-    return el("div", { class: "tools" },
+    return el("div", { class: "tools" }, this.thumbs,
       curves.length > 1 && picker("Curve", curves.map((c, i) => [String(i), c.name]), String(curves.indexOf(this.curve)),
         (value) => { this.curve = curves[value]; this.lay(); }),
       this.last > 0 && this.player(),
-      el("button", { class: "plain", onclick: () => openViewer(this.shown.from, this.image) }, "compare two under a wipe"),
+      el("button", { class: "plain", onclick: () => openViewer(this.shown.from, this.image) }, "compare under a wipe"),
       pixelSwitch());
   }
 
@@ -136,6 +137,5 @@ function blend({ kind, canvas }, { from, to, share }, index) {
 }
 
 function pixelSwitch() {
-  return segments("Pixels", [["sharp", "as they are"], ["smooth", "smoothed"]], "sharp",
-    (value) => document.body.classList.toggle("smooth", value === "smooth"));
+  return el("label", {}, el("input", { type: "checkbox", id: "smooth", onchange: (event) => document.body.classList.toggle("smooth", event.target.checked) }), "smooth pixels");
 }
