@@ -24,7 +24,7 @@ from benchmarks.figures import Table
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-NAMES = ("sweep", "precision", "multi_rate", "overhead", "profile", "startup", "growth", "memory", "gpu")
+NAMES = ("sweep", "precision", "multi_rate", "overhead", "profile", "startup", "growth", "memory", "threads", "gpu")
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "pythae", "numpy", "pillow")
 PAGES = {ROOT / "docs" / "speed.md": NAMES, ROOT / "README.md": ("sweep",)}
 

@@ -26,6 +26,8 @@ import pytest
 from configs import member_config
 from hypothesis import register_random
 
+from vae_sweep import run
+from vae_sweep.environment import CALLED_AS
 from vae_sweep.runs.members import member_id
 from vae_sweep.runs.records import write_json
 from vae_sweep.theory.beta import beta, sizes_of
@@ -131,3 +133,29 @@ def small_sweep(
         return folder, [entry["id"] for entry in entries]
 
     return made
+
+
+@pytest.fixture
+def typed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """typed("-m beta=1") -> (exit code, standard output, standard error), in tmp_path.
+
+    As in a process of its own, but Hydra is imported once.
+    """
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(CALLED_AS, "python3")  # restored, since doors note how they were called
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(run, "_speak", lambda: None)
+
+    def typed(words: str | list[str], program: str = "vae-sweep") -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", [program, *(words.split() if isinstance(words, str) else words)])
+        said, code = "", 0
+        try:
+            run.main()
+        except SystemExit as end:
+            said, code = (f"{end.code}\n", 1) if isinstance(end.code, str) else ("", int(end.code or 0))
+        out, err = capsys.readouterr()
+        return code, out, err + said
+
+    return typed

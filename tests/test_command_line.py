@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 import vae_sweep
-from vae_sweep import run
 from vae_sweep.commands import DOORS, command, door, script
 from vae_sweep.environment import CALLED_AS
 
@@ -88,25 +87,6 @@ WRONG = {
     "kl_schedule=geco": "kl_schedule.goal",
     "-m sweep=a,b": "sweep",
 }
-
-
-@pytest.fixture
-def typed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    """typed("-m beta=1") -> (exit code, standard output, standard error), in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(run, "_speak", lambda: None)
-
-    def typed(words: str, program: str = "vae-sweep") -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", [program, *words.split()])
-        said, code = "", 0
-        try:
-            run.main()
-        except SystemExit as end:
-            said, code = (f"{end.code}\n", 1) if isinstance(end.code, str) else ("", int(end.code or 0))
-        out, err = capsys.readouterr()
-        return code, out, err + said
-
-    return typed
 
 
 @pytest.fixture(autouse=True)

@@ -128,10 +128,16 @@ def test_imports_are_paid_once_and_nothing_is_left_behind(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc; elsewhere nothing is imported before the fork")
-def test_what_training_imports_can_be_forked():
-    """No thread may run: a lock that one holds would stay locked in the workers for ever."""
+def test_what_training_imports_can_be_forked(monkeypatch):
+    """No thread may run: a lock that one holds would stay locked in the workers for ever. Those that workers start
+    sleep while they wait: OpenMP itself says so, when torch loads it."""
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OMP_DISPLAY_ENV", "VERBOSE")
     with ForkServer("vae_sweep.training.train:train_pack") as server:
         server.wait()
+        said = os.pread(server._output.fileno(), 1 << 16, 0).decode()
+        assert "OMP_WAIT_POLICY = 'PASSIVE'" in said
         assert b"libtorch" in Path(f"/proc/{server.process.pid}/maps").read_bytes()
         assert len(list(Path(f"/proc/{server.process.pid}/task").iterdir())) == 1
 

@@ -1,6 +1,13 @@
 import pytest
 
-from vae_sweep.engine.slots import Slot, device_environment, find_devices, lay_out, spare_slots
+from vae_sweep.engine.slots import (
+    Slot,
+    device_environment,
+    find_devices,
+    lay_out,
+    spare_slots,
+    thread_environment,
+)
 
 
 @pytest.mark.parametrize(
@@ -38,6 +45,15 @@ def test_a_device_that_is_not_there_is_refused():
 def test_layout_on_four_cores(devices, wanted, jobs, per_gpu, names, threads):
     slots, each = lay_out(devices, wanted, cores=4, jobs=jobs, jobs_per_gpu=per_gpu)
     assert ([slot.name for slot in slots], each) == (names, threads)
+
+
+@pytest.mark.parametrize(
+    ("users", "passive"), [({}, True), ({"OMP_WAIT_POLICY": "ACTIVE"}, False), ({"GOMP_SPINCOUNT": "5"}, False)]
+)
+def test_threads_sleep_while_they_wait_unless_the_user_said_otherwise(users, passive):
+    found = thread_environment(3, users)
+    assert found["OMP_NUM_THREADS"] == "3"
+    assert found.get("OMP_WAIT_POLICY") == ("PASSIVE" if passive else None)
 
 
 def test_a_process_sees_its_own_devices():

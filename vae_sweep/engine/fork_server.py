@@ -36,7 +36,7 @@ from vae_sweep.engine.worker import TARGET, Reporter, die_with_parent, guarded, 
 _DESCRIPTORS = 4
 _LINE = 1 << 16
 # Torch may not start threads, nor CUDA, before the fork: neither survives it.
-_FORKABLE = thread_environment(1) | {"PYTORCH_NVML_BASED_CUDA_CHECK": "1", "PYTHONUNBUFFERED": "1"}
+_FORKABLE = {"PYTORCH_NVML_BASED_CUDA_CHECK": "1", "PYTHONUNBUFFERED": "1"}
 
 
 class ServerDied(Exception):
@@ -90,7 +90,7 @@ class ForkServer:
                 stdin=subprocess.DEVNULL,
                 stdout=self._output,
                 stderr=self._output,
-                env=os.environ | _FORKABLE,
+                env=os.environ | thread_environment(1) | _FORKABLE,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,  # Ctrl-C is the parent's to handle
             )

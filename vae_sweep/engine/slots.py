@@ -12,7 +12,8 @@ from vae_sweep.sweep.settings import SettingsError
 
 # What the threads of a numerical library are set by; read once, when the library is loaded.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-
+# How threads wait: of OpenMP, of GNU's, of LLVM's and Intel's.
+_WAITING_VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 
 _NO_GPU = ("cpu", "mps", "slurm")
 
@@ -41,8 +42,17 @@ def device_environment(devices: Sequence[str]) -> dict[str, str]:
     return {"CUDA_VISIBLE_DEVICES": ",".join(gpus), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 
 
-def thread_environment(threads: int) -> dict[str, str]:
-    return dict.fromkeys(_THREAD_VARIABLES, str(threads))
+def thread_environment(threads: int, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """What a process of so many threads must find in its environment when it loads torch.
+
+    Threads with nothing to do sleep. By themselves those of torch's OpenMP spin for some milliseconds, on cores where
+    other processes wait, and then wait themselves for a thread that has lost its core (docs/speed.md has figures).
+    environ: of the user, who may have said how threads are to wait, and is then not contradicted.
+    """
+    found = dict.fromkeys(_THREAD_VARIABLES, str(threads))
+    if not any(name in environ for name in _WAITING_VARIABLES):
+        found["OMP_WAIT_POLICY"] = "PASSIVE"
+    return found
 
 
 def find_devices(accelerator: str, environ: Mapping[str, str] = os.environ) -> list[str]:

@@ -1,12 +1,13 @@
 """The plainest place to train: this process, one pack after another. For single runs, debuggers, Hydra's launcher."""
 
+import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from vae_sweep.engine.place import Watch
 from vae_sweep.engine.plan import Pack
-from vae_sweep.engine.slots import Slot, cores
+from vae_sweep.engine.slots import Slot, cores, thread_environment
 from vae_sweep.engine.stop import StopRequest, stop_request
 from vae_sweep.engine.worker import TARGET, load, run_pack
 
@@ -31,6 +32,7 @@ class ThisProcess:
         return nullcontext()
 
     def run(self, packs: Sequence[Pack], slots: Sequence[Slot], folder: Path, watch: Watch) -> StopRequest:
+        os.environ |= thread_environment(max((pack.threads for pack in packs), default=1))  # torch is yet to be loaded
         train_pack = load(self.target)
         with stop_request() as stop:
             for number, pack in enumerate(packs):
