@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks.figures import Table, parser, publish
 from benchmarks.members import SMALL, small_paintings
 from benchmarks.memory import resident, workers_of
-from vae_sweep.runs.records import load_sweep
+from vae_sweep.runs.reading import load_sweep
 
 
 def measure(quick: bool) -> list[Table]:

@@ -11,8 +11,8 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from vae_sweep.data.image_data import ImageData
+from vae_sweep.engine.pack import Pack
 from vae_sweep.engine.place import Watch
-from vae_sweep.engine.plan import Pack
 from vae_sweep.engine.slots import Slot
 from vae_sweep.engine.stop import StopRequest
 from vae_sweep.engine.this_process import ThisProcess

@@ -25,7 +25,8 @@ from benchmarks.validity import gaussian_images
 from vae_sweep.engine.slots import thread_environment
 from vae_sweep.evaluation import curve_weights
 from vae_sweep.evaluation.codes import Split
-from vae_sweep.runs.records import Run, load_sweep, write_json
+from vae_sweep.runs.files import write_json
+from vae_sweep.runs.reading import Run, load_sweep
 from vae_sweep.sweep.run_sweep import load_images
 from vae_sweep.theory import Pixels, linear_vae, spectrum
 from vae_sweep.training.loading import load_lit

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.figures import Cell, Table, parser, publish
-from vae_sweep.runs.records import Run, load_sweep
+from vae_sweep.runs.reading import Run, load_sweep
 
 WEIGHTS = (1.0, 0.3, 0.1)
 SEEDS = (0, 1)

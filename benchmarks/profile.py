@@ -21,7 +21,7 @@ from benchmarks.figures import Table, parser, publish
 from benchmarks.members import config_of, trained_here
 from vae_sweep.data.batches import Images
 from vae_sweep.models.objective import Objective
-from vae_sweep.runs.run_files import RunFiles
+from vae_sweep.runs.writing import RunFiles
 from vae_sweep.training import train
 from vae_sweep.training.lit_vae import LitVAE
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.figures import Table, parser, publish
-from vae_sweep.runs.records import read_rows
+from vae_sweep.runs.files import read_rows
 
 TOOL = (sys.executable, "-m", "vae_sweep.run")
 QUIET = ("logger.wandb=disabled", "trainer.accelerator=cpu", "trainer.log_every_n_steps=1", "trainer.evaluate=false")

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from benchmarks.figures import Table, parser, publish
 from vae_sweep.engine.slots import cores
-from vae_sweep.runs.records import load_sweep
+from vae_sweep.runs.reading import load_sweep
 
 # What libgomp does by itself, said so that workers leave it so; 300,000 is its own number of spins.
 WAYS = {"spin, then sleep (libgomp's own)": {"GOMP_SPINCOUNT": "300000"}, "sleep (workers)": {}}

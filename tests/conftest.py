@@ -28,8 +28,8 @@ from hypothesis import register_random
 
 from vae_sweep import run
 from vae_sweep.environment import CALLED_AS
+from vae_sweep.runs.files import write_json
 from vae_sweep.runs.members import member_id
-from vae_sweep.runs.records import write_json
 from vae_sweep.theory.beta import beta, sizes_of
 
 SMALL = (

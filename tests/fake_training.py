@@ -97,8 +97,8 @@ KINDS = {
 def train_members(sweep, members, report, should_stop):
     """Writes a run's files as training does: ten steps, continued from where `checkpoint` stands. What happens after
     the fifth, the first time, is said by model.kind."""
-    from vae_sweep.runs.records import read_json, write_json
-    from vae_sweep.runs.run_files import RunFiles
+    from vae_sweep.runs.files import read_json, write_json
+    from vae_sweep.runs.writing import RunFiles
 
     entries = {entry["id"]: entry for entry in read_json(sweep / "sweep.json")["members"]}
     results = []

@@ -125,7 +125,7 @@ def _multiplier(schedule: str, progress: float) -> float:
     return 1.0
 
 
-def preflight(spectrum: Spectrum, latent_dims: tuple[int, ...]) -> Json:
+def forecast(spectrum: Spectrum, latent_dims: tuple[int, ...]) -> Json:
     weights = np.geomspace(1e-3, 4 * spectrum.eigenvalues[0], 60)
     curves = []
     for d in latent_dims:
@@ -321,7 +321,7 @@ def write_sweep(
                  "shape": [channels, image_size, image_size]},
         "members": members, "swept": swept + (["objective"] if autoencoder else []),
         "plan": {"slots": ["cpu"], "packs": [[m["id"] for m in members]]},
-        "preflight": preflight(spectrum, latent_dims) | {"n": n},
+        "datasets": {"feedc0de": {"forecast": {"asked": {}, "train": forecast(spectrum, latent_dims) | {"n": n}}}},
     })  # fmt: skip
     return folder
 

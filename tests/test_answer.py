@@ -19,7 +19,8 @@ from vae_sweep.analysis.study import Study
 from vae_sweep.analysis.survey import linear_objective
 from vae_sweep.analysis.table import summary_csv
 from vae_sweep.analysis.verdicts import judge
-from vae_sweep.runs.records import RecordError, load_sweep
+from vae_sweep.runs.files import RecordError
+from vae_sweep.runs.reading import load_sweep
 
 WEIGHTS = (3.0, 1.0, 0.5, 0.1, 0.03)
 

@@ -19,7 +19,7 @@ from vae_sweep.analysis.compare import latent_sizes
 from vae_sweep.analysis.recommend import recommend
 from vae_sweep.analysis.verdicts import judge
 from vae_sweep.evaluation.noise import beta_in_force
-from vae_sweep.runs.records import load_sweep
+from vae_sweep.runs.reading import load_sweep
 from vae_sweep.theory.beta import beta, sizes_of
 from vae_sweep.tracking import content
 from vae_sweep.training.build import build
@@ -185,7 +185,7 @@ def test_the_linear_model_that_wandb_is_told_of_is_that_of_beta(tmp_path):
     told = []
     for recon, reduction in WRITTEN:
         manifest = load_sweep(rewrite(_copy(folder, tmp_path / f"{recon} {reduction}"), recon, reduction)).manifest
-        told.append(content.config(manifest["members"][2], manifest)["preflight"])
+        told.append(content.config(manifest["members"][2], manifest)["forecast"])
     assert "linear_rate" in told[0]
     for other in told[1:]:
         assert other == pytest.approx(told[0])

@@ -9,7 +9,7 @@ from synthetic_sweep import write_sweep
 
 from vae_sweep.analysis import study
 from vae_sweep.analysis.blur import blur
-from vae_sweep.runs.records import load_sweep
+from vae_sweep.runs.reading import load_sweep
 
 
 def error(folder: Path, split: str) -> float:

@@ -11,7 +11,7 @@ from sklearn.mixture import GaussianMixture
 
 from vae_sweep.models import code_sampler
 from vae_sweep.models.code_sampler import CodeSampler, fit
-from vae_sweep.runs.records import write_arrays
+from vae_sweep.runs.files import write_arrays
 
 
 def normal(n: int, d: int, seed: int) -> np.ndarray:

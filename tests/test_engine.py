@@ -13,7 +13,7 @@ from waiting import wait_until
 
 from vae_sweep.engine import pool
 from vae_sweep.engine.fork_server import ForkServer
-from vae_sweep.engine.plan import Pack
+from vae_sweep.engine.pack import Pack
 from vae_sweep.engine.slots import Slot
 
 TARGET = "fake_training:train_pack"
@@ -262,7 +262,7 @@ def test_a_worker_that_hears_nothing_is_killed_after_the_grace_time(tmp_path):
 
 def test_workers_die_with_a_killed_parent(tmp_path):
     script = (
-        "from pathlib import Path; from vae_sweep.engine import pool; from vae_sweep.engine.plan import Pack\n"
+        "from pathlib import Path; from vae_sweep.engine import pool; from vae_sweep.engine.pack import Pack\n"
         "from vae_sweep.engine.fork_server import ForkServer; from vae_sweep.engine.slots import Slot\n"
         "packs, slots = [Pack(('deaf',)), Pack(('stoppable',))], [Slot('cpu', 0), Slot('cpu', 1)]\n"
         f"with ForkServer({TARGET!r}) as server:\n"

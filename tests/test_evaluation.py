@@ -21,7 +21,7 @@ from vae_sweep.models.divergences import KL, Capacity, FreeBits, ReverseKL
 from vae_sweep.models.likelihoods import likelihood
 from vae_sweep.models.networks import conv, linear
 from vae_sweep.models.objective import Objective
-from vae_sweep.runs.records import load_run
+from vae_sweep.runs.reading import load_run
 from vae_sweep.theory import LinearVAE, Pixels, Spectrum, linear_vae, negative_log_likelihood, spectrum
 from vae_sweep.theory.conventions import Sizes
 from vae_sweep.training.train import train_pack

@@ -14,8 +14,8 @@ from rich.console import Console
 from vae_sweep.analysis.study import read
 from vae_sweep.analysis.table import summary_csv
 from vae_sweep.analysis.verdicts import judge
-from vae_sweep.engine.plan import pack_key
-from vae_sweep.runs.records import load_sweep
+from vae_sweep.runs.reading import load_sweep
+from vae_sweep.sweep.plan import pack_key
 from vae_sweep.sweep.run_sweep import Job, run_sweep
 from vae_sweep.sweep.settings import SettingsError, check_member
 from vae_sweep.tracking import content

@@ -15,7 +15,8 @@ import torch
 from PIL import Image
 from waiting import wait_until
 
-from vae_sweep.runs.records import load_sweep, read_json
+from vae_sweep.runs.files import read_json
+from vae_sweep.runs.reading import load_sweep
 
 pytestmark = pytest.mark.slow
 MARK = "VAE_SWEEP_KILL_TEST"  # in the environment of every process that the sweep starts

@@ -9,7 +9,7 @@ import importing
 import pytest
 from waiting import PATIENCE_S, wait_until
 
-from vae_sweep.runs.records import load_sweep
+from vae_sweep.runs.reading import load_sweep
 
 FAKE = ["+hydra.launcher.target=fake_training:train_members"]
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from vae_sweep import load_model
 from vae_sweep.report.notebook import load
-from vae_sweep.runs.records import load_sweep
+from vae_sweep.runs.reading import load_sweep
 from vae_sweep.training.loading import TrainedVAE
 from vae_sweep.training.train import train_pack
 

@@ -18,8 +18,9 @@ from vae_sweep.models.likelihoods import likelihood
 from vae_sweep.models.multi_rate import MultiRateVAE
 from vae_sweep.models.objective import Objective
 from vae_sweep.models.own import OwnVAE
+from vae_sweep.runs.files import read_json, read_rows
 from vae_sweep.runs.members import member_id
-from vae_sweep.runs.records import load_run, load_sweep, read_json, read_rows
+from vae_sweep.runs.reading import load_run, load_sweep
 from vae_sweep.sweep.settings import SettingsError, check_member
 from vae_sweep.theory import Pixels, linear_vae, spectrum
 from vae_sweep.training.checkpoints import LAST, load_checkpoint

@@ -10,7 +10,7 @@ from synthetic_sweep import write_sweep
 
 from vae_sweep.report import plots
 from vae_sweep.report.notebook import load
-from vae_sweep.runs.records import RecordError
+from vae_sweep.runs.files import RecordError
 
 
 @pytest.fixture(scope="module")

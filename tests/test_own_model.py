@@ -17,7 +17,7 @@ from vae_sweep.models.networks import linear
 from vae_sweep.models.own import as_vae, call_with_taken
 from vae_sweep.models.posteriors import Diagonal
 from vae_sweep.runs.members import Member
-from vae_sweep.runs.records import load_sweep
+from vae_sweep.runs.reading import load_sweep
 from vae_sweep.sweep.settings import SettingsError
 from vae_sweep.sweep.trial import try_out
 from vae_sweep.training.trial import refused

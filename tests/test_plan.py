@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vae_sweep.engine import plan
-from vae_sweep.engine.plan import Pack
+from vae_sweep.engine.live import duration
+from vae_sweep.engine.pack import Pack, start_order
 from vae_sweep.engine.slots import Slot
 from vae_sweep.models.costs import Cost
 from vae_sweep.runs.members import Member
+from vae_sweep.sweep import plan
 
 BASE = {
     "objective": "vae",
@@ -115,9 +116,9 @@ def test_every_member_is_in_one_pack_with_its_kind(weights, sizes, limit, slots)
 def test_wide_and_long_packs_start_first():
     short, long = Pack(("a",), seconds=1), Pack(("b",), seconds=9)
     wide = Pack(("c",), devices=2, width=2, seconds=1)
-    assert plan.start_order([short, long, wide]) == [wide, long, short]
+    assert start_order([short, long, wide]) == [wide, long, short]
     equal = [Pack((name,), seconds=1) for name in "abc"]
-    assert plan.start_order(equal) == equal
+    assert start_order(equal) == equal
 
 
 def cpu(slots):
@@ -126,4 +127,4 @@ def cpu(slots):
 
 @pytest.mark.parametrize(("seconds", "text"), [(12.2, "12 s"), (90, "1:30 min"), (5400, "1:30 h"), (59.9, "1:00 min")])
 def test_duration(seconds, text):
-    assert plan.duration(seconds) == text
+    assert duration(seconds) == text

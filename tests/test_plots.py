@@ -10,7 +10,7 @@ from vae_sweep.analysis import frontier, study
 from vae_sweep.analysis.gap import split_gap
 from vae_sweep.analysis.spots import spots
 from vae_sweep.report import plots
-from vae_sweep.runs.records import load_sweep
+from vae_sweep.runs.reading import load_sweep
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from vae_sweep.runs.records import load_sweep, read_rows
+from vae_sweep.runs.files import read_rows
+from vae_sweep.runs.reading import load_sweep
 from vae_sweep.training.train import train_pack
 
 

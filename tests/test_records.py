@@ -8,17 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vae_sweep.runs.records import (
-    RecordError,
-    append_row,
-    latest_sweep,
-    load_sweep,
-    read_json,
-    read_rows,
-    truncate_rows,
-    write_bytes,
-    write_json,
-)
+from vae_sweep.runs.files import RecordError, append_row, read_json, read_rows, truncate_rows, write_bytes, write_json
+from vae_sweep.runs.reading import latest_sweep, load_sweep
 
 
 def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,8 @@ from vae_sweep import report
 from vae_sweep.analysis import glossary, study
 from vae_sweep.report import palette, sprites
 from vae_sweep.report.__main__ import main
-from vae_sweep.runs.records import RecordError, load_sweep
+from vae_sweep.runs.files import RecordError
+from vae_sweep.runs.reading import load_sweep
 
 HOSTILE = "<script>alert('x')</script>|\"&"
 
@@ -94,7 +95,7 @@ def test_the_door_loads_neither_torch_nor_matplotlib(sweep, tmp_path):
 def test_figures_do_not_load_torch(sweep):
     code = (
         "import sys; from pathlib import Path; from vae_sweep.report import plots; "
-        "from vae_sweep.analysis import study; from vae_sweep.runs.records import load_sweep; "
+        "from vae_sweep.analysis import study; from vae_sweep.runs.reading import load_sweep; "
         f"plots.plot_gaps(study.read([load_sweep(Path({str(sweep)!r}))])); "
         "print({'torch', 'wandb'} & set(sys.modules))"
     )

@@ -427,7 +427,7 @@ def test_a_sweep_over_image_sizes_shows_each_run_its_own_originals(page, tmp_pat
         result.write_text(json.dumps(json.loads(result.read_text()) | member))
         (other / member["folder"]).rename(folder / f"{member['folder']}-small")
         manifest["members"].append(member | {"folder": f"{member['folder']}-small"})
-    manifest["datasets"] = {"5ma11": small["data"] | {"preflight": small["preflight"]}}
+    manifest["datasets"]["5ma11"] = small["data"] | small["datasets"]["feedc0de"]
     (folder / "sweep.json").write_text(json.dumps(manifest))
     page.open(report.build([folder], figures=False)).read_to_the_end()
     page.wait(lambda p: len(p.all("#matrix .cell")) >= 12)

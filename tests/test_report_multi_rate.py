@@ -15,7 +15,7 @@ from vae_sweep.analysis.study import Study
 from vae_sweep.analysis.survey import survey
 from vae_sweep.analysis.verdicts import judge
 from vae_sweep.report import payload, plots
-from vae_sweep.runs.records import load_sweep
+from vae_sweep.runs.reading import load_sweep
 
 WEIGHTS = (3.0, 1.0, 0.3, 0.1, 0.03)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vae_sweep.runs.records import load_sweep
+from vae_sweep.runs.reading import load_sweep
 from vae_sweep.training.snapshots import SNAPSHOTS, snapshot_steps
 from vae_sweep.training.train import train_pack
 

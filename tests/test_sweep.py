@@ -14,8 +14,9 @@ from sweeping import COMMAND, TARGET, config, jobs, run, sittings, statuses
 from waiting import PATIENCE_S
 
 from vae_sweep.engine.machine import Machine
-from vae_sweep.runs.manifest import SweepError, split_pack
-from vae_sweep.runs.records import load_sweep, read_json, read_rows
+from vae_sweep.runs.files import read_json, read_rows
+from vae_sweep.runs.manifest import SweepError, forecast_of, split_pack
+from vae_sweep.runs.reading import load_sweep
 from vae_sweep.sweep.run_sweep import Job, continue_command, run_sweep
 from vae_sweep.sweep.settings import SettingsError
 
@@ -50,8 +51,9 @@ def test_a_sweep_leaves_a_manifest_and_a_folder_per_member(sweep):
     assert found.manifest["data"]["images"] == 60
     assert [sorted(pack) for pack in found.manifest["plan"]["packs"]] == [[run.id] for run in found.runs]
     assert (found.runs[0].folder / ".hydra" / "overrides.yaml").read_text() == "- 1"
-    assert found.manifest["preflight"]["n"] == 3 * 8 * 8
-    assert [curve["latent_dim"] for curve in found.manifest["preflight"]["linear"]] == [2]
+    forecast = forecast_of(found.manifest, "f")
+    assert forecast["n"] == 3 * 8 * 8
+    assert [curve["latent_dim"] for curve in forecast["linear"]] == [2]
     assert "2 members, 2 to train" in text
     assert "2 of 2 done" in text
 

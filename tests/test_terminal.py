@@ -8,7 +8,8 @@ from synthetic_sweep import write_sweep
 from vae_sweep.analysis.two_lines import two_lines
 from vae_sweep.engine.machine import Machine
 from vae_sweep.report.__main__ import main as report
-from vae_sweep.runs.records import Run, Sweep, append_row, load_sweep, read_rows
+from vae_sweep.runs.files import append_row, read_rows
+from vae_sweep.runs.reading import Run, Sweep, load_sweep
 
 
 def test_the_time_of_a_pack_is_counted_once(tmp_path):

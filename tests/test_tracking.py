@@ -16,7 +16,7 @@ from fake_wandb import FakeWandb, fake_wandb
 from PIL import Image
 from waiting import PATIENCE_S, wait_until
 
-from vae_sweep.runs.records import append_row, truncate_rows, write_arrays, write_json
+from vae_sweep.runs.files import append_row, truncate_rows, write_arrays, write_json
 from vae_sweep.tracking import Tracker, content, open_tracker, sync, tracker, wait_for
 from vae_sweep.tracking.sittings import is_uploaded, sittings
 
@@ -71,7 +71,8 @@ def sweep(tmp_path: Path) -> Path:
             "members": members,
             "swept": ["loss.kl_weight"],
             "versions": {"torch": "2"},
-            "preflight": {"n": 48, "collapse_threshold": 41.3, "eigenvalues": [1.0]},
+            "data": {"fingerprint": "f"},
+            "datasets": {"f": {"forecast": {"train": {"n": 48, "collapse_threshold": 41.3, "eigenvalues": [1.0]}}}},
         },
     )
     return folder
@@ -146,7 +147,7 @@ def test_a_run_online(online: FakeWandb, sweep: Path, capfd: pytest.CaptureFixtu
     assert fields["project"] == "vae-sweep"
     assert fields["tags"] == ["vae", "conv", "linear", "kl_weight=1.0"]
     assert run.config["loss"] == {"kl_weight": 1.0}
-    assert run.config["preflight"] == {"n": 48, "collapse_threshold": 41.3}
+    assert run.config["forecast"] == {"n": 48, "collapse_threshold": 41.3}
     assert "/home/somebody" not in json.dumps(run.config)
 
     last = run.history[-1]

@@ -54,15 +54,15 @@ def test_forecast_is_read_at_the_members_weight_and_latent_size() -> None:
         {"latent_dim": 64, "kl_weight": weights, "rate": rates, "distortion": weights, "distortion_mean": weights},
         {"latent_dim": 8, "kl_weight": weights, "rate": [0, 0, 0], "distortion": weights, "distortion_mean": weights},
     ]
-    preflight = {"n": 12288, "collapse_threshold": 41.3, "collapse_threshold_bernoulli": float("inf"), "linear": linear}
-    told = content.forecast(preflight, ENTRY)
+    found = {"n": 12288, "collapse_threshold": 41.3, "collapse_threshold_bernoulli": float("inf"), "linear": linear}
+    told = content.forecast(found, ENTRY)
     assert told["linear_rate"] == pytest.approx(32 * math.log(2 * 20 / 0.5))
     assert told["collapse_threshold"] == 41.3
     assert "collapse_threshold_bernoulli" not in told
-    assert "linear_rate" not in content.forecast(preflight, AUTOENCODER)
-    assert "linear_rate" not in content.forecast(preflight, {**ENTRY, "beta": 100.0})
+    assert "linear_rate" not in content.forecast(found, AUTOENCODER)
+    assert "linear_rate" not in content.forecast(found, {**ENTRY, "beta": 100.0})
     bernoulli = {**ENTRY, "config": {**CONFIG, "loss": {"recon": "bernoulli"}}}
-    assert "linear_rate" not in content.forecast(preflight, bernoulli), "the linear model is of squared errors"
+    assert "linear_rate" not in content.forecast(found, bernoulli), "the linear model is of squared errors"
 
 
 def test_pictures_are_the_pixels() -> None:

@@ -14,7 +14,8 @@ from vae_sweep.data.batches import Stretches
 from vae_sweep.models.likelihoods import SquaredError
 from vae_sweep.models.networks import linear
 from vae_sweep.models.objective import Objective
-from vae_sweep.runs.records import load_sweep, read_rows
+from vae_sweep.runs.files import read_rows
+from vae_sweep.runs.reading import load_sweep
 from vae_sweep.training.checkpoints import LAST, PREVIOUS, load_checkpoint
 from vae_sweep.training.lit_vae import LitVAE
 from vae_sweep.training.train import train_pack

@@ -1,9 +1,14 @@
-"""Checks of single values: each says what it expected, or None where the value is fine."""
+"""Checks of single values: each says what it expected, or None where the value is fine. And the error to raise."""
 
 import difflib
 import math
 from collections.abc import Callable
 from typing import Any
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be: the message names the key, the value and what is expected."""
+
 
 Check = Callable[[Any], str | None]  # value -> what was expected, or None if it is fine
 

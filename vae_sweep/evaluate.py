@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vae_sweep.commands import command, door
-from vae_sweep.runs.records import RecordError, load_run, load_sweep
+from vae_sweep.runs.files import RecordError
+from vae_sweep.runs.reading import load_run, load_sweep
 
 if TYPE_CHECKING:
     from vae_sweep.data.image_data import ImageData

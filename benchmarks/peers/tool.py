@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.peers.task import Task
-from vae_sweep.runs.records import load_sweep
+from vae_sweep.runs.reading import load_sweep
 from vae_sweep.training.loading import load_lit
 
 

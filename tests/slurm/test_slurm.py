@@ -13,7 +13,8 @@ import pytest
 from sweeping import TARGET, jobs, run, sittings, statuses
 
 from vae_sweep.engine.slurm import Cluster
-from vae_sweep.runs.records import load_sweep, read_json, read_rows
+from vae_sweep.runs.files import read_json, read_rows
+from vae_sweep.runs.reading import load_sweep
 
 pytestmark = pytest.mark.slurm
 SCRIPTS = Path(__file__).parent

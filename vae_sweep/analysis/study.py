@@ -5,15 +5,17 @@ This is the only file of the analysis that knows how a run folder spells things.
 
 import math
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from vae_sweep.runs.files import RecordError
+from vae_sweep.runs.manifest import forecast_of
 from vae_sweep.runs.members import config_that_matters, flatten, is_multi_rate, swept_keys
-from vae_sweep.runs.records import RecordError, Run, Sweep
+from vae_sweep.runs.reading import Run, Sweep
 from vae_sweep.traits import LikelihoodTraits, likelihood
 
 WEIGHT, LATENT, SCHEDULE, SEED, OBJECTIVE, MULTI_RATE, RANGE = (
@@ -175,23 +177,18 @@ class Study:
         return " + ".join(str(sweep.manifest.get("sweep") or sweep.folder.name) for sweep in self.sweeps)
 
     @property
-    def manifest(self) -> dict[str, Any]:
+    def manifest(self) -> Mapping[str, Any]:
         return self.sweeps[0].manifest
 
     @cached_property
     def _forecasts(self) -> dict[str, dict[str, Any]]:
-        """Data fingerprint -> its pre-flight; of several sweeps on the same data, the linear models of all."""
+        """Data fingerprint -> its forecast; of several sweeps on the same data, the linear models of all."""
         found: dict[str, dict[str, Any]] = {}
         for sweep in self.sweeps:
-            manifest = sweep.manifest
-            own = {key: described.get("preflight") for key, described in (manifest.get("datasets") or {}).items()}
-            own[_fingerprint(sweep)] = manifest.get("preflight")
-            for fingerprint, forecast in own.items():
-                known = found.get(fingerprint, {})
-                linear = {
-                    c["latent_dim"]: c for c in [*known.get("linear", []), *((forecast or {}).get("linear") or [])]
-                }
-                found[fingerprint] = known | (forecast or {}) | {"linear": list(linear.values())}
+            for fingerprint in sweep.manifest.get("datasets") or {}:
+                known, forecast = found.get(fingerprint, {}), forecast_of(sweep.manifest, fingerprint)
+                linear = {c["latent_dim"]: c for c in [*known.get("linear", []), *(forecast.get("linear") or [])]}
+                found[fingerprint] = known | forecast | {"linear": list(linear.values())}
         return found
 
     def forecast(self, point: Point) -> dict[str, Any]:

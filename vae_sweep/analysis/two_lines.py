@@ -7,7 +7,7 @@ from vae_sweep.analysis import study as studies
 from vae_sweep.analysis.answer import answer
 from vae_sweep.analysis.recommend import recommend
 from vae_sweep.analysis.verdicts import judge
-from vae_sweep.runs.records import load_sweep
+from vae_sweep.runs.reading import load_sweep
 
 
 def two_lines(folders: Sequence[Path]) -> tuple[str, str]:

@@ -19,7 +19,7 @@ from filelock import AcquireReturnProxy, FileLock, Timeout
 from platformdirs import user_cache_dir
 
 from vae_sweep.data.image_data import DataError
-from vae_sweep.runs.records import RecordError, read_json, write_json
+from vae_sweep.runs.files import RecordError, read_json, write_json
 
 log = logging.getLogger("vae_sweep")
 

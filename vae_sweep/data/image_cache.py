@@ -28,7 +28,7 @@ from vae_sweep.data.decoding import Decoding, worker_arguments
 from vae_sweep.data.image_data import DataError
 from vae_sweep.data.progress import progress
 from vae_sweep.data.split import DIGEST_BYTES
-from vae_sweep.runs.records import read_json, write_json
+from vae_sweep.runs.files import read_json, write_json
 
 log = logging.getLogger("vae_sweep")
 

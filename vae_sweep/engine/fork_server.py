@@ -8,7 +8,7 @@ The process is `python -m vae_sweep.engine.fork_server`; its workers run worker.
     out  {"import_s": 4.2}                                    once, when it can fork
     in   {"fork": SWEEP, "environ": {...}, "target": "..."}   with descriptors for orders, output, events, life
     out  {"pid": 4711}
-    in   {"bury": 4711}                                       wait for its death, kill what it has started
+    in   {"reap": 4711}                                       wait for its death, kill what it has started
     out  {"code": -9}                                         as subprocess has it, negative for a signal
          end of file: the parent is gone
 """
@@ -30,8 +30,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, NoReturn
 
+from vae_sweep.engine.process import die_with_parent, guarded, leave
 from vae_sweep.engine.slots import thread_environment
-from vae_sweep.engine.worker import TARGET, Reporter, die_with_parent, guarded, leave, load, serve
+from vae_sweep.engine.worker import TARGET, Reporter, load, serve
 
 _DESCRIPTORS = 4
 _LINE = 1 << 16
@@ -63,12 +64,12 @@ class Process:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
 
-    def bury(self) -> int:
+    def reap(self) -> int:
         """Wait for the death of a process that is dying, and end what it has left behind. Returns its exit code."""
         os.close(self.orders_fd)
         os.close(self.events_fd)
         try:
-            return int(self.server.ask({"bury": self.pid})["code"])
+            return int(self.server.ask({"reap": self.pid})["code"])
         except ServerDied:  # which took it along
             self.kill()
             return -signal.SIGKILL
@@ -178,8 +179,8 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
             if not line:
                 leave(0)
             request = json.loads(line)
-            if "bury" in request:
-                _send(parent, {"code": _bury(request["bury"])})
+            if "reap" in request:
+                _send(parent, {"code": _reap(request["reap"])})
                 continue
             pid = os.fork()
             if pid == 0:
@@ -216,7 +217,7 @@ def _work(request: Mapping[str, Any], descriptors: Sequence[int]) -> NoReturn:
     leave(code)
 
 
-def _bury(pid: int) -> int:
+def _reap(pid: int) -> int:
     if hasattr(os, "waitid"):  # Wait without reaping, so that the process group cannot become somebody else's.
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         with contextlib.suppress(ProcessLookupError):

@@ -10,8 +10,6 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from vae_sweep.engine.plan import duration
-
 Event = Mapping[str, Any]
 Clock = Callable[[], float]
 
@@ -208,6 +206,16 @@ def _indented(text: str) -> str:
 def _number(value: Any) -> str:
     """Four significant digits; empty for what there is not (the KL of an autoencoder)."""
     return "" if value is None else f"{value:.4g}"
+
+
+def duration(seconds: float) -> str:
+    """90 -> "1:30 min"; 12.2 -> "12 s"; 5400 -> "1:30 h" """
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60}:{seconds % 60:02d} min"
+    return f"{seconds // 3600}:{seconds % 3600 // 60:02d} h"
 
 
 def console() -> Console:

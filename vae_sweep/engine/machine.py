@@ -8,8 +8,8 @@ from typing import Any
 
 from vae_sweep.engine import pool
 from vae_sweep.engine.fork_server import ForkServer
+from vae_sweep.engine.pack import Pack
 from vae_sweep.engine.place import Watch
-from vae_sweep.engine.plan import Pack
 from vae_sweep.engine.slots import Slot, cores, find_devices, gpu_memory, lay_out
 from vae_sweep.engine.stop import StopRequest
 from vae_sweep.engine.worker import TARGET
@@ -56,7 +56,7 @@ class Machine:
         return min(len(slots), max(devices, math.ceil(threads / own)))
 
     @contextmanager
-    def warming(self) -> Iterator[None]:
+    def preloading(self) -> Iterator[None]:
         with ForkServer(self.target) as self.server:
             yield
 

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from vae_sweep.engine.plan import Pack
+from vae_sweep.engine.pack import Pack
 from vae_sweep.engine.slots import Slot
 from vae_sweep.engine.stop import StopRequest
+from vae_sweep.runs.schema import Event
 
-Watch = Callable[[dict[str, Any]], None]
+Watch = Callable[[Event], None]
 
 
 class Place(Protocol):
@@ -32,8 +33,8 @@ class Place(Protocol):
     def width(self, devices: int, threads: int, slots: Sequence[Slot]) -> int:
         """Slots that a pack takes. Raises ValueError if there are not so many devices."""
 
-    def warming(self) -> AbstractContextManager[object]:
-        """Begin in the background what takes a while and asks for nothing but patience: to import torch."""
+    def preloading(self) -> AbstractContextManager[object]:
+        """Begin in the background what takes a while and needs to know nothing of the sweep: to import torch."""
 
     def run(self, packs: Sequence[Pack], slots: Sequence[Slot], folder: Path, watch: Watch) -> StopRequest:
-        """Train the packs within `warming`, telling `watch` what happens: one `result` for every member."""
+        """Train the packs within `preloading`, telling `watch` what happens: one `result` for every member."""

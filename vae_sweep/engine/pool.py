@@ -9,16 +9,17 @@ import selectors
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from vae_sweep.engine.fork_server import ForkServer, ServerDied
-from vae_sweep.engine.plan import Pack, start_order
+from vae_sweep.engine.pack import Pack, start_order
+from vae_sweep.engine.place import Watch
+from vae_sweep.engine.process import Failure, failure
 from vae_sweep.engine.slots import Slot, device_environment
 from vae_sweep.engine.stop import StopRequest, stop_request
-from vae_sweep.engine.worker_process import Event, WorkerProcess, death
-
-Watch = Callable[[Event], None]
+from vae_sweep.engine.worker_process import WorkerProcess
+from vae_sweep.runs.schema import Ended
 
 TICK_S = 0.25
 GRACE_S = 60.0  # after SIGTERM, for the checkpoints
@@ -168,7 +169,7 @@ class _Pool:
             return
         self.selector.unregister(worker.process.events_fd)
         self.workers.remove(worker)
-        error = worker.bury()
+        found = worker.reap()
         if worker.pack is None:
             return
         if not worker.began and worker.served and not stopping:  # died idle, before it had read its new order
@@ -176,20 +177,19 @@ class _Pool:
             return
         for member in worker.pack.members:
             if member in worker.awaited:
-                status = {"status": "interrupted", "error": None} if stopping else {"status": "failed", "error": error}
-                self.watch({"event": "result", "id": member, **status})
+                self.watch(_ended(member, None if stopping else found))
 
     def give_up_queue(self) -> None:
-        self.end_queue({"status": "interrupted", "error": None})
+        self.end_queue(None)
 
     def fail_queue(self, why: ServerDied) -> None:
         """No worker can be had any more; those that there were die with their server."""
-        self.end_queue({"status": "failed", "error": death(why.code, why.output)})
+        self.end_queue(failure(why.code, why.output))
 
-    def end_queue(self, status: Event) -> None:
+    def end_queue(self, found: Failure | None) -> None:
         for _, pack in self.queue:
             for member in pack.members:
-                self.watch({"event": "result", "id": member, **status})
+                self.watch(_ended(member, found))
         self.queue.clear()
 
     def kill_all(self) -> None:
@@ -198,6 +198,13 @@ class _Pool:
         for worker in self.workers:
             if not worker.retiring or worker.pack or not worker.wait_for_end(deadline):
                 worker.process.kill()
-            worker.bury()
+            worker.reap()
         self.workers.clear()
         self.selector.close()
+
+
+def _ended(member: str, found: Failure | None) -> Ended:
+    """The `result` of a member that its worker can no longer report. found: how it failed; None: it was stopped."""
+    if found is None:
+        return {"event": "result", "id": member, "status": "interrupted", "cause": None, "error": None}
+    return {"event": "result", "id": member, **found}

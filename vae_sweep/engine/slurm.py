@@ -25,16 +25,16 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from vae_sweep.engine.pack import Pack
 from vae_sweep.engine.place import Watch
-from vae_sweep.engine.plan import Pack
+from vae_sweep.engine.process import failure, tail
 from vae_sweep.engine.slots import Slot, thread_environment
 from vae_sweep.engine.stop import StopRequest, stop_request
-from vae_sweep.engine.worker import STOPPED, TARGET
-from vae_sweep.engine.worker_process import death, tail
-from vae_sweep.runs.outcomes import LOST_JOB, entry, read_result, settle
-from vae_sweep.runs.records import read_json, write_json
-
-Event = dict[str, Any]
+from vae_sweep.engine.worker import STOPPED, TARGET, ended
+from vae_sweep.runs.files import read_json, write_json
+from vae_sweep.runs.outcomes import settle
+from vae_sweep.runs.reading import read_manifest, read_result
+from vae_sweep.runs.schema import Entry, Error, Event
 
 JOBS = "slurm.json"  # job ids by the members of their packs
 _ALIVE = (
@@ -80,7 +80,7 @@ class Cluster:
     def width(self, devices: int, threads: int, slots: Sequence[Slot]) -> int:
         return devices
 
-    def warming(self) -> AbstractContextManager[None]:
+    def preloading(self) -> AbstractContextManager[None]:
         return nullcontext()
 
     def run(self, packs: Sequence[Pack], slots: Sequence[Slot], folder: Path, watch: Watch) -> StopRequest:
@@ -189,9 +189,9 @@ class PackJob:
         if code in (STOPPED, -signal.SIGTERM, -signal.SIGUSR2):  # negative: before the worker could hear
             self._await_verdict()
         elif code not in (0, 1):
+            entries = _entries(Path(self.folder))
             for member in self.members:
-                event = {"event": "result", "id": member, "status": "failed", "error": death(code, tail(log, start))}
-                settle(Path(self.folder), event)
+                settle(Path(self.folder), entries[member], dict(failure(code, tail(log, start))))
         return code
 
     def checkpoint(self) -> Any:
@@ -249,23 +249,25 @@ class _Job:
 
     def report_lost(self, watch: Callable[[Event], None], state: str, stopping: bool) -> None:
         """Report the members that the job has not: it was killed as a whole, or its node was."""
+        entries = _entries(self.folder)
         for member in self.pack.members:
             if member in self.ended:
                 continue
-            result = self._result(member)
+            result = read_result(self.folder / entries[member]["folder"])
             if result.get("status") in ("done", "failed"):
-                watch({"event": "result", **result})
+                watch(ended(result))
             elif stopping or result.get("status") == "interrupted":
                 watch({"event": "result", "id": member, "status": "interrupted", "error": None})
             else:
                 log, _ = _logs(self.folder, self.pack.members)
                 words = tail(log) if log.exists() else ""
                 message = f"SLURM ended job {self.number}: {state}"
-                error = {"type": f"{LOST_JOB} {state}", "message": message, "traceback": words}
-                watch({"event": "result", "id": member, "status": "failed", "error": error})
+                error: Error = {"type": f"SLURM {state}", "message": message, "traceback": words}
+                watch({"event": "result", "id": member, "status": "failed", "cause": "lost", "error": error})
 
-    def _result(self, member: str) -> dict[str, Any]:
-        return read_result(self.folder / entry(self.folder, member)["folder"])
+
+def _entries(folder: Path) -> dict[str, Entry]:
+    return {entry["id"]: entry for entry in read_manifest(folder)["members"]}
 
 
 def _logs(folder: Path, members: Sequence[str]) -> tuple[Path, Path]:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
+from vae_sweep.engine.pack import Pack
 from vae_sweep.engine.place import Watch
-from vae_sweep.engine.plan import Pack
 from vae_sweep.engine.slots import Slot, cores, thread_environment
 from vae_sweep.engine.stop import StopRequest, stop_request
 from vae_sweep.engine.worker import TARGET, load, run_pack
@@ -28,7 +28,7 @@ class ThisProcess:
     def width(self, devices: int, threads: int, slots: Sequence[Slot]) -> int:
         return 1
 
-    def warming(self) -> AbstractContextManager[None]:
+    def preloading(self) -> AbstractContextManager[None]:
         return nullcontext()
 
     def run(self, packs: Sequence[Pack], slots: Sequence[Slot], folder: Path, watch: Watch) -> StopRequest:

@@ -18,35 +18,35 @@ SIGTERM: train_pack's should_stop() turns true, it writes checkpoints and return
 
 import argparse
 import contextlib
-import ctypes
 import faulthandler
+import functools
 import gc
 import importlib
 import json
-import logging
 import os
 import queue
 import signal
-import subprocess
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from filelock import FileLock, Timeout
 
+from vae_sweep.engine.process import die, leave
 from vae_sweep.engine.slots import thread_environment
+from vae_sweep.runs.files import remove_leftovers
+from vae_sweep.runs.schema import Ended, Event
+from vae_sweep.runs.writing import Report, cause_of, error_record
 
 TARGET = "vae_sweep.training.train:train_pack"
 STOPPED = 128 + signal.SIGTERM
 
-Event = dict[str, Any]
-Report = Callable[[Event], None]
-# (sweep folder, ids of a pack, report, should_stop) -> results
-TrainPack = Callable[[Path, list[str], Report, Callable[[], bool]], list[Event]]
+Order = dict[str, Any]  # of the pool to a worker, as above
+# (sweep folder, ids of a pack, report, should_stop) -> what their result.json hold
+TrainPack = Callable[[Path, list[str], Report, Callable[[], bool]], list[dict[str, Any]]]
 
 _STEP_EVENTS_PER_S = 5.0  # of a member: a table that a person looks at needs no more
 _LOCK_TIMEOUT_S = 60.0
@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def serve(folder: Path, target: str, report: Report) -> int:
     """Train packs as they come in on stdin. Returns the exit code."""
-    inbox: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+    inbox: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
     stop = threading.Event()
 
     def on_sigterm(*_: Any) -> None:
@@ -93,24 +93,26 @@ def serve(folder: Path, target: str, report: Report) -> int:
 
 def train_one(folder: Path, members: Sequence[str], target: str, report: Report) -> int:
     """Train one pack of the plan in sweep.json. Returns the exit code: 0, 1 (a member failed), 143 (stopped)."""
-    from vae_sweep.runs.outcomes import entry, read_result, settle
-    from vae_sweep.runs.records import read_json
+    from vae_sweep.runs.outcomes import settle
+    from vae_sweep.runs.reading import read_manifest, read_result
 
-    results = [read_result(folder / entry(folder, member)["folder"]) for member in members]
+    manifest = read_manifest(folder)
+    entries = {entry["id"]: entry for entry in manifest["members"]}
+    results = [read_result(folder / entries[member]["folder"]) for member in members]
     if all(result.get("status") == "done" for result in results):  # a job that was requeued at its very end
         return 0
 
     stop = threading.Event()
     for signum in (signal.SIGTERM, signal.SIGUSR2):  # USR2: a cluster's warning before it preempts or times out
         signal.signal(signum, lambda *_: stop.set())
-    plan = read_json(folder / "sweep.json")["plan"]
+    plan = manifest["plan"]
     threads = [n for pack, n in zip(plan["packs"], plan["threads"], strict=True) if members[0] in pack]
     order = {"pack": 0, "members": list(members), "threads": threads[0] if threads else None}
     failed = []
 
     def note(event: Event) -> None:
         if event["event"] == "result":
-            settle(folder, event)
+            settle(folder, entries[event["id"]], event)
             failed.extend([event["id"]] * (event["status"] == "failed"))
         report(event)
 
@@ -125,40 +127,55 @@ def run_pack(
 
     Out of memory with more than one member: the halves are trained one after the other.
     """
-    members = list(order["members"])
-    reported: set[str] = set()
-
-    def pass_on(event: Event) -> None:
-        if event["event"] == "result":
-            reported.add(event["id"])
-        report(event)
-
+    results = _Results(order["members"], report)
     try:
-        with locked(folder, members):
-            _remove_leftovers(folder, members)
-            _use_threads(order.get("threads"))
-            results = train_pack(folder, members, pass_on, should_stop)
-        for result in results:
-            if result["id"] not in reported:
-                pass_on({"event": "result", **result})
-        for member in set(members) - reported:
-            pass_on(_failure(member, RuntimeError("training returned no result for this member")))
+        _train_locked(train_pack, folder, order, results, should_stop)
         return True
     except BaseException as error:
         if should_stop() and isinstance(error, SystemExit | KeyboardInterrupt):
-            for member in set(members) - reported:
-                pass_on({"event": "result", "id": member, "status": "interrupted", "error": None})
+            results.complete(_interrupted)
             return True
-        rest = [member for member in members if member not in reported]
-        if not (is_out_of_memory(error) and len(rest) > 1):
-            for member in rest:
-                pass_on(_failure(member, error))
+        if not (is_out_of_memory(error) and len(results.missing) > 1):
+            results.complete(functools.partial(_failure, error=error))
             return False
-        halves = [rest[: len(rest) // 2], rest[len(rest) // 2 :]]
     # Outside the except clause: the exception, and with it the frames that hold the tensors, are gone.
     _free_memory()
+    rest = results.missing
+    halves = [rest[: len(rest) // 2], rest[len(rest) // 2 :]]
     report({"event": "split", "pack": order["pack"], "into": halves})
     return all([run_pack(train_pack, folder, {**order, "members": half}, report, should_stop) for half in halves])
+
+
+def _train_locked(
+    train_pack: TrainPack, folder: Path, order: Mapping[str, Any], results: "_Results", should_stop: Callable[[], bool]
+) -> None:
+    """Train while no other process does, with the pack's own number of threads, and report what has not been."""
+    members = list(order["members"])
+    with locked(folder, members):
+        _remove_leftovers(folder, members)
+        _use_threads(order.get("threads"))
+        for result in train_pack(folder, members, results, should_stop):
+            if result["id"] in results.missing:
+                results(ended(result))
+    results.complete(functools.partial(_failure, error=RuntimeError("training returned no result for this member")))
+
+
+class _Results:
+    """Passes on what training reports. missing: the members whose result has not come yet, in their order."""
+
+    def __init__(self, members: Sequence[str], report: Report):
+        self.missing = list(members)
+        self.report = report
+
+    def __call__(self, event: Event) -> None:
+        if event["event"] == "result" and event["id"] in self.missing:
+            self.missing.remove(event["id"])
+        self.report(event)
+
+    def complete(self, result: Callable[[str], Ended]) -> None:
+        """A result for each of the missing."""
+        for member in self.missing[:]:
+            self(result(member))
 
 
 @contextlib.contextmanager
@@ -198,35 +215,6 @@ class Reporter:
             die()
 
 
-def die_with_parent() -> None:
-    """On Linux: have the kernel kill this process when its parent dies, even if it hangs."""
-    if sys.platform == "linux":
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGKILL)
-
-
-@contextlib.contextmanager
-def guarded(life_fd: int) -> Iterator[None]:
-    """See to it that a killed parent takes this process along, and whatever this process has started.
-
-    life_fd: a pipe that nobody writes to and that only the parent holds open. A shell, in this process group, waits for
-    its end and kills the group.
-    """
-    die_with_parent()
-    guard = subprocess.Popen(["/bin/sh", "-c", "read _; kill -s KILL 0"], stdin=life_fd, stderr=subprocess.DEVNULL)
-    os.close(life_fd)
-    try:
-        yield
-    finally:
-        guard.kill()
-        guard.wait()
-
-
-def die() -> None:
-    """Leave at once, without a word: what an exception would write down is not true."""
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 def is_out_of_memory(error: BaseException) -> bool:
     """Of a device (CUDA, MPS) or of the machine; known by name so that torch need not be imported."""
     names = {kind.__name__ for kind in type(error).__mro__}
@@ -236,19 +224,33 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def error_record(error: BaseException) -> dict[str, str]:
+def ended(result: Mapping[str, Any]) -> Ended:
+    """The `result` event of what a member's result.json holds."""
     return {
-        "type": type(error).__name__,
-        "message": str(error),
-        "traceback": "".join(traceback.format_exception(error)),
+        "event": "result",
+        "id": result["id"],
+        "status": result["status"],
+        "cause": result.get("cause"),
+        "error": result.get("error"),
+        "metrics": result.get("metrics", {}),
     }
 
 
-def _failure(member: str, error: BaseException) -> Event:
-    return {"event": "result", "id": member, "status": "failed", "error": error_record(error)}
+def _interrupted(member: str) -> Ended:
+    return {"event": "result", "id": member, "status": "interrupted", "cause": None, "error": None}
 
 
-def _read_lines(inbox: "queue.SimpleQueue[Event | None]") -> None:
+def _failure(member: str, error: BaseException) -> Ended:
+    return {
+        "event": "result",
+        "id": member,
+        "status": "failed",
+        "cause": cause_of(error),
+        "error": error_record(error),
+    }
+
+
+def _read_lines(inbox: "queue.SimpleQueue[Order | None]") -> None:
     """Lines of stdin to the inbox. Its end means that the parent is gone.
 
     os.read, not sys.stdin: a thread that waits inside a buffered reader breaks the interpreter's shutdown.
@@ -269,18 +271,17 @@ def load(target: str) -> TrainPack:
     except Exception as error:
         reason = error
 
-    def cannot_train(*_: Any) -> list[Event]:
+    def cannot_train(*_: Any) -> list[dict[str, Any]]:
         raise reason
 
     return cannot_train
 
 
 def _remove_leftovers(folder: Path, members: Sequence[str]) -> None:
-    """Half-written temporary files of a process that was killed while it wrote (records.atomic_file)."""
+    """Half-written temporary files of a process that was killed while it wrote (files.atomic_file)."""
     for member in members:
         for run in folder.glob(f"*-{member}"):
-            for leftover in run.rglob(".*.tmp"):
-                leftover.unlink(missing_ok=True)
+            remove_leftovers(run)
 
 
 def _use_threads(threads: int | None) -> None:
@@ -296,14 +297,6 @@ def _free_memory() -> None:
     gc.collect()
     if (torch := sys.modules.get("torch")) and torch.cuda.is_available():
         torch.cuda.empty_cache()
-
-
-def leave(code: int) -> NoReturn:
-    """End at once: to take apart all that torch has loaded would take two seconds, and everything is written."""
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -4,18 +4,15 @@ import contextlib
 import json
 import os
 import select
-import signal
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from vae_sweep.engine.fork_server import ForkServer
-from vae_sweep.engine.plan import Pack
-
-Event = dict[str, Any]
-
-_LOG_TAIL = 4000  # characters of a dead worker's output that are shown
+from vae_sweep.engine.pack import Pack
+from vae_sweep.engine.process import Failure, failure, tail
+from vae_sweep.runs.schema import Event
 
 
 class WorkerProcess:
@@ -50,7 +47,7 @@ class WorkerProcess:
         self.retiring = True
         self._write({"exit": True})
 
-    def _write(self, order: Event) -> None:
+    def _write(self, order: Mapping[str, Any]) -> None:
         with contextlib.suppress(BrokenPipeError):  # dead; read() will tell
             os.write(self.process.orders_fd, (json.dumps(order) + "\n").encode())
 
@@ -82,22 +79,6 @@ class WorkerProcess:
                 return True
         return False
 
-    def bury(self) -> dict[str, Any]:
+    def reap(self) -> Failure:
         """Wait for a worker that is dying, end what it has left behind, and say what it died of."""
-        return death(self.process.bury(), tail(self._log, self._log_start))
-
-
-def death(code: int, output: str) -> dict[str, Any]:
-    """Error record of a worker that ended without a word. code: as subprocess has it, negative for a signal."""
-    if code >= 0:
-        return {"type": "WorkerExit", "message": f"the worker ended with exit code {code}", "traceback": output}
-    name = signal.Signals(-code).name
-    why = " (kill -9, or the machine ran out of memory)" if name == "SIGKILL" else ""
-    return {"type": name, "message": f"the worker was killed by {name}{why}", "traceback": output}
-
-
-def tail(log: Path, start: int = 0) -> str:
-    """The last of what a log holds from byte `start` on."""
-    with open(log, "rb") as file:
-        file.seek(max(start, os.path.getsize(log) - _LOG_TAIL))
-        return file.read().decode(errors="replace")
+        return failure(self.process.reap(), tail(self._log, self._log_start))

@@ -13,7 +13,8 @@ from vae_sweep.evaluation import showing
 from vae_sweep.evaluation.codes import BATCH, Split, chosen, noise_for
 from vae_sweep.models.multi_rate import MultiRateVAE
 from vae_sweep.models.objective import Objective
-from vae_sweep.runs.records import SCHEMA, write_arrays, write_json
+from vae_sweep.runs.files import write_arrays, write_json
+from vae_sweep.runs.schema import SCHEMA
 from vae_sweep.theory.conventions import Sizes, factors
 
 POINTS = 16

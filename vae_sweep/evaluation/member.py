@@ -25,7 +25,8 @@ from vae_sweep.metrics.disentanglement import mutual_information_gap
 from vae_sweep.metrics.gradients import gradient_view
 from vae_sweep.metrics.prior import cycle_error, mmd2, mmd2_null, moments
 from vae_sweep.models.objective import Objective
-from vae_sweep.runs.records import SCHEMA, write_arrays, write_json
+from vae_sweep.runs.files import write_arrays, write_json
+from vae_sweep.runs.schema import SCHEMA
 from vae_sweep.theory.conventions import Sizes
 
 Values = dict[str, float]

@@ -15,7 +15,8 @@ from pathlib import Path
 from vae_sweep.analysis.two_lines import two_lines
 from vae_sweep.commands import command, door
 from vae_sweep.report.writing import await_sweeps, build, watch
-from vae_sweep.runs.records import RecordError, latest_sweep
+from vae_sweep.runs.files import RecordError
+from vae_sweep.runs.reading import latest_sweep
 
 
 def parser() -> argparse.ArgumentParser:

@@ -19,7 +19,7 @@ except ImportError:
 from vae_sweep.analysis import study as studies
 from vae_sweep.analysis.study import SPLITS, Point, Study
 from vae_sweep.analysis.verdicts import judge
-from vae_sweep.runs.records import load_sweep
+from vae_sweep.runs.reading import load_sweep
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,7 +10,8 @@ from vae_sweep.analysis.recommend import recommend
 from vae_sweep.analysis.table import summary_csv
 from vae_sweep.analysis.verdicts import judge
 from vae_sweep.report.render import page, summary_markdown
-from vae_sweep.runs.records import latest_sweep, load_sweep, write_bytes
+from vae_sweep.runs.files import write_bytes
+from vae_sweep.runs.reading import latest_sweep, load_sweep
 
 WATCH_SECONDS, WAIT_SECONDS = 5.0, 1.0
 

@@ -5,10 +5,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from vae_sweep.runs.members import Member, slug, swept_keys
-from vae_sweep.runs.records import SCHEMA
+from vae_sweep.runs.schema import SCHEMA, DataSet, Entry, Manifest, Plan
 from vae_sweep.theory.beta import beta, sizes_of
-
-Manifest = dict[str, Any]
 
 # Where data come from; with these equal, a member that is new to a sweep is one more point of the same comparison.
 _SOURCE = ("_target_", "root", "path")
@@ -26,25 +24,26 @@ def new_manifest(name: str, command: Sequence[str], cwd: str, provenance: Mappin
         "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "command": list(command),
         "cwd": cwd,
-        **provenance,
+        "versions": provenance["versions"],
+        "git_commit": provenance["git_commit"],
+        "hardware": provenance["hardware"],
         "data": {},
         "datasets": {},
         "members": [],
         "swept": [],
         "plan": {"slots": [], "packs": [], "threads": []},
-        "preflight": {},
     }
 
 
-def with_members(manifest: Manifest, asked: Iterable[Member], data: Mapping[str, Mapping[str, Any]]) -> Manifest:
+def with_members(manifest: Manifest, asked: Iterable[Member], data: Mapping[str, DataSet]) -> Manifest:
     """`manifest` with the members that are `asked` for; those that it does not hold yet are numbered on.
 
-    data: description of the data of every member by its id (name, fingerprint, images, train, val, shape).
+    data: the data set of every member, by its id. A forecast that the manifest has of it is kept.
     """
     members = {member.id: member for member in asked}
-    entries = [
+    entries: list[Entry] = [
         # Equal in what matters, but a folder of images may have moved.
-        entry | {"config": members[entry["id"]].config} if entry["id"] in members else entry
+        {**entry, "config": members[entry["id"]].config} if entry["id"] in members else entry
         for entry in manifest["members"]
     ]
     known = {entry["id"] for entry in entries}
@@ -65,17 +64,21 @@ def with_members(manifest: Manifest, asked: Iterable[Member], data: Mapping[str,
                     "config": member.config,
                 }
             )
-    datasets = manifest["datasets"] | {found["fingerprint"]: dict(found) for found in data.values()}
+    datasets = dict(manifest["datasets"])
+    for found in data.values():
+        known_of_it = datasets.get(found["fingerprint"])
+        datasets[found["fingerprint"]] = {**known_of_it, **found} if known_of_it else found
+    first: Mapping[str, Any] = next(iter(datasets.values()), {})
     return {
         **manifest,
         "members": entries,
         "swept": swept_keys([entry["config"] for entry in entries]),
-        "data": manifest["data"] or next(iter(datasets.values()), {}),
+        "data": manifest["data"] or {key: value for key, value in first.items() if key != "forecast"},
         "datasets": datasets,
     }
 
 
-def check_compatible(manifest: Manifest, members: Iterable[Member], data: Mapping[str, Mapping[str, Any]]) -> None:
+def check_compatible(manifest: Manifest, members: Iterable[Member], data: Mapping[str, DataSet]) -> None:
     """Raises SweepError if `members` cannot join the sweep: another schema, changed data, or other data."""
     name = manifest["sweep"]
     if manifest.get("schema") != SCHEMA:
@@ -97,11 +100,23 @@ def check_compatible(manifest: Manifest, members: Iterable[Member], data: Mappin
             )
 
 
+def shape_of(manifest: Mapping[str, Any], fingerprint: str | None) -> Sequence[int] | None:
+    """(C, H, W) of the images of a data set; None if the manifest does not say."""
+    described = (manifest.get("datasets") or {}).get(fingerprint) or manifest.get("data") or {}
+    return described.get("shape")
+
+
+def forecast_of(manifest: Mapping[str, Any], fingerprint: str | None, split: str = "train") -> dict[str, Any]:
+    """What the images of a data set said before any training; {} if nothing was computed."""
+    described = (manifest.get("datasets") or {}).get(fingerprint) or {}
+    return (described.get("forecast") or {}).get(split) or {}
+
+
 def freeze(
     manifest: Manifest, slots: Sequence[str], packs: Sequence[Sequence[str]], threads: Sequence[int]
 ) -> Manifest:
     """`manifest` with this plan."""
-    plan = {"slots": list(slots), "packs": [list(pack) for pack in packs], "threads": list(threads)}
+    plan: Plan = {"slots": list(slots), "packs": [list(pack) for pack in packs], "threads": list(threads)}
     return {**manifest, "plan": plan}
 
 

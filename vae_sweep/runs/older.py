@@ -4,17 +4,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from vae_sweep.runs.manifest import shape_of
 from vae_sweep.theory.beta import beta, beta_at, has_beta, sizes_of
 from vae_sweep.theory.conventions import Sizes, to_sum
 from vae_sweep.traits import likelihood
 
 ImageShape = Sequence[int]  # (C, H, W)
-
-
-def shape_of(manifest: Mapping[str, Any], fingerprint: str | None) -> ImageShape | None:
-    """Of the images of a data set; None if the manifest does not say."""
-    described = (manifest.get("datasets") or {}).get(fingerprint) or manifest.get("data") or {}
-    return described.get("shape")
 
 
 def with_beta(record: Mapping[str, Any], shape: ImageShape | None) -> dict[str, Any]:
@@ -25,12 +20,39 @@ def with_beta(record: Mapping[str, Any], shape: ImageShape | None) -> dict[str, 
     return dict(record) | {"beta": _finite(found)}
 
 
+def with_cause(result: Mapping[str, Any]) -> dict[str, Any]:
+    """A result whose failure has its cause, which older ones tell by the type of the error."""
+    if result.get("status") != "failed" or "cause" in result:
+        return dict(result)
+    error = str((result.get("error") or {}).get("type"))
+    cause = (
+        "diverged" if error == "Diverged"
+        else "killed" if error in ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")
+        else "lost" if error.startswith("SLURM")
+        else "exception"
+    )  # fmt: skip
+    return dict(result) | {"cause": cause}
+
+
 def up_to_date(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """A manifest whose members all have their beta."""
+    """A manifest whose members all have their beta, and whose data sets all have their forecasts with them.
+
+    Older ones keep the forecast of the first data set apart, and each is that of the training images.
+    """
+    data = manifest.get("data") or {}
+    datasets = {key: dict(described) for key, described in (manifest.get("datasets") or {}).items()}
+    if fingerprint := data.get("fingerprint"):
+        datasets.setdefault(fingerprint, dict(data))
+        if manifest.get("preflight"):
+            datasets[fingerprint].setdefault("preflight", manifest["preflight"])
+    for described in datasets.values():
+        if found := dict(described.pop("preflight", None) or {}):
+            described["forecast"] = {"asked": found.pop("asked", {}), "train": found}
     members = [
         with_beta(entry, shape_of(manifest, entry.get("data_fingerprint"))) for entry in manifest.get("members") or []
     ]
-    return {**manifest, "members": members}
+    kept = {key: value for key, value in manifest.items() if key != "preflight"}
+    return {**kept, "datasets": datasets, "members": members}
 
 
 def evaluation_with_beta(

@@ -16,12 +16,12 @@ def job_of(config: DictConfig) -> Job:
     with open_dict(task):
         del task["hydra"]
     overrides = [str(override) for override in hydra.overrides.task]
-    books = {
+    hydra_files = {
         "config.yaml": OmegaConf.to_yaml(task),
         "hydra.yaml": OmegaConf.to_yaml(OmegaConf.masked_copy(config, "hydra")),
         "overrides.yaml": OmegaConf.to_yaml(OmegaConf.create(overrides)),
     }
-    return Job(_plain(task), tuple(overrides), books)
+    return Job(_plain(task), tuple(overrides), hydra_files)
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:

@@ -6,18 +6,17 @@ from typing import Any
 
 from vae_sweep import traits
 from vae_sweep.data.image_data import ImageData
-from vae_sweep.runs.manifest import Manifest
+from vae_sweep.runs.manifest import forecast_of
 from vae_sweep.runs.members import total_steps
+from vae_sweep.runs.schema import DataSet, Entry, Manifest
 from vae_sweep.sweep.settings import SettingsError
 from vae_sweep.theory import banner, preflight
 from vae_sweep.traits import LikelihoodTraits
 
-Entry = Mapping[str, Any]  # of a member in the manifest
-
 _SCHEDULES = "vae_sweep.schedules"
 
 
-def describe(data: ImageData) -> dict[str, Any]:
+def describe(data: ImageData) -> DataSet:
     """What the manifest says of a data set."""
     return {
         "name": data.name,
@@ -44,23 +43,19 @@ def check_schedule(config: Mapping[str, Any], n_train: int) -> None:
 def with_forecast(manifest: Manifest, images: Mapping[str, ImageData]) -> Manifest:
     """`manifest` with the theory of every data set whose members have asked for something new.
 
-    images: by fingerprint. The first data set's is manifest["preflight"]; those of others are with their descriptions.
+    images: by fingerprint.
     """
     datasets = dict(manifest["datasets"])
     for fingerprint, data in images.items():
         entries = [entry for entry in manifest["members"] if entry["data_fingerprint"] == fingerprint]
-        first = fingerprint == manifest["data"]["fingerprint"]
-        before = manifest["preflight"] if first else datasets[fingerprint].get("preflight", {})
+        before = datasets[fingerprint].get("forecast")
         dims, betas = _latent_dims(entries), _betas(entries)
-        asked = {"latent_dims": dims, "kl_weights": betas}
-        if not entries or before.get("asked") == asked:
+        asked: dict[str, list[float]] = {"latent_dims": [*dims], "kl_weights": betas}
+        if not entries or (before and before["asked"] == asked):
             continue
         bernoulli = any(_likelihood(entry).collapse == "correlation" for entry in entries)
         found = preflight(data.images, data.train, dims, betas, data.binarize, bernoulli)
-        if first:
-            manifest = {**manifest, "preflight": found | {"asked": asked}}
-        else:
-            datasets[fingerprint] = datasets[fingerprint] | {"preflight": found | {"asked": asked}}
+        datasets[fingerprint] = {**datasets[fingerprint], "forecast": {"asked": asked, "train": found}}
     return {**manifest, "datasets": datasets}
 
 
@@ -79,7 +74,7 @@ def banners(manifest: Manifest) -> list[str]:
             likelihood,
             reduction,
             scale,
-            manifest["preflight"] if fingerprint == manifest["data"]["fingerprint"] else None,
+            forecast_of(manifest, fingerprint) or None,
         )
         for (fingerprint, batch_size, likelihood, reduction, scale), entries in kinds.items()
     ]

@@ -12,7 +12,8 @@ from typing import Any
 
 from vae_sweep import commands
 from vae_sweep.engine.slots import cores, gpu_memory
-from vae_sweep.runs.records import COMMANDS, append_row
+from vae_sweep.runs.files import append_row
+from vae_sweep.runs.reading import COMMANDS
 
 _PACKAGES = ("vae-sweep", "torch", "torchvision", "pytorch-lightning", "hydra-core", "numpy", "wandb")
 

@@ -20,8 +20,8 @@ def refused_in_one_line() -> Iterator[None]:
 def _of_a_person(error: ValueError) -> bool:
     """Imports what the errors are defined beside, which `--help` can do without."""
     from vae_sweep.data.image_data import DataError
+    from vae_sweep.runs.files import RecordError
     from vae_sweep.runs.manifest import SweepError
-    from vae_sweep.runs.records import RecordError
     from vae_sweep.sweep.settings import SettingsError
 
     return isinstance(error, SettingsError | DataError | SweepError | RecordError)

@@ -6,10 +6,9 @@ Members are known by their content (members.py), so the same jobs on the same na
 is partial, and new jobs extend the sweep. Nothing is written before all is checked.
 """
 
-import contextlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,19 +18,19 @@ from rich.console import Console
 from vae_sweep import commands
 from vae_sweep.analysis.two_lines import two_lines
 from vae_sweep.data.image_data import ImageData
-from vae_sweep.engine import live, plan
+from vae_sweep.engine import live
 from vae_sweep.engine.place import Place
-from vae_sweep.engine.plan import Pack
-from vae_sweep.engine.slots import Slot
 from vae_sweep.engine.stop import StopRequest
-from vae_sweep.runs import older, outcomes
+from vae_sweep.runs import outcomes
+from vae_sweep.runs.files import write_bytes, write_json
 from vae_sweep.runs.folder import MANIFEST, opened
-from vae_sweep.runs.manifest import Manifest, SweepError, check_compatible, new_manifest, split_pack, with_members
+from vae_sweep.runs.manifest import SweepError, check_compatible, new_manifest, split_pack, with_members
 from vae_sweep.runs.members import Member, member_id
-from vae_sweep.runs.records import read_json, write_bytes, write_json
-from vae_sweep.sweep import provenance
+from vae_sweep.runs.reading import read_manifest, read_result
+from vae_sweep.runs.schema import Entry, Event, Manifest
+from vae_sweep.sweep import plan, provenance
 from vae_sweep.sweep.asking import ask
-from vae_sweep.sweep.continuing import planned
+from vae_sweep.sweep.continuing import Work, work
 from vae_sweep.sweep.preflight import banners, check_schedule, describe, with_forecast
 from vae_sweep.sweep.settings import check_members
 from vae_sweep.sweep.trial import try_out
@@ -42,11 +41,11 @@ Load = Callable[[Mapping[str, Any]], ImageData]
 
 @dataclass(frozen=True)
 class Job:
-    """What is asked for: a resolved config, and what the user typed. books: Hydra's files for the run's `.hydra/`."""
+    """What is asked for: a resolved config, and what the user typed. hydra_files: for the run's `.hydra/`."""
 
     config: dict[str, Any]
     overrides: tuple[str, ...] = ()
-    books: Mapping[str, str] = field(default_factory=dict)
+    hydra_files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ def run_sweep(
     for key in ("sweep", "output_dir", "retry", "launcher"):
         if any(job.config[key] != first[key] for job in jobs):
             raise SweepError(f"{key} cannot be swept: it is one for the whole sweep")
-    with place.warming():
+    with place.preloading():
         images = _loaded(load, [job.config["data"] for job in jobs])
         for job, data in zip(jobs, images, strict=True):
             check_schedule(job.config, len(data.train))
@@ -94,44 +93,42 @@ def run_sweep(
         ]
         data_of = {member.id: data for member, data in zip(members, images, strict=True)}
         try_out(members, data_of)
-        books = {member.id: job.books for member, job in zip(members, jobs, strict=True)}
+        hydra_files = {member.id: job.hydra_files for member, job in zip(members, jobs, strict=True)}
         name = name or first["sweep"]
         with opened(Path(first["output_dir"]), name) as folder:
-            manifest, stop = _planned_and_trained(folder, members, data_of, books, place, command, console)
+            manifest, stop = _train_what_is_left(folder, members, data_of, hydra_files, place, command, console)
             return _outcome(folder, manifest, members, stop, command, console)
 
 
-def _planned_and_trained(
+def _train_what_is_left(
     folder: Path,
     members: Sequence[Member],
     data_of: Mapping[str, ImageData],
-    books: Mapping[str, Mapping[str, str]],
+    hydra_files: Mapping[str, Mapping[str, str]],
     place: Place,
     command: Sequence[str],
     console: Console,
 ) -> tuple[Manifest, StopRequest]:
-    """Plan the sweep, write down the plan, and train what is not done."""
+    """Plan the sweep, write down the plan, say what it means, and train what is not done."""
     first = members[0].config
-    unique: dict[str, Member] = {}
-    for member in members:
-        unique.setdefault(member.id, member)
-    manifest = _manifest(folder, command, list(unique.values()), data_of)
-    manifest, packs, slots = planned(manifest, folder, list(unique.values()), place, first)
-    if packs:
-        manifest = with_forecast(manifest, {data.fingerprint: data for data in data_of.values()})
-    with _writing(folder):
-        _write_books(folder, manifest, books)
-        write_json(folder / MANIFEST, manifest)
-        provenance.note_command(folder, command)
-    heading = (
-        f"sweep   {folder}: {len(manifest['members'])} members, {sum(len(pack.members) for pack in packs)} to train"
-    )
-    if not packs:
-        live.print_lines([heading], console)
-        return manifest, StopRequest()
-    live.print_lines([*banners(manifest), choose_mode(first["logger"]["wandb"]).line], console)
-    live.print_lines([heading, *plan.describe(slots, packs)], console)
-    return _train(folder, manifest, packs, slots, place, console)
+    asked = list({member.id: member for member in members}.values())  # a member that was asked for twice is one
+    todo = work(_manifest(folder, command, asked, data_of), folder, asked, place, first)
+    if todo.packs:
+        todo = todo._replace(
+            manifest=with_forecast(todo.manifest, {data.fingerprint: data for data in data_of.values()})
+        )
+    _write(folder, todo.manifest, hydra_files, command)
+    _announce(folder, todo, first, console)
+    return _train(folder, todo, place, console) if todo.packs else (todo.manifest, StopRequest())
+
+
+def _announce(folder: Path, todo: Work, first: Mapping[str, Any], console: Console) -> None:
+    """What the weights mean, where it is mirrored, and the plan. first: the config of any member."""
+    to_train = sum(len(pack.members) for pack in todo.packs)
+    heading = f"sweep   {folder}: {len(todo.manifest['members'])} members, {to_train} to train"
+    if todo.packs:
+        live.print_lines([*banners(todo.manifest), choose_mode(first["logger"]["wandb"]).line], console)
+    live.print_lines([heading, *plan.describe(todo.slots, todo.packs)], console)
 
 
 def _loaded(load: Load, sections: Sequence[Mapping[str, Any]]) -> list[ImageData]:
@@ -148,7 +145,7 @@ def _manifest(
     path = folder / MANIFEST
     data = {member: describe(found) for member, found in images.items()}
     if path.exists():
-        manifest = older.up_to_date(read_json(path))
+        manifest = read_manifest(folder)
         check_compatible(manifest, members, data)
     else:
         if any(not entry.name.startswith(".") and entry.name != "multirun.yaml" for entry in folder.iterdir()):
@@ -162,49 +159,49 @@ def _manifest(
     return with_members(manifest, members, data)
 
 
-@contextlib.contextmanager
-def _writing(folder: Path) -> Iterator[None]:
+def _write(
+    folder: Path, manifest: Manifest, hydra_files: Mapping[str, Mapping[str, str]], command: Sequence[str]
+) -> None:
+    """The manifest, the command, and what Hydra would write of every member. Raises SweepError if they cannot be."""
     try:
-        yield
+        for entry in manifest["members"]:
+            for name, text in hydra_files.get(entry["id"], {}).items():
+                path = folder / entry["folder"] / ".hydra" / name
+                if not path.exists():
+                    write_bytes(path, text.encode())
+        write_json(folder / MANIFEST, manifest)
+        provenance.note_command(folder, command)
     except OSError as error:
         raise SweepError(f"{folder}: cannot be written: {error.strerror}") from None
 
 
-def _write_books(folder: Path, manifest: Manifest, books: Mapping[str, Mapping[str, str]]) -> None:
-    for entry in manifest["members"]:
-        for name, text in books.get(entry["id"], {}).items():
-            path = folder / entry["folder"] / ".hydra" / name
-            if not path.exists():
-                write_bytes(path, text.encode())
-
-
-def _train(
-    folder: Path, manifest: Manifest, packs: Sequence[Pack], slots: Sequence[Slot], place: Place, console: Console
-) -> tuple[Manifest, StopRequest]:
+def _train(folder: Path, todo: Work, place: Place, console: Console) -> tuple[Manifest, StopRequest]:
     """Train the packs, showing what happens and writing down what training itself no longer could."""
-    todo = [member for pack in packs for member in pack.members]
-    names = {entry["id"]: f"{entry['number']:03d} {_label(entry)}" for entry in manifest["members"]}
-    steps = {member: pack.steps for pack in packs for member in pack.members}
-    with live.LiveView({member: names[member] for member in todo}, steps, console) as view:
+    manifest = todo.manifest
+    entries = {entry["id"]: entry for entry in manifest["members"]}
+    steps = {member: pack.steps for pack in todo.packs for member in pack.members}
+    names = {member: f"{entries[member]['number']:03d} {_label(entries[member])}" for member in steps}
+    with live.LiveView(names, steps, console) as view:
 
-        def watch(event: dict[str, Any]) -> None:
+        def watch(event: Event) -> None:
             nonlocal manifest
+            shown: Mapping[str, Any] = event
             try:
                 if event["event"] == "result":
-                    event = event | outcomes.settle(folder, event)
+                    shown = {**event, **outcomes.settle(folder, entries[event["id"]], event)}
                 elif event["event"] == "split":
                     manifest = split_pack(manifest, event["into"])
                     write_json(folder / MANIFEST, manifest)
             except OSError as error:  # a full disk: what cannot be written is at least said
                 view.line(f"! cannot write into {folder}: {error.strerror}", "red")
-            view(event)
+            view(shown)
 
-        stop = place.run(packs, slots, folder, watch)
+        stop = place.run(todo.packs, todo.slots, folder, watch)
         view.line(view.summary(view.clock()))
     return manifest, stop
 
 
-def _label(entry: Mapping[str, Any]) -> str:
+def _label(entry: Entry) -> str:
     """The slug of a run's folder."""
     return entry["folder"].split("-", 1)[1].rsplit("-", 1)[0]
 
@@ -219,7 +216,7 @@ def _outcome(
 ) -> Outcome:
     folders = {entry["id"]: folder / entry["folder"] for entry in manifest["members"]}
     results = [
-        outcomes.read_result(folders[member.id]) or {"id": member.id, "status": "queued", "metrics": {}, "error": None}
+        read_result(folders[member.id]) or {"id": member.id, "status": "queued", "metrics": {}, "error": None}
         for member in members
     ]
     left = [result for result in results if result["status"] != "done"]

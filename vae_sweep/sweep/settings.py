@@ -4,13 +4,9 @@ import importlib.util
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vae_sweep.checks import Check, boolean, choice, either, file_name, integer, number, optional, text
+from vae_sweep.checks import Check, SettingsError, boolean, choice, either, file_name, integer, number, optional, text
 from vae_sweep.runs.members import flatten, is_multi_rate
 from vae_sweep.traits import LIKELIHOODS, likelihood, target_of
-
-
-class SettingsError(ValueError):
-    """A setting that cannot be: the message names the key, the value and what is expected."""
 
 
 def _widths(value: Any) -> str | None:

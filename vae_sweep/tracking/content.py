@@ -10,8 +10,9 @@ import numpy as np
 
 from vae_sweep.analysis.study import read
 from vae_sweep.analysis.verdicts import judge
+from vae_sweep.runs.manifest import forecast_of
 from vae_sweep.runs.members import config_that_matters, flatten
-from vae_sweep.runs.records import Run, Sweep
+from vae_sweep.runs.reading import Run, Sweep
 from vae_sweep.traits import likelihood
 
 if TYPE_CHECKING:
@@ -61,29 +62,30 @@ def tags(entry: Mapping[str, Any], swept: Sequence[str]) -> list[str]:
 
 def config(entry: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, Any]:
     """Nested, since W&B joins the names with dots by itself. Without what changes no number, such as local paths."""
+    fingerprint = entry.get("data_fingerprint", (manifest.get("data") or {}).get("fingerprint"))
     return {
         **config_that_matters(entry["config"]),
         "member": entry["id"],
         "number": entry["number"],
         "sweep": manifest["sweep"],
-        "data_fingerprint": entry.get("data_fingerprint"),
+        "data_fingerprint": fingerprint,
         "git_commit": manifest.get("git_commit"),
         "versions": manifest.get("versions") or {},
         "beta": entry.get("beta"),
-        "preflight": forecast(manifest.get("preflight") or {}, entry),
+        "forecast": forecast(forecast_of(manifest, fingerprint), entry),
     }
 
 
-def forecast(preflight: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers of the pre-flight, and what it says of the linear model at this member's beta and latent size.
+def forecast(found: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of a data set's forecast, and what it says of the linear model at this member's beta and latent size.
 
     Of squared error: the linear model says nothing of other likelihoods.
     """
-    told = finite(preflight)
+    told = finite(found)
     config, beta = entry["config"], entry.get("beta")
     if beta is None or not likelihood(config["loss"], entry.get("says")).squared_error:
         return told
-    for curve in preflight.get("linear") or []:
+    for curve in found.get("linear") or []:
         if curve["latent_dim"] == config["model"].get("latent_dim"):
             log_weights = np.log(curve["kl_weight"])
             order = np.argsort(log_weights)

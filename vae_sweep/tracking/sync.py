@@ -15,7 +15,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from vae_sweep.commands import command, door
-from vae_sweep.runs.records import RecordError, latest_sweep, load_sweep
+from vae_sweep.runs.files import RecordError
+from vae_sweep.runs.reading import latest_sweep, load_sweep
 from vae_sweep.tracking.mode import has_key, reachable, server_url
 from vae_sweep.tracking.sittings import is_uploaded, sittings
 from vae_sweep.tracking.tracker import open_tracker, wait_for

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from vae_sweep.runs.older import shape_of
-from vae_sweep.runs.records import load_run, read_rows
+from vae_sweep.runs.files import read_rows
+from vae_sweep.runs.manifest import shape_of
+from vae_sweep.runs.reading import load_run
 from vae_sweep.tracking import content
 from vae_sweep.tracking.mode import choose_mode, upload_later, wanted_mode
 from vae_sweep.tracking.sittings import sittings

@@ -12,7 +12,8 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from vae_sweep.runs.records import SCHEMA, RecordError, atomic_file
+from vae_sweep.runs.files import RecordError, atomic_file
+from vae_sweep.runs.schema import SCHEMA
 from vae_sweep.training.lit_vae import LitVAE
 
 LAST = Path("checkpoints/last.ckpt")

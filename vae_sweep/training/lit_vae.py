@@ -22,6 +22,8 @@ from vae_sweep.training.running_means import RunningMeans
 class Diverged(ArithmeticError):
     """The loss of a member is not finite."""
 
+    cause_of_failure = "diverged"
+
 
 class RowLogger(Protocol):
     """What Lightning's loggers offer, and ours."""

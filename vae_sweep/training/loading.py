@@ -16,7 +16,7 @@ from vae_sweep.evaluation.codes import Split, chosen
 from vae_sweep.models.multi_rate import AtWeight
 from vae_sweep.models.networks import VAE, ImageShape
 from vae_sweep.models.posteriors import Posterior
-from vae_sweep.runs.records import load_run
+from vae_sweep.runs.reading import load_run
 from vae_sweep.training.build import build
 from vae_sweep.training.checkpoints import LAST, load_checkpoint
 from vae_sweep.training.lit_vae import LitVAE

@@ -14,8 +14,8 @@ from vae_sweep.data.batches import Images, Order, Stretches, TrainBatches, ValBa
 from vae_sweep.data.image_data import ImageData
 from vae_sweep.evaluation import curve, curve_pictures, curve_weights, evaluate, write_curve
 from vae_sweep.evaluation.sheet import reconstruction_sheet
-from vae_sweep.runs.records import write_bytes
-from vae_sweep.runs.run_files import RunFiles
+from vae_sweep.runs.files import write_bytes
+from vae_sweep.runs.writing import RunFiles
 from vae_sweep.training import ddp as ranks
 from vae_sweep.training import device as hardware
 from vae_sweep.training.build import image_shape, own_metrics

@@ -6,9 +6,9 @@ from typing import Any
 
 from vae_sweep.data import load as load_data
 from vae_sweep.evaluation import sweep_weights
-from vae_sweep.runs.records import read_json
-from vae_sweep.runs.run_files import Report, RunFiles
-from vae_sweep.tracking import open_tracker, wait_for
+from vae_sweep.runs.reading import read_manifest
+from vae_sweep.runs.writing import Report, RunFiles
+from vae_sweep.tracking import Tracker, open_tracker, wait_for
 from vae_sweep.training import ddp as ranks
 from vae_sweep.training import device as hardware
 from vae_sweep.training.build import build, image_shape
@@ -29,7 +29,7 @@ def train_pack(
     raised again, since the process may be unwell.
     """
     quiet_lightning()
-    manifest = read_json(sweep / "sweep.json")
+    manifest = read_manifest(sweep)
     entries = {entry["id"]: entry for entry in manifest["members"]}
     configs = [entries[member_id]["config"] for member_id in member_ids]
     data = load_data(configs[0]["data"])
@@ -41,13 +41,15 @@ def train_pack(
         report({"event": "note", "text": line})
 
     members: list[LitVAE] = []
+    trackers: list[Tracker] = []
     try:
         members = [build(config, image_shape(data), len(data.train)) for config in configs]
         pack = Training(configs, members, files, data, device, should_stop)
         pack.restore()
         for file, config in zip(files, configs, strict=True):
             if file.writes:
-                file.tracker = open_tracker(config["logger"], sweep, file.entry, manifest, say=note)
+                trackers.append(open_tracker(config["logger"], sweep, file.entry, manifest, say=note))
+                file.listeners.append(trackers[-1])
         with ranks.started(sweep, member_ids[0], configs[0]["trainer"]["devices"]):
             failed = pack.train()
         results = []
@@ -66,5 +68,5 @@ def train_pack(
             file.end("failed", step, {}, error)
         raise
     finally:
-        wait_for([file.tracker for file in files])
+        wait_for(trackers)
     return results

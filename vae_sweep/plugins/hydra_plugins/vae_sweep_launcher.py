@@ -64,7 +64,7 @@ class SweepLauncher(Launcher):
         raise NotImplementedError
 
     def job_return(self, config: DictConfig, result: dict[str, Any]) -> JobReturn:
-        """Let Hydra keep its books (callbacks, job return) around the result that is there already."""
+        """Let Hydra run its callbacks and make its job return around the result that is there already."""
 
         def task(_: DictConfig) -> dict[str, Any]:
             if result["status"] != "done":

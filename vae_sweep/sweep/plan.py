@@ -15,10 +15,10 @@ There are never fewer packs than slots to fill, and packs of one kind are of equ
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from vae_sweep.engine.pack import Pack
 from vae_sweep.engine.slots import Slot
 from vae_sweep.models.costs import Cost
 from vae_sweep.runs.members import Member, config_that_matters, flatten
@@ -40,21 +40,6 @@ CPU_FLOP_PER_S = 80e9  # one thread, float32 convolutions
 GPU_FLOP_PER_S = 10e12
 CPU_STEP_S = 2e-3  # of a step, whatever its size
 GPU_STEP_S = 4e-3
-
-
-@dataclass(frozen=True)
-class Pack:
-    """Ids of the members trained together.
-
-    devices: of each member; width: slots it takes; threads: of its process; steps: of its members.
-    """
-
-    members: tuple[str, ...]
-    devices: int = 1
-    width: int = 1
-    threads: int = 1
-    steps: int = 0
-    seconds: float | None = None  # estimate, None if the network cannot be counted
 
 
 def pack_key(config: Mapping[str, Any], says: Says | None = None) -> str:
@@ -105,14 +90,6 @@ def _equal_parts(items: Sequence[Member], n: int) -> list[Sequence[Member]]:
     return [items[low:high] for low, high in pairwise(bounds)]
 
 
-def start_order(packs: Sequence[Pack]) -> list[Pack]:
-    """Widest first, then longest first: what starts last should end all slots together.
-
-    Lengths within a factor of two count as equal and keep their order: estimates are no better than that.
-    """
-    return sorted(packs, key=lambda pack: (-pack.width, -round(math.log2(max(pack.seconds or 0.0, 1e-3)))))
-
-
 def pack_seconds(steps: int, cost: Cost | None, size: int, threads: int, gpu: bool) -> float | None:
     """Rough duration of a pack of `size` members; None if the network cannot be counted."""
     if cost is None:
@@ -142,13 +119,3 @@ def describe(slots: Sequence[Slot], todo: Sequence[Pack]) -> list[str]:
         members = sum(len(pack.members) for pack in todo)
         lines.append(f"packs   {len(todo)} with {each} of the {members} members each, trained together in one process")
     return lines
-
-
-def duration(seconds: float) -> str:
-    """90 -> "1:30 min"; 12.2 -> "12 s"; 5400 -> "1:30 h" """
-    seconds = round(seconds)
-    if seconds < 60:
-        return f"{seconds} s"
-    if seconds < 3600:
-        return f"{seconds // 60}:{seconds % 60:02d} min"
-    return f"{seconds // 3600}:{seconds % 3600 // 60:02d} h"

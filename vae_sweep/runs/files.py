@@ -1,0 +1,115 @@
+"""Files that are there whole or not at all, JSON in its strict form, and rows that survive a crash."""
+
+import json
+import math
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+
+class RecordError(ValueError):
+    """A file or folder that is not what it should be; the message names it."""
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """A file that appears under `path` whole or not at all: temporary neighbour, fsync, rename.
+
+    Raises OSError as the file system does; nothing is left behind then.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Not by tempfile: its files are their owner's alone, and to read the umask is to set it for all threads.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Temporary files below `folder`, of a process that was killed while it wrote."""
+    for leftover in folder.rglob(".*.tmp"):
+        leftover.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    with atomic_file(path) as file:
+        file.write(data)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Strict JSON; numbers that are not finite become null."""
+    write_bytes(path, (json.dumps(_plain(value), indent=1, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Raises RecordError if the file is missing or is not JSON."""
+    try:
+        return json.loads(Path(path).read_text())
+    except FileNotFoundError:
+        raise RecordError(f"no such file: {path}") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise RecordError(f"{path} is not valid JSON: {error}") from None
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    with atomic_file(path) as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+
+
+def append_row(path: Path, row: Mapping[str, Any]) -> None:
+    """Append one line to a run's metrics.jsonl in a single write, so that a crash tears at most the last line."""
+    line = json.dumps(_plain(row), allow_nan=False) + "\n"
+    with open(path, "ab") as file:
+        file.write(line.encode())
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a metrics.jsonl; none if it is missing. A torn line (the last one, after a crash) is left out."""
+    if not Path(path).exists():
+        return []
+    rows = []
+    for line in Path(path).read_text(errors="replace").splitlines():
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if isinstance(row, dict):
+            rows.append(row)
+    return rows
+
+
+def truncate_rows(path: Path, last_step: int) -> None:
+    """Drop rows after `last_step`: a resumed run writes them again, identically."""
+    if Path(path).exists():
+        kept = [row for row in read_rows(path) if row["step"] <= last_step]
+        write_bytes(path, "".join(json.dumps(row, allow_nan=False) + "\n" for row in kept).encode())
+
+
+def _plain(value: Any) -> Any:
+    """JSON's types only: numpy scalars and arrays unwrapped, paths as text, non-finite numbers as None."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Path):
+        return str(value)
+    return value

@@ -1,0 +1,166 @@
+"""The folder of a run while it is being written: status, rows, times. The only writer of result.json."""
+
+import socket
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from vae_sweep.runs.files import append_row, truncate_rows, write_json
+from vae_sweep.runs.reading import read_result
+from vae_sweep.runs.schema import SCHEMA, Cause, Error, Event, Status
+
+Report = Callable[[Event], None]
+
+
+class Listener(Protocol):
+    """Who is told what a run has to tell, beside its folder (W&B). Both return at once."""
+
+    def row(self, row: Mapping[str, Any]) -> None:
+        """A row of metrics.jsonl, as it is written."""
+
+    def finish(self) -> None:
+        """The run has ended: its files are as they will stay."""
+
+
+class RunFiles:
+    """Writes one member's folder and tells `report` and the `listeners` what happens. Modules log their rows to it.
+
+    entry: the member's in the sweep's manifest. fixed: versions, data_fingerprint, device. writes: of several processes
+    that train one member, one does. The wall time adds up over all attempts at a run.
+    """
+
+    def __init__(
+        self, sweep: Path, entry: Mapping[str, Any], fixed: Mapping[str, Any], report: Report, writes: bool = True
+    ):
+        self.folder = sweep / entry["folder"]
+        self.entry = entry
+        self.fixed = fixed
+        self.report = report
+        self.writes = writes
+        self.total_steps = 0
+        self.listeners: list[Listener] = []
+        self._began = time.monotonic()
+        before = read_result(self.folder)
+        self._wall_before = float(before.get("wall_s") or 0.0)
+        self._started = before.get("started") or _now()
+
+    @property
+    def rows(self) -> Path:
+        return self.folder / "metrics.jsonl"
+
+    @property
+    def wall_s(self) -> float:
+        return self._wall_before + time.monotonic() - self._began
+
+    def begin(self, step: int, total_steps: int, wall_s: float = 0.0) -> None:
+        """Status running, from `step` on: rows after it are dropped, since they will be written again."""
+        self.total_steps = total_steps
+        self._wall_before = wall_s
+        if not self.writes:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        truncate_rows(self.rows, step)
+        self._write("running", step, {})
+        self.report({"event": "running", "id": self.entry["id"], "step": step, "total_steps": total_steps})
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """A row of metrics.jsonl, told to the listeners, and an event for whoever watches."""
+        if not self.writes:
+            return
+        row = {"step": step, "time_s": round(self.wall_s, 3), **metrics}
+        append_row(self.rows, row)
+        for listener in self.listeners:
+            listener.row(row)
+        if "train/loss" in metrics:
+            self.report(
+                {
+                    "event": "step",
+                    "id": self.entry["id"],
+                    "step": step,
+                    "total_steps": self.total_steps,
+                    "kl_weight": metrics.get("kl_weight"),
+                    "loss": metrics["train/loss"],
+                    "recon": metrics.get("train/recon"),
+                    "kl": metrics.get("train/kl"),
+                    "psnr": metrics.get("train/psnr"),
+                }
+            )
+
+    def end(
+        self, status: Status, step: int, metrics: Mapping[str, Any], error: BaseException | None = None
+    ) -> dict[str, Any]:
+        """done, failed (with its error) or interrupted. Returns what result.json holds."""
+        result = self._write(status, step, metrics, error)
+        for listener in self.listeners if self.writes else ():
+            listener.finish()
+        return result
+
+    def _write(
+        self, status: Status, step: int, metrics: Mapping[str, Any], error: BaseException | None = None
+    ) -> dict[str, Any]:
+        known = {
+            **self.fixed,
+            "metrics": dict(metrics),
+            "steps": step,
+            "total_steps": self.total_steps,
+            "wall_s": round(self.wall_s, 3),
+            "started": self._started,
+        }
+        record = None if error is None else error_record(error)
+        result = result_of(self.entry, known, status, None if error is None else cause_of(error), record)
+        if self.writes:
+            write_result(self.folder, result)
+        return result
+
+
+def cause_of(error: BaseException) -> Cause:
+    """Of a failure. An exception that stands for another cause says so in a class attribute `cause_of_failure`."""
+    return getattr(error, "cause_of_failure", "exception")
+
+
+def error_record(error: BaseException) -> Error:
+    return {
+        "type": type(error).__name__,
+        "message": str(error),
+        "traceback": "".join(traceback.format_exception(error)),
+    }
+
+
+def result_of(
+    entry: Mapping[str, Any],
+    known: Mapping[str, Any],
+    status: Status,
+    cause: Cause | None,
+    error: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """Every result.json, in one shape. known: what was measured, of this attempt or as it was written before."""
+    return {
+        "schema": SCHEMA,
+        **{key: entry[key] for key in ("id", "number", "folder", "overrides")},
+        "status": status,
+        "cause": cause,
+        "steps": known.get("steps", 0),
+        "total_steps": known.get("total_steps", 0),
+        "metrics": known.get("metrics", {}),
+        "error": error,
+        "wall_s": known.get("wall_s", 0.0),
+        "started": known.get("started"),
+        "ended": None if status == "running" else _now(),
+        "hostname": socket.gethostname(),
+        "versions": known.get("versions", {}),
+        "data_fingerprint": known.get("data_fingerprint", entry.get("data_fingerprint")),
+        "device": known.get("device"),
+        "beta": entry.get("beta"),
+        "config": entry["config"],
+    }
+
+
+def write_result(run: Path, result: Mapping[str, Any]) -> None:
+    write_json(run / "result.json", result)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
