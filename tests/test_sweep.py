@@ -151,7 +151,7 @@ def test_a_full_disk_is_said_and_stops_nobody_else(sweep, monkeypatch):
     def full(path, value):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(outcomes, "write_json", full)
+    monkeypatch.setattr(outcomes, "write_result", full)
     outcome, text = sweep([1, 0.5], {1: "kills"})
     assert (statuses(outcome), outcome.exit_code) == (["running", "done"], 1)
     assert "No space left on device" in text

@@ -23,7 +23,8 @@ class Entry(TypedDict):
     """A member in the manifest.
 
     id: 8 hex digits, the hash of the configuration that matters and of the images. overrides: as they were typed.
-    beta: weight of distortion + beta KL, null where the configuration does not fix it (theory/beta.py).
+    beta: weight of distortion + beta KL, null where the configuration does not fix it (theory/beta.py). says: what the
+    classes of other packages that it uses say of themselves (traits.py).
     """
 
     id: str
@@ -33,6 +34,7 @@ class Entry(TypedDict):
     data_fingerprint: str
     beta: float | None
     config: Config
+    says: NotRequired[dict[str, dict[str, Any]]]
 
 
 class Error(TypedDict):

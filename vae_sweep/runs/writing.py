@@ -154,6 +154,7 @@ def result_of(
         "data_fingerprint": known.get("data_fingerprint", entry.get("data_fingerprint")),
         "device": known.get("device"),
         "beta": entry.get("beta"),
+        **({"says": entry["says"]} if entry.get("says") else {}),
         "config": entry["config"],
     }
 
