@@ -31,7 +31,7 @@ PAGES = {ROOT / "docs" / "speed.md": NAMES, ROOT / "README.md": ("sweep",)}
 
 def machine() -> str:
     """What it is, not which: "2-core-x86_64-avx512bf16"."""
-    from vae_sweep.engine.slots import cores
+    from vae_sweep.cores import cores
 
     instructions = "-amx" if torch.cpu._is_amx_tile_supported() else ""
     instructions = instructions or ("-avx512bf16" if torch.cpu._is_avx512_bf16_supported() else "")

@@ -108,14 +108,14 @@ def train_members(sweep, members, report, should_stop):
         checkpoint = files.folder / "checkpoint"
         first = read_json(checkpoint) if checkpoint.exists() else 0
         files.begin(first, 10)
-        sitting = sum(1 for _ in files.folder.glob("sitting-*"))
-        (files.folder / f"sitting-{sitting}").touch()
+        attempt = sum(1 for _ in files.folder.glob("attempt-*"))
+        (files.folder / f"attempt-{attempt}").touch()
         (files.folder / "device").write_text(os.environ.get("CUDA_VISIBLE_DEVICES", ""))
         status, step = "done", first
         for step in range(first + 1, 11):
             files.log_metrics({"train/loss": 1.0, "train/recon": 1.0 / step, "kl_weight": 1.0}, step)
             write_json(checkpoint, step)
-            if step == 5 and sitting == 0:
+            if step == 5 and attempt == 0:
                 try:
                     status = MIDDLES[entry["config"]["model"]["kind"]](files.folder, should_stop) or "done"
                 except ValueError as error:

@@ -56,6 +56,6 @@ def statuses(outcome):
     return [result["status"] for result in outcome.results]
 
 
-def sittings(run):
+def attempts(run):
     """How often a member's training was begun."""
-    return len(list(run.folder.glob("sitting-*")))
+    return len(list(run.folder.glob("attempt-*")))

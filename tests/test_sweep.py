@@ -10,7 +10,7 @@ import sys
 import importing
 import pytest
 from filelock import FileLock
-from sweeping import COMMAND, TARGET, config, jobs, run, sittings, statuses
+from sweeping import COMMAND, TARGET, attempts, config, jobs, run, statuses
 from waiting import PATIENCE_S
 
 from vae_sweep.engine.machine import Machine
@@ -64,7 +64,7 @@ def test_the_same_command_skips_what_is_done(sweep):
     second, text = sweep([1, 0.5])
     assert statuses(second) == ["done", "done"]
     assert (first.folder / "sweep.json").read_text() == before
-    assert all(sittings(run) == 1 for run in load_sweep(first.folder).runs)
+    assert all(attempts(run) == 1 for run in load_sweep(first.folder).runs)
     assert "0 to train" in text
 
 

@@ -18,7 +18,7 @@ from waiting import PATIENCE_S, wait_until
 
 from vae_sweep.runs.files import append_row, truncate_rows, write_arrays, write_json
 from vae_sweep.tracking import Tracker, content, open_tracker, sync, tracker, wait_for
-from vae_sweep.tracking.sittings import is_uploaded, sittings
+from vae_sweep.tracking.attempts import attempts, is_uploaded
 
 LOGGER = {"wandb": "auto", "project": "vae-sweep", "entity": None}
 RNG = np.random.default_rng(0)
@@ -233,7 +233,7 @@ def test_offline_runs_are_uploaded_later(home: Path, sweep: Path, server: FakeWa
     Training(sweep).steps(10, 20, 30).end("interrupted")
     training = Training(sweep, from_step=20).steps(30, 40).end()
     assert training.said == []
-    assert [sitting.offline for sitting in sittings(training.folder)] == [True]  # complete, so there is but one
+    assert [attempt.offline for attempt in attempts(training.folder)] == [True]  # complete, so there is but one
 
     assert sync.main([str(sweep)]) == 2
     assert "no API key" in capfd.readouterr().err
@@ -281,7 +281,7 @@ def test_a_server_that_dies_in_mid_run(home: Path, sweep: Path, server: FakeWand
 
         later = Training(sweep, 1).steps(10).end()  # does not try the dead server again
         assert later.said == []
-        assert sittings(later.folder) == []
+        assert attempts(later.folder) == []
 
     # What it took before it died is on another server as well by now: nothing may be there twice.
     known = server.runs[training.wandb_id]
@@ -303,7 +303,7 @@ def test_a_server_that_turns_us_away(online: FakeWandb, sweep: Path) -> None:
     assert len(first.said) == 1
     assert "403" in first.said[0]
     later = Training(sweep, 1).steps(10).end()  # one refusal is enough for a process
-    assert sittings(later.folder) == []
+    assert attempts(later.folder) == []
 
 
 def test_a_folder_that_wandb_cannot_write(home: Path, sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import importing
 import pytest
-from sweeping import TARGET, jobs, run, sittings, statuses
+from sweeping import TARGET, attempts, jobs, run, statuses
 
 from vae_sweep.engine.slurm import Cluster
 from vae_sweep.runs.files import read_json, read_rows
@@ -59,7 +59,7 @@ class Watched(Cluster):
 
 
 def once_in_the_middle(tmp_path, weight, act):
-    """Act, once, when the member is in the middle of its first sitting, waiting for a stop."""
+    """Act, once, when the member is in the middle of its first attempt, waiting for a stop."""
     done = []
 
     def on_event(event):
@@ -98,7 +98,7 @@ def test_a_preempted_job_is_requeued_and_continues(sweep, tmp_path):
     outcome, text = sweep([1, 2], {1: "stops"}, once_in_the_middle(tmp_path, 1, preempt))
     assert statuses(outcome) == ["done", "done"], text
     run = load_sweep(outcome.folder).runs[0]
-    assert sittings(run) >= 2  # SLURM may preempt it again while the other job still waits for the node
+    assert attempts(run) >= 2  # SLURM may preempt it again while the other job still waits for the node
     assert complete(run)
 
 
@@ -108,7 +108,7 @@ def test_a_job_that_runs_out_of_time_continues(sweep, tmp_path):
 
     outcome, _ = sweep([1], {1: "stops"}, once_in_the_middle(tmp_path, 1, warn))
     assert statuses(outcome) == ["done"]
-    assert sittings(load_sweep(outcome.folder).runs[0]) == 2
+    assert attempts(load_sweep(outcome.folder).runs[0]) == 2
 
 
 def test_a_killed_job_loses_no_results_and_the_same_command_continues_it(sweep, tmp_path):
@@ -157,7 +157,7 @@ def test_jobs_outlive_a_killed_parent_and_are_found_again(sweep, tmp_path):
     released = once_in_the_middle(tmp_path, 1, lambda run: (run / "go").touch())
     outcome, _ = sweep([1], {1: "patient"}, released)
     assert statuses(outcome) == ["done"]
-    assert sittings(load_sweep(outcome.folder).runs[0]) == 1
+    assert attempts(load_sweep(outcome.folder).runs[0]) == 1
 
 
 def wait_for(condition, what):

@@ -5,7 +5,7 @@ This is the only file of the analysis that knows how a run folder spells things.
 
 import math
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -296,11 +296,6 @@ def _order(point: Point) -> tuple[Any, ...]:
         str(point.seed),
         point.run.number,
     )
-
-
-def split_values(points: Iterable[Point], split: str, name: str) -> Iterator[float]:
-    """The known values of a metric."""
-    return (value for point in points if (value := point.get(split, name)) is not None)
 
 
 def name_of(key: str) -> str:

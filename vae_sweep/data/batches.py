@@ -5,7 +5,7 @@ they would have seen alone, and nothing needs a state to be saved.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -150,9 +150,6 @@ def generator(device: torch.device | str, *key: int | str) -> torch.Generator:
     """A random generator that is a function of its key."""
     seed = int.from_bytes(hashlib.blake2b(repr(key).encode(), digest_size=8).digest(), "little")
     return torch.Generator(device=device).manual_seed(seed)
-
-
-Binarize = Callable[[Tensor, torch.Generator], Tensor]
 
 
 def binarized(x: Tensor, randomness: torch.Generator) -> Tensor:

@@ -22,6 +22,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from vae_sweep.cores import cores
 from vae_sweep.data import children
 from vae_sweep.data.cache import cached_folder
 from vae_sweep.data.decoding import Decoding, worker_arguments
@@ -226,7 +227,7 @@ def _decode_all(paths: Sequence[str], how: Decoding, rows: Path, workers: int | 
             while (chunk := next_chunk()) is not None:
                 for row, answer in zip(chunk, _ask(worker, [(row, paths[row]) for row in chunk]), strict=True):
                     if answer is None:
-                        raise DataError(_obituary(worker, errors, paths[row]))
+                        raise DataError(_why_it_ended(worker, errors, paths[row]))
                     if "failed" in answer:
                         raise OSError(*answer["failed"])
                     answers[row] = answer
@@ -260,13 +261,8 @@ def _ask(worker: subprocess.Popen[str], requests: Sequence[tuple[int, str]]) -> 
         yield json.loads(line) if line.endswith("\n") else None
 
 
-def _obituary(worker: subprocess.Popen[str], errors: IO[bytes], path: str) -> str:
+def _why_it_ended(worker: subprocess.Popen[str], errors: IO[bytes], path: str) -> str:
     code = worker.wait()
     errors.seek(0)
     last = errors.read().decode(errors="replace").strip().splitlines()[-1:]
     return f"the decoder ended with code {code} at {path}" + (f": {last[0]}" if last else "")
-
-
-def cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -23,7 +23,7 @@ _MARK = {"done": ("+", "green"), "failed": ("x", "red"), "interrupted": ("-", "y
 
 @dataclass
 class Progress:
-    """One member's. first_step and began: where and when this sitting started, for its speed."""
+    """One member's. first_step and began: where and when this attempt started, for its speed."""
 
     name: str
     total_steps: int
@@ -43,7 +43,7 @@ class Progress:
         self.status = "running"
 
     def seconds_left(self, now: float) -> float | None:
-        """Of its training, at the speed of this sitting, and so under the load there is; None before that is known."""
+        """Of its training, at the speed of this attempt, and so under the load there is; None before that is known."""
         if (
             self.first_step is None
             or not self.first_step < self.step < self.total_steps

@@ -6,11 +6,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from vae_sweep.cores import cores
 from vae_sweep.engine import pool
 from vae_sweep.engine.fork_server import ForkServer
 from vae_sweep.engine.pack import Pack
 from vae_sweep.engine.place import Watch
-from vae_sweep.engine.slots import Slot, cores, find_devices, gpu_memory, lay_out
+from vae_sweep.engine.slots import Slot, find_devices, gpu_memory, lay_out
 from vae_sweep.engine.stop import StopRequest
 from vae_sweep.engine.worker import TARGET
 

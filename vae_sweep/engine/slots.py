@@ -6,7 +6,6 @@ import platform
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from vae_sweep.checks import SettingsError
 
@@ -101,16 +100,6 @@ def spare_slots(slots: Sequence[Slot], packs: int) -> list[Slot]:
     if packs < len(slots) or left > len(slots) // 2:
         return []
     return [Slot("cpu", len(slots) + extra, spare=True) for extra in range(left)]
-
-
-def cores() -> int:
-    """Processors this process may use: its affinity, and the quota of its control group (containers)."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return max(1, min(allowed, round(int(quota) / int(period))))
-    except (OSError, ValueError):  # no control group, or no quota ("max")
-        return allowed
 
 
 @functools.cache

@@ -32,7 +32,7 @@ from vae_sweep.engine.slots import Slot, thread_environment
 from vae_sweep.engine.stop import StopRequest, stop_request
 from vae_sweep.engine.worker import STOPPED, TARGET, ended
 from vae_sweep.runs.files import read_json, write_json
-from vae_sweep.runs.outcomes import settle
+from vae_sweep.runs.outcomes import finalise
 from vae_sweep.runs.reading import read_manifest, read_result
 from vae_sweep.runs.schema import Entry, Error, Event
 
@@ -191,7 +191,7 @@ class PackJob:
         elif code not in (0, 1):
             entries = _entries(Path(self.folder))
             for member in self.members:
-                settle(Path(self.folder), entries[member], dict(failure(code, tail(log, start))))
+                finalise(Path(self.folder), entries[member], dict(failure(code, tail(log, start))))
         return code
 
     def checkpoint(self) -> Any:

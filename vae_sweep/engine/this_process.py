@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
+from vae_sweep.cores import cores
 from vae_sweep.engine.pack import Pack
 from vae_sweep.engine.place import Watch
-from vae_sweep.engine.slots import Slot, cores, thread_environment
+from vae_sweep.engine.slots import Slot, thread_environment
 from vae_sweep.engine.stop import StopRequest, stop_request
 from vae_sweep.engine.worker import TARGET, load, run_pack
 

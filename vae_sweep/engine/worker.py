@@ -93,7 +93,7 @@ def serve(folder: Path, target: str, report: Report) -> int:
 
 def train_one(folder: Path, members: Sequence[str], target: str, report: Report) -> int:
     """Train one pack of the plan in sweep.json. Returns the exit code: 0, 1 (a member failed), 143 (stopped)."""
-    from vae_sweep.runs.outcomes import settle
+    from vae_sweep.runs.outcomes import finalise
     from vae_sweep.runs.reading import read_manifest, read_result
 
     manifest = read_manifest(folder)
@@ -112,7 +112,7 @@ def train_one(folder: Path, members: Sequence[str], target: str, report: Report)
 
     def note(event: Event) -> None:
         if event["event"] == "result":
-            settle(folder, entries[event["id"]], event)
+            finalise(folder, entries[event["id"]], event)
             failed.extend([event["id"]] * (event["status"] == "failed"))
         report(event)
 

@@ -40,10 +40,6 @@ class Member:
     overrides: tuple[str, ...] = ()
     says: Says = field(default_factory=dict)
 
-    @property
-    def slug(self) -> str:
-        return slug(self.overrides, self.config)
-
 
 def member_id(config: Mapping[str, Any], data_fingerprint: str) -> str:
     """8 hex digits of the config that matters and the data's fingerprint."""

@@ -8,7 +8,7 @@ from vae_sweep.runs.reading import read_result
 from vae_sweep.runs.writing import result_of, write_result
 
 
-def settle(sweep: Path, entry: Mapping[str, Any], event: Mapping[str, Any]) -> dict[str, Any]:
+def finalise(sweep: Path, entry: Mapping[str, Any], event: Mapping[str, Any]) -> dict[str, Any]:
     """What result.json holds after the `result` event of the member `entry`, written here if training no longer could.
 
     A member that never began and was only interrupted has no file: the event itself is returned.

@@ -1,1 +1,27 @@
-"""From what is asked for to trained runs: settings, forecast, plan, and the order in which they happen."""
+"""From what is asked for to trained runs: the order in which things happen, and what is checked before any of it.
+
+    jobs.py         Hydra's composed configs -> Jobs: plain dictionaries and what was typed; the last to see OmegaConf
+    settings.py     every value in its range, every combination possible; one line that names the key
+    overrides.py    what was typed, before Hydra composes it: keys and options that do not exist
+    preflight.py    the images: described, their forecast made, the weights explained
+    plan.py         members -> packs: who may train together, and where it pays
+    continuing.py   which packs are to be trained now: new ones, and old ones that are not done
+    run_sweep.py    all of it, in order
+
+What `run_sweep` does, in this order, so that a refusal leaves nothing behind:
+
+1. Settings of all members. Nothing has been read or written yet.
+2. The images of every data section, loaded once each; meanwhile the fork server imports torch (place.preloading).
+3. Members by their content: two jobs with the same numbers are one member, and a member that the sweep holds already
+   keeps its folder. The id is a hash of the configuration that matters and of the images' fingerprint
+   (runs/members.py); a key that only says where to run does not change it, and neither does a folder that has moved.
+4. The folder is opened and locked (runs/folder.py). A sweep of another version, or of other images, is refused.
+5. The manifest with these members; what is left of them; packs for those that are new. Old packs stay frozen.
+6. The forecast, the manifest and Hydra's files are written, and what the weights mean is printed.
+7. The place trains the packs. `watch` writes down results that training no longer could, and splits of packs.
+8. The outcome: what failed, what to type to go on, the exit code.
+
+To change what makes two members the same, go to runs/members.py, and think of the folders that there are. To change
+who may share a pack, to plan.py. A new check belongs into settings.py if it needs the settings alone, into preflight.py
+if it needs the images, and into training/build.py if it needs the network.
+"""

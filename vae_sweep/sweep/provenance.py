@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from vae_sweep import commands
-from vae_sweep.engine.slots import cores, gpu_memory
+from vae_sweep.cores import cores
+from vae_sweep.engine.slots import gpu_memory
 from vae_sweep.runs.files import append_row
 from vae_sweep.runs.reading import COMMANDS
 

@@ -188,7 +188,7 @@ def _train(folder: Path, todo: Work, place: Place, console: Console) -> tuple[Ma
             shown: Mapping[str, Any] = event
             try:
                 if event["event"] == "result":
-                    shown = {**event, **outcomes.settle(folder, entries[event["id"]], event)}
+                    shown = {**event, **outcomes.finalise(folder, entries[event["id"]], event)}
                 elif event["event"] == "split":
                     manifest = split_pack(manifest, event["into"])
                     write_json(folder / MANIFEST, manifest)

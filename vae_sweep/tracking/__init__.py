@@ -3,7 +3,7 @@
 mode.py      online, offline, later or disabled, and the sentence that says why
 content.py   what is shown of a run, as plain values
 tracker.py   the mirror; the only importer of wandb
-sittings.py  what wandb has left in a run's folder
+attempts.py  what wandb has left in a run's folder
 sync.py      python3 -m vae_sweep.tracking: upload what no server has yet
 """
 

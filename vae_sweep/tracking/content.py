@@ -40,7 +40,7 @@ class Picture:
 
 
 def run_id(entry: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
-    """The same for every sitting of a member. The time keeps apart two people's sweeps of one name."""
+    """The same for every attempt of a member. The time keeps apart two people's sweeps of one name."""
     sweep = hashlib.sha256(f"{manifest['sweep']} {manifest['created']}".encode()).hexdigest()[:8]
     return f"{entry['id']}-{sweep}"
 

@@ -17,8 +17,8 @@ from filelock import FileLock, Timeout
 from vae_sweep.commands import command, door
 from vae_sweep.runs.files import RecordError
 from vae_sweep.runs.reading import latest_sweep, load_sweep
+from vae_sweep.tracking.attempts import attempts, is_uploaded
 from vae_sweep.tracking.mode import has_key, reachable, server_url
-from vae_sweep.tracking.sittings import is_uploaded, sittings
 from vae_sweep.tracking.tracker import open_tracker, wait_for
 
 REPLAY_TIMEOUT_S = 120.0  # for those that are told at once
@@ -69,10 +69,10 @@ def sync(folder: Path) -> int:
     if not reachable(url):
         print(f"no connection to {url}", file=sys.stderr)
         return 2
-    # wandb's sync appends all that a sitting holds: right only if the server has nothing of the run.
-    new = [run for run in waiting if sittings(run) and not any(sitting.seen_by_server for sitting in sittings(run))]
+    # wandb's sync appends all that an attempt holds: right only if the server has nothing of the run.
+    new = [run for run in waiting if attempts(run) and not any(attempt.seen_by_server for attempt in attempts(run))]
     if new:
-        logs = [str(sitting.folder) for run in new for sitting in sittings(run)]
+        logs = [str(attempt.folder) for run in new for attempt in attempts(run)]
         with tempfile.TemporaryDirectory() as scratch:  # for wandb's own log, by default ./wandb
             command = [sys.executable, "-m", "wandb", "sync", *logs]
             environ = {"WANDB_ERROR_REPORTING": "false"} | os.environ | {"WANDB_DIR": scratch}

@@ -17,8 +17,8 @@ from vae_sweep.runs.files import read_rows
 from vae_sweep.runs.manifest import shape_of
 from vae_sweep.runs.reading import load_run
 from vae_sweep.tracking import content
+from vae_sweep.tracking.attempts import attempts
 from vae_sweep.tracking.mode import choose_mode, upload_later, wanted_mode
-from vae_sweep.tracking.sittings import sittings
 
 TIMEOUT_S = 20.0  # for W&B to answer at the start of a run, and to take what is left at its end
 
@@ -96,7 +96,7 @@ class _Mirror(Tracker):
         self._unsent: dict[str, Any] = {}
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._jobs.put(self._open)
-        # A sitting begins with the rows of those before it, so that it is complete by itself.
+        # An attempt begins with the rows of those before it, so that it is complete by itself.
         for row in read_rows(run / "metrics.jsonl"):
             self.row(row)
         self._thread = threading.Thread(target=self._work, name=f"wandb-{entry['id']}", daemon=True)
@@ -132,9 +132,9 @@ class _Mirror(Tracker):
 
     def _work(self) -> None:
         while job := self._jobs.get():
-            self._attempt(job)
+            self._guarded(job)
 
-    def _attempt(self, job: Callable[[], None]) -> None:
+    def _guarded(self, job: Callable[[], None]) -> None:
         """Nothing that W&B does may reach the run."""
         try:
             job()
@@ -149,7 +149,7 @@ class _Mirror(Tracker):
 
     def _open(self) -> None:
         mode = choose_mode(self.logger["wandb"])
-        before = sittings(self.folder)
+        before = attempts(self.folder)
         with _wandb_starts:
             if mode.name == "later" or (mode.name == "online" and _server_lost.is_set()):
                 return
@@ -159,9 +159,9 @@ class _Mirror(Tracker):
                 if mode.name == "online":
                     _server_lost.set()
                 raise
-        for sitting in before:
-            if not sitting.seen_by_server:
-                sitting.delete()  # all of it is told again
+        for attempt in before:
+            if not attempt.seen_by_server:
+                attempt.delete()  # all of it is told again
 
     def _init(self, mode: str, base_url: str) -> Any:
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # telemetry, which is sent in offline mode, too
@@ -203,7 +203,7 @@ class _Mirror(Tracker):
         return run
 
     def _log(self, row: Mapping[str, Any]) -> None:
-        if self.run and row["step"] >= self.run.starting_step:  # else the server has it, from an earlier sitting
+        if self.run and row["step"] >= self.run.starting_step:  # else the server has it, from an earlier attempt
             self.run.log(dict(row), step=row["step"])
 
     def _finish(self) -> None:
@@ -211,12 +211,12 @@ class _Mirror(Tracker):
             return
         ended = load_run(self.folder, self.entry, shape_of(self.manifest, self.entry.get("data_fingerprint")))
         told = content.summary(ended.result, ended.evaluation(), content.verdict(ended, self.manifest))
-        self._attempt(lambda: self._show_pictures(ended.arrays()))
+        self._guarded(lambda: self._show_pictures(ended.arrays()))
         # A table asks the server something and waits for its answer, without an end: a thread to be left behind.
-        table = threading.Thread(target=lambda: self._attempt(lambda: self._show_verdict(told)), daemon=True)
+        table = threading.Thread(target=lambda: self._guarded(lambda: self._show_verdict(told)), daemon=True)
         table.start()
         table.join(self.timeout_s)
-        self._attempt(lambda: self._summarise(told))
+        self._guarded(lambda: self._summarise(told))
         try:
             self.run.finish(exit_code=content.exit_code(ended.status))
         except TimeoutError:
@@ -224,8 +224,8 @@ class _Mirror(Tracker):
             self._tell(_LATE)
             return
         if self.run.settings.mode == "online":
-            for sitting in sittings(self.folder):
-                sitting.mark_uploaded()
+            for attempt in attempts(self.folder):
+                attempt.mark_uploaded()
 
     def _show_pictures(self, arrays: Mapping[str, Any]) -> None:
         import wandb

@@ -1,4 +1,4 @@
-"""What wandb has left in a run's folder: a sitting for every time that the run was begun or continued."""
+"""What wandb has left in a run's folder: an attempt for every time that the run was begun or continued."""
 
 import shutil
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Sitting:
+class Attempt:
     """<run>/wandb/run-<time>-<id> or offline-run-<time>-<id>."""
 
     folder: Path
@@ -33,15 +33,15 @@ class Sitting:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def sittings(run: Path) -> list[Sitting]:
+def attempts(run: Path) -> list[Attempt]:
     """Oldest first; empty if the run was never tracked, or if wandb failed before it wrote anything."""
     folders = [folder for folder in (run / "wandb").glob("*run-*") if folder.is_dir()]
-    return [Sitting(folder) for folder in sorted(folders, key=lambda folder: folder.name.removeprefix("offline-"))]
+    return [Attempt(folder) for folder in sorted(folders, key=lambda folder: folder.name.removeprefix("offline-"))]
 
 
 def is_uploaded(run: Path) -> bool:
-    """Whether the server has all of the run: of every sitting, and none has added rows since."""
-    marks = [sitting.uploaded_at for sitting in sittings(run)]
+    """Whether the server has all of the run: of every attempt, and none has added rows since."""
+    marks = [attempt.uploaded_at for attempt in attempts(run)]
     if not marks or None in marks:
         return False
     return max(mark for mark in marks if mark) >= (run / "metrics.jsonl").stat().st_mtime
