@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from configs import member_config
+from synthetic_sweep import write_sweep
 
 import vae_sweep
 from vae_sweep.engine.this_process import ThisProcess
@@ -45,6 +46,24 @@ def test_it_is_read_with_all_that_later_ones_have(folder):
     assert evaluation["beta"] == pytest.approx(2 * written["train"]["implied_sigma"] ** 2)
     assert evaluation["train"]["beta_hat"] == pytest.approx(0.5 * written["train"]["beta_hat"])  # of SSE, not of nats
     assert forecast_of(found.manifest, FINGERPRINT)["n"] == 64
+
+
+def test_the_synthetic_sweeps_of_other_tests_hold_nothing_that_a_real_one_does_not(folder, tmp_path):
+    """So that no page is tested on keys that no sweep writes. (They hold less.)"""
+    made, real = load_sweep(write_sweep(tmp_path / "made", failed=(2,))), load_sweep(folder)
+    assert keys(made.manifest) <= keys(real.manifest)
+    assert keys(made.manifest["members"][0]) <= keys(real.manifest["members"][0])
+    for ours, theirs in ((made.runs[0], real.runs[0]), (made.runs[-1], real.runs[1])):  # a VAE, the autoencoder
+        assert ours.result.keys() <= theirs.result.keys()
+        assert keys(ours.evaluation()) <= keys(theirs.evaluation())
+        assert set().union(*ours.rows()) <= set().union(*theirs.rows())
+
+
+def keys(value, prefix=""):
+    """Of nested dictionaries, dotted; of those by id or by setting, the outer ones only."""
+    if not isinstance(value, dict) or prefix.endswith((".datasets", ".config", ".versions", ".hardware")):
+        return {prefix}
+    return {prefix}.union(*(keys(inner, f"{prefix}.{key}") for key, inner in value.items()))
 
 
 def test_it_is_reported(folder):
@@ -81,6 +100,8 @@ def test_it_is_continued_and_extended(folder):
     rows = found.runs[2].rows()
     assert rows[: len(before)] == before, "what it had written stands"
     assert [row["step"] for row in rows if "train/loss" in row] == [3, 6, 9, 12]
+    page = build([folder], figures=False).read_text()  # of runs that training has just written
+    assert all(run.id in page for run in found.runs)
     manifest = json.loads((folder / "sweep.json").read_text())
     assert "preflight" not in manifest, "what is written is in the form of today"
     assert [entry["beta"] for entry in manifest["members"]][2:] == [pytest.approx(32e-5), pytest.approx(32e-6)]

@@ -39,7 +39,7 @@ Why a fork server of our own, and not multiprocessing's
 its server has the parent's environment, where torch must find one thread and no CUDA (neither survives a fork), without
 changing that of whoever calls us; its children run the parent's main module again, which here is Hydra's; and it reaps
 a child as soon as that is dead, after which its process group may be somebody else's and cannot be killed any more.
-Ours waits without reaping, kills what the worker has left behind, and then reaps. Nor does it help at a level above: the
+Ours waits without reaping, kills what the worker has left behind, and then reaps. Nor would a level above help: the
 executors of `concurrent.futures` and `loky` fail all that is queued when one process dies, and here one dead worker is
 one failed member. And a worker that speaks JSON lines can be started by SLURM, or by hand.
 
