@@ -100,7 +100,7 @@ def _evaluated(found, was, entry, per_nat, older):
             values["recon"] = values["sse"] / per_nat + N / 2 * math.log(math.pi * per_nat)
         elif entry["config"]["loss"]["recon"] != "sse":
             values.pop("implied_sigma", None)
-        if older and variational:
+        if older and variational and split == "train":
             values["beta_hat"] /= per_nat
             values["grad_norm_recon"] /= per_nat
 

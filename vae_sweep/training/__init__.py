@@ -4,7 +4,7 @@
 from the sweep's manifest, loads the images, and has build.py turn each config into a `LitVAE`: network, likelihood,
 divergence, objective, schedule, optimiser settings, each an object that knows no config. What loss.recon,
 loss.divergence, kl_schedule, model or trainer.metrics name by a dotted path is fetched there, ours and other people's
-alike. Below build.py nobody reads a config, but for pack.py: data.batch_size and the section `trainer`.
+alike. Below build.py nobody reads a config: how to train and measure comes as `RunSettings`.
 
     train.py        a pack of members, from the manifest to results; who failed, who was interrupted
     build.py        config -> objects; the only place that fetches classes by name

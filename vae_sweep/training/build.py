@@ -1,6 +1,7 @@
 """From a member's config to its objects: the door behind which nobody reads a config."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -23,6 +24,37 @@ from vae_sweep.training.lit_vae import LitVAE, OptimizerSettings
 from vae_sweep.traits import DIVERGENCES, LIKELIHOODS, ScheduleTraits, is_ours, schedule
 
 Section = Mapping[str, Any]  # of a config
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """How a member is trained and measured, beside its objective. metrics: of other packages.
+
+    batch_size: images of a step, over all devices; val_every_n_epochs: may be a fraction; checkpoint_every_s: seconds.
+    """
+
+    batch_size: int
+    accelerator: str
+    devices: int
+    precision: str | int
+    val_every_n_epochs: float
+    checkpoint_every_s: float
+    evaluate: bool
+    metrics: tuple[Metric, ...] = ()
+
+
+def run_settings(config: Mapping[str, Any]) -> RunSettings:
+    trainer = config["trainer"]
+    return RunSettings(
+        batch_size=config["data"]["batch_size"],
+        accelerator=trainer["accelerator"],
+        devices=trainer["devices"],
+        precision=trainer["precision"],
+        val_every_n_epochs=trainer["val_every_n_epochs"],
+        checkpoint_every_s=trainer["checkpoint_every_s"],
+        evaluate=trainer["evaluate"],
+        metrics=tuple(own_metrics(config)),
+    )
 
 
 def build(config: Mapping[str, Any], image_shape: ImageShape, images: int) -> LitVAE:

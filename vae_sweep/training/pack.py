@@ -18,7 +18,7 @@ from vae_sweep.runs.files import write_bytes
 from vae_sweep.runs.writing import RunFiles
 from vae_sweep.training import ddp as ranks
 from vae_sweep.training import device as hardware
-from vae_sweep.training.build import image_shape, own_metrics
+from vae_sweep.training.build import RunSettings, image_shape
 from vae_sweep.training.callbacks import Checkpoints
 from vae_sweep.training.checkpoints import checkpoint_of, common_checkpoints, save_checkpoints
 from vae_sweep.training.lit_pack import LitPack
@@ -37,22 +37,26 @@ def quiet_lightning() -> None:
 
 
 class Training:
-    """One or more members on one device, from their checkpoints to their last step."""
+    """One or more members on one device, from their checkpoints to their last step.
+
+    settings: of every member; all but the metrics are the same in a pack. configs: kept in the checkpoints, not read.
+    """
 
     def __init__(
         self,
         configs: Sequence[Mapping[str, Any]],
+        settings: Sequence[RunSettings],
         members: Sequence[LitVAE],
         files: Sequence[RunFiles],
         data: ImageData,
         device: str,
         should_stop: Callable[[], bool],
     ):
-        self.configs, self.members, self.files, self.data = configs, members, files, data
+        self.configs, self.settings, self.members, self.files, self.data = configs, settings, members, files, data
         self.device = device
         self.should_stop = should_stop
         self.module = members[0] if len(members) == 1 else LitPack(members)
-        self.precision = hardware.precision(configs[0]["trainer"]["precision"], device, members[0])
+        self.precision = hardware.precision(settings[0].precision, device, members[0])
 
     def restore(self) -> None:
         """Continue where the checkpoints stand, if there are any."""
@@ -70,21 +74,21 @@ class Training:
 
     def train(self) -> Mapping[int, Exception]:
         """Returns the errors of members that diverged. Raises Interrupted."""
-        members, config, module = self.members, self.configs[0], self.module
+        members, settings, module = self.members, self.settings[0], self.module
         step = self.step
         stops = [stop for stop in self._validation_steps() if stop > step]
         if stops:
             dtype = torch.float64 if self.precision == "64-true" else torch.float32
             train = Images(self.data, self.data.train, dtype, self.place)
             val = Images(self.data, self.data.val, dtype, self.place)
-            batch_size, processes = config["data"]["batch_size"], config["trainer"]["devices"]
+            batch_size, processes = settings.batch_size, settings.devices
             orders = [Order(len(train), batch_size, member.seed) for member in members]
             batches = TrainBatches(train, orders, stops, step, ranks.rank(), processes)
             checkpoints = Checkpoints(
                 save=self._save,
                 step=lambda: self.step,
                 validation_steps=stops,
-                every_s=config["trainer"]["checkpoint_every_s"],
+                every_s=settings.checkpoint_every_s,
                 should_stop=self.should_stop,
             )
             module.between_steps = checkpoints.between_steps
@@ -121,7 +125,7 @@ class Training:
 
     @property
     def _draws(self) -> bool:
-        return self.configs[0]["trainer"]["evaluate"] and self.files[0].writes
+        return self.settings[0].evaluate and self.files[0].writes
 
     @property
     def step(self) -> int:
@@ -133,13 +137,13 @@ class Training:
 
         weights: of the whole sweep, at which a multi-rate model is measured too.
         """
-        member, file, config = self.members[index], self.files[index], self.configs[index]
-        if not (config["trainer"]["evaluate"] and file.writes):
+        member, file, settings = self.members[index], self.files[index], self.settings[index]
+        if not (settings.evaluate and file.writes):
             return member.last_val
         file.report({"event": "evaluating", "id": file.entry["id"]})
-        objective, batch_size = member.to(self.place).objective, config["data"]["batch_size"]
-        weight, metrics = float(member.settled_weight), own_metrics(config)
-        found = evaluate(objective, weight, member.step, self.data, batch_size, metrics=metrics)
+        objective, batch_size = member.to(self.place).objective, settings.batch_size
+        weight = float(member.settled_weight)
+        found = evaluate(objective, weight, member.step, self.data, batch_size, metrics=settings.metrics)
         found.write(file.folder)
         if objective.multi_rate:
             at = curve_weights(objective.vae, weights)
@@ -167,6 +171,6 @@ class Training:
         save_checkpoints(written)
 
     def _validation_steps(self) -> list[int]:
-        config, last = self.configs[0], self.members[0].total_steps
-        every = config["trainer"]["val_every_n_epochs"] * len(self.data.train) / config["data"]["batch_size"]
+        settings, last = self.settings[0], self.members[0].total_steps
+        every = settings.val_every_n_epochs * len(self.data.train) / settings.batch_size
         return [*sorted({max(1, round(k * every)) for k in range(1, math.ceil(last / every))} - {last}), last]

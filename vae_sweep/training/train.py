@@ -11,7 +11,7 @@ from vae_sweep.runs.writing import Report, RunFiles
 from vae_sweep.tracking import Tracker, open_tracker, wait_for
 from vae_sweep.training import ddp as ranks
 from vae_sweep.training import device as hardware
-from vae_sweep.training.build import build, image_shape
+from vae_sweep.training.build import build, image_shape, run_settings
 from vae_sweep.training.callbacks import Interrupted
 from vae_sweep.training.lit_vae import LitVAE
 from vae_sweep.training.pack import Training, quiet_lightning
@@ -44,13 +44,14 @@ def train_pack(
     trackers: list[Tracker] = []
     try:
         members = [build(config, image_shape(data), len(data.train)) for config in configs]
-        pack = Training(configs, members, files, data, device, should_stop)
+        settings = [run_settings(config) for config in configs]
+        pack = Training(configs, settings, members, files, data, device, should_stop)
         pack.restore()
         for file, config in zip(files, configs, strict=True):
             if file.writes:
                 trackers.append(open_tracker(config["logger"], sweep, file.entry, manifest, say=note))
                 file.listeners.append(trackers[-1])
-        with ranks.started(sweep, member_ids[0], configs[0]["trainer"]["devices"]):
+        with ranks.started(sweep, member_ids[0], settings[0].devices):
             failed = pack.train()
         results = []
         for index, (file, member) in enumerate(zip(files, members, strict=True)):
