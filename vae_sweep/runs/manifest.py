@@ -52,18 +52,18 @@ def with_members(manifest: Manifest, asked: Iterable[Member], data: Mapping[str,
         if member.id not in known:
             number = len(entries)
             name = slug(_own(member, set.intersection(*typed)), member.config)
-            entries.append(
-                {
-                    "id": member.id,
-                    "number": number,
-                    "folder": f"{number:03d}-{name}-{member.id}",
-                    "overrides": list(member.overrides),
-                    "data_fingerprint": data[member.id]["fingerprint"],
-                    "beta": beta(member.config, sizes_of(member.config, data[member.id]["shape"]), member.says),
-                    **({"says": member.says} if member.says else {}),
-                    "config": member.config,
-                }
-            )
+            entry: Entry = {
+                "id": member.id,
+                "number": number,
+                "folder": f"{number:03d}-{name}-{member.id}",
+                "overrides": list(member.overrides),
+                "data_fingerprint": data[member.id]["fingerprint"],
+                "beta": beta(member.config, sizes_of(member.config, data[member.id]["shape"]), member.says),
+                "config": member.config,
+            }
+            if member.says:
+                entry["says"] = {what: dict(traits) for what, traits in member.says.items()}
+            entries.append(entry)
     datasets = dict(manifest["datasets"])
     for found in data.values():
         known_of_it = datasets.get(found["fingerprint"])
