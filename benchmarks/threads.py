@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.figures import Table, parser, publish
-from vae_sweep.engine.slots import cores
+from vae_sweep.cores import cores
 from vae_sweep.runs.reading import load_sweep
 
 # What libgomp does by itself, said so that workers leave it so; 300,000 is its own number of spins.

@@ -33,8 +33,10 @@ def room(path: Path) -> str:
 
 
 def imported(path: Path) -> Iterator[str]:
-    """Modules and names that a file imports, anywhere in it: `a.b`, and `a.b.c` of `from a.b import c`."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    """Modules and names that a file imports, anywhere in it: `a.b`, and `a.b.c` of `from a.b import c`. Not for types."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    types = [node for node in nodes if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)]
+    for node in set(nodes) - {inner for block in types for inner in ast.walk(block)}:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:

@@ -47,7 +47,7 @@ class Runs(pd.DataFrame):
 
         Raises KeyError if no finished run, or more than one, answers to that.
         """
-        from vae_sweep.training.loading import load_model
+        from vae_sweep import load_model  # torch, and a floor above: only when a model is asked for
 
         found = [p for p in self.study.points if p.done and _answers_to(p, str(which))]
         if len(found) == 1:
