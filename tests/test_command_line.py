@@ -1,5 +1,6 @@
 """The commands as they are typed: what there is, and what is answered to what is wrong."""
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -109,6 +110,29 @@ def test_what_is_wrong_is_answered_in_one_line(words: str, typed, tmp_path: Path
 
 def test_there_are_forty_of_them() -> None:
     assert len(WRONG) >= 40
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "report --frob", "report nowhere", "report a --out", "evaluate", "evaluate nowhere", "evaluate x --k none",
+        "schedules lineer", "schedules linear warmup=2", "schedules linear warmup", "tracking nowhere",
+        "settings no-such-word", "settings a b",
+    ],
+)  # fmt: skip
+def test_the_other_doors_answer_in_one_line(
+    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name, *rest = words.split()
+    home = f"vae_sweep.{name}.__main__" if (ROOT / "vae_sweep" / name).is_dir() else f"vae_sweep.{name}"
+    try:
+        code = importlib.import_module(home).main(rest)
+    except SystemExit as end:
+        code = end.code
+    out, err = capsys.readouterr()
+    assert code
+    assert (out, err.count("\n"), err.partition(" ")[0]) == ("", 1, "error:"), err
 
 
 def test_version_is_ours(typed) -> None:

@@ -1,5 +1,6 @@
 """The commands there are, and how each is typed here: lines that are printed can be pasted where they are read."""
 
+import argparse
 import os
 import shlex
 import shutil
@@ -7,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 from vae_sweep.environment import CALLED_AS
 
@@ -25,6 +27,21 @@ PYTHON = "python3"  # of the documents
 def script(door: str) -> str:
     """The console script: "vae-sweep", "vae-sweep-report" ..."""
     return "vae-sweep" if door == "run" else f"vae-sweep-{door}"
+
+
+class Parser(argparse.ArgumentParser):
+    """Of a door: named as it was called, its examples left as they are, what is wrong answered in one line."""
+
+    def __init__(self, door: str, description: str, epilog: str | None = None):
+        super().__init__(
+            prog=command(door),
+            description=description,
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}; --help lists what there is\n")
 
 
 def command(door: str, *words: str) -> str:

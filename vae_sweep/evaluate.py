@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vae_sweep.commands import command, door
+from vae_sweep.commands import Parser, command, door
 from vae_sweep.runs.files import RecordError
 from vae_sweep.runs.reading import load_run, load_sweep
 
@@ -130,12 +130,11 @@ def _settings(args: argparse.Namespace) -> "Settings":
 
 
 def parser() -> argparse.ArgumentParser:
-    found = argparse.ArgumentParser(
-        prog=command("evaluate"),
-        description="Measure trained runs from their checkpoints: bounds on the likelihood, active units, aggregate "
-        "posterior, prior, gradients, pictures. The defaults take seconds.",
-        epilog=EXAMPLES.format(command=command("evaluate")),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    found = Parser(
+        "evaluate",
+        "Measure trained runs from their checkpoints: bounds on the likelihood, active units, aggregate posterior, "
+        "prior, gradients, pictures. The defaults take seconds.",
+        EXAMPLES.format(command=command("evaluate")),
     )
     found.add_argument("paths", nargs="+", type=Path, metavar="RUN", help="a run folder, or a sweep: its finished runs")
     found.add_argument("--k", type=_count, help="samples per image for the importance-weighted NLL (default 100)")

@@ -8,13 +8,13 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from vae_sweep.commands import command, door
+from vae_sweep.commands import Parser, door
 from vae_sweep.conf_folder import CONF
 from vae_sweep.sweep.reference import markdown
 
 
 def parser() -> argparse.ArgumentParser:
-    found = argparse.ArgumentParser(prog=command("settings"), description="Every setting, as Markdown tables.")
+    found = Parser("settings", "Every setting, as Markdown tables.")
     found.add_argument("word", nargs="?", help="only the lines that hold it")
     return found
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vae_sweep.analysis.two_lines import two_lines
-from vae_sweep.commands import command, door
+from vae_sweep.commands import Parser, command, door
 from vae_sweep.report.writing import await_sweeps, build, watch
 from vae_sweep.runs.files import RecordError
 from vae_sweep.runs.reading import latest_sweep
@@ -21,12 +21,7 @@ from vae_sweep.runs.reading import latest_sweep
 
 def parser() -> argparse.ArgumentParser:
     described, _, examples = (__doc__ or "").replace("python3 -m vae_sweep.report", command("report")).partition("\n")
-    found = argparse.ArgumentParser(
-        prog=command("report"),
-        description=described,
-        epilog=examples,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    found = Parser("report", described, examples)
     found.add_argument("sweep", nargs="*", type=Path, help="sweep folders on the same data (default: the latest)")
     found.add_argument("--outputs", type=Path, default=Path("outputs"), help="where sweeps lie (default: outputs)")
     found.add_argument("--out", type=Path, help="where to write (default: SWEEP/report)")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from vae_sweep.commands import command, door
+from vae_sweep.commands import Parser, door
 from vae_sweep.schedules.preview import CONTROLLERS, SCHEDULES, curve, parameters, svg, text
 
 
@@ -17,11 +17,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    found = argparse.ArgumentParser(
-        prog=command("schedules"),
-        description="Draw the KL weight of a schedule over a run.",
-        epilog=f"schedules: {_listed()}; controllers, shown on a linear model: {', '.join(CONTROLLERS)}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    controllers = f"controllers, shown on a linear model: {', '.join(CONTROLLERS)}"
+    found = Parser(
+        "schedules", "Draw the KL weight of a schedule over a run.", f"schedules: {_listed()}; {controllers}"
     )
     found.add_argument("name", help="the schedule, as in kl_schedule=NAME")
     found.add_argument("settings", nargs="*", metavar="key=value", help="its settings, as in kl_schedule.key")

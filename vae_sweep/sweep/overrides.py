@@ -4,6 +4,7 @@ One rule for every unknown name: the trade's other word for it, else a key with 
 """
 
 import difflib
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +75,7 @@ class Conf:
         return sorted(self.keys | set(self.groups), key=lambda name: (name not in self.defaults, name))
 
 
+@functools.cache
 def read_conf(conf: Path) -> Conf:
     """Reads the yaml files only; Hydra's own group is left out."""
     top = _yaml(conf / "config.yaml")

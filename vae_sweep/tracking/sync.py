@@ -14,7 +14,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from vae_sweep.commands import command, door
+from vae_sweep.commands import Parser, door
 from vae_sweep.runs.files import RecordError
 from vae_sweep.runs.reading import latest_sweep, load_sweep
 from vae_sweep.tracking.attempts import attempts, is_uploaded
@@ -31,10 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    found = argparse.ArgumentParser(
-        prog=command("tracking"),
-        description="Upload the runs of a sweep to W&B that are not there yet, or not whole.",
-        epilog="exit code: 0 all uploaded, or nothing to do; 1 some runs are not; 2 no key, connection or sweep",
+    found = Parser(
+        "tracking",
+        "Upload the runs of a sweep to W&B that are not there yet, or not whole.",
+        "exit code: 0 all uploaded, or nothing to do; 1 some runs are not; 2 no key, connection or sweep",
     )
     found.add_argument("sweep", nargs="?", type=Path, metavar="SWEEP", help="folder of a sweep (the latest)")
     found.add_argument("--output-dir", type=Path, default=Path("outputs"), help="where to look for it (outputs)")
