@@ -45,6 +45,8 @@ def _main(args: argparse.Namespace) -> int:
         for folder in folders:
             values = evaluate_run(folder, settings, args.device)
             print(f"{folder}: {_in_words(values)}", flush=True)
+    except BrokenPipeError:
+        raise  # the door knows what that means
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -51,6 +51,8 @@ def _main(args: argparse.Namespace) -> int:
             print(two_lines(folders)[0], flush=True)
             if args.open and number == 0:
                 webbrowser.open(index.resolve().as_uri())
+    except BrokenPipeError:
+        raise  # the door knows what that means
     except (RecordError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
