@@ -33,7 +33,7 @@ def room(path: Path) -> str:
 
 
 def imported(path: Path) -> Iterator[str]:
-    """Modules and names that a file imports, anywhere in it: `a.b`, and `a.b.c` of `from a.b import c`. Not for types."""
+    """Modules and names that a file imports, anywhere in it: `a.b`, and `a.b.c` of `from a.b import c`. Not types."""
     nodes = list(ast.walk(ast.parse(path.read_text())))
     types = [node for node in nodes if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)]
     for node in set(nodes) - {inner for block in types for inner in ast.walk(block)}:
