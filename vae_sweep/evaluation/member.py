@@ -145,12 +145,12 @@ class _Subject:
             found["weight_kl"] = float(self.objective.vae.weight_kl())
         split = Split(self.data, chosen(self.data.train, self.settings.gradient_images), self.device)
         of_recon, of_kl = encoder_gradients(self.objective, split, self.noise("gradients", len(split)))
-        view = gradient_view(of_recon * pixel_noise.distortion_per_recon(self.objective.likelihood), of_kl)
+        view, unit = gradient_view(of_recon, of_kl), pixel_noise.distortion_per_recon(self.objective.likelihood)
         return found | {
-            "grad_norm_recon": view.norm_recon,
+            "grad_norm_recon": view.norm_recon * unit,
             "grad_norm_kl": view.norm_kl,
             "grad_cosine": view.cosine,
-            "beta_hat": view.beta_hat,
+            "beta_hat": view.beta_hat * unit,
             "gradient_images": len(split),
         }
 
