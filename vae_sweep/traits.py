@@ -7,7 +7,7 @@ report, W&B. Nobody tells one from another by its name.
 
 The class or function that does the work carries the same object as its attribute `traits`, so that what is judged and
 what is trained cannot differ. Something of another package (a dotted path, or a mapping with `_target_`) declares its
-own `traits`; they are read off before a sweep is planned (sweep/asking.py), and the manifest keeps them as the entry's
+own `traits`; they are read off before a sweep is planned (sweep/trial.py), and the manifest keeps them as the entry's
 `says`. Of what has said nothing, nothing is claimed.
 """
 

@@ -29,7 +29,6 @@ from vae_sweep.runs.members import Member, member_id
 from vae_sweep.runs.reading import read_manifest, read_result
 from vae_sweep.runs.schema import Entry, Event, Manifest
 from vae_sweep.sweep import plan, provenance
-from vae_sweep.sweep.asking import ask
 from vae_sweep.sweep.continuing import Work, work
 from vae_sweep.sweep.preflight import banners, check_schedule, describe, with_forecast
 from vae_sweep.sweep.settings import check_members
@@ -86,13 +85,12 @@ def run_sweep(
         images = _loaded(load, [job.config["data"] for job in jobs])
         for job, data in zip(jobs, images, strict=True):
             check_schedule(job.config, len(data.train))
-        says = ask([(job.config, len(data.train)) for job, data in zip(jobs, images, strict=True)])
         members = [
-            Member(member_id(job.config, data.fingerprint), job.config, job.overrides, said)
-            for job, data, said in zip(jobs, images, says, strict=True)
+            Member(member_id(job.config, data.fingerprint), job.config, job.overrides)
+            for job, data in zip(jobs, images, strict=True)
         ]
         data_of = {member.id: data for member, data in zip(members, images, strict=True)}
-        try_out(members, data_of)
+        members = try_out(members, data_of)
         hydra_files = {member.id: job.hydra_files for member, job in zip(members, jobs, strict=True)}
         name = name or first["sweep"]
         with opened(Path(first["output_dir"]), name) as folder:

@@ -1,12 +1,14 @@
-"""Before a sweep with a network of somebody's own is begun: each kind of member is built once, on one batch.
+"""Before a sweep with parts of somebody's own is planned: each kind of member is built once, on one batch.
 
-In a child process (training/trial.py), for this one does not load torch.
+In a child process (training/trial.py), for this one does not load torch. It also tells what likelihoods, divergences
+and schedules that are not ours say of themselves (traits.py), by which they are planned, announced and judged.
 """
 
 import json
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,35 +18,37 @@ from vae_sweep.data import children
 from vae_sweep.data.image_data import ImageData
 from vae_sweep.runs.members import Member
 from vae_sweep.sweep.settings import SettingsError
+from vae_sweep.traits import Says, foreign
 
 _OURS = "vae_sweep."
 
 
-def try_out(members: Sequence[Member], data_of: Mapping[str, ImageData]) -> None:
-    """Raises SettingsError, one line, for the first member with a part that is not ours and that cannot train.
+def try_out(members: Sequence[Member], data_of: Mapping[str, ImageData]) -> list[Member]:
+    """The members, with what the parts that they bring along say of themselves.
 
-    data_of: by member id. Takes no time where all is ours; else that of importing torch.
+    data_of: by member id. Takes no time where all is ours; else that of importing torch. Raises SettingsError, one
+    line, for the first member with a part that is not ours and that cannot train.
     """
-    kinds: dict[str, list[Member]] = {}
+    kinds: dict[str, dict[str, Member]] = {}  # of each data set, one member of every kind
     for member in members:
-        if any(not target.startswith(_OURS) for target in _targets(member.config)):
-            kinds.setdefault(data_of[member.id].fingerprint, []).append(member)
-    for alike in kinds.values():
-        if said := _refused(_distinct(alike), data_of[alike[0].id]):
-            raise SettingsError(said)
+        if _brings_something(member.config):
+            kinds.setdefault(data_of[member.id].fingerprint, {}).setdefault(_kind(member), member)
+    says: dict[tuple[str, str], Says] = {}
+    for fingerprint, alike in kinds.items():
+        told = _told(list(alike.values()), data_of[next(iter(alike.values())).id])
+        says |= {(fingerprint, kind): said for kind, said in zip(alike, told, strict=True)}
+    return [replace(member, says=says.get((data_of[member.id].fingerprint, _kind(member)), {})) if says else member
+            for member in members]  # fmt: skip
 
 
-def _distinct(members: Sequence[Member]) -> list[Member]:
-    """One member of each kind of parts: not another for another seed or weight."""
-
-    def kind(member: Member) -> str:
-        loss = {key: value for key, value in member.config["loss"].items() if not isinstance(value, float)}
-        return json.dumps([member.config["objective"], member.config["model"], member.config["kl_schedule"], loss])
-
-    return list({kind(member): member for member in members}.values())
+def _kind(member: Member) -> str:
+    """Members that differ in a seed or a weight are of one kind."""
+    loss = {key: value for key, value in member.config["loss"].items() if not isinstance(value, float)}
+    return json.dumps([member.config["objective"], member.config["model"], member.config["kl_schedule"], loss])
 
 
-def _refused(members: Sequence[Member], data: ImageData) -> str | None:
+def _told(members: Sequence[Member], data: ImageData) -> list[Says]:
+    """What each member's parts say of themselves."""
     size = members[0].config["data"]["batch_size"]
     with tempfile.TemporaryDirectory(prefix="vae-sweep-") as scratch:
         path = Path(scratch) / "batch.npy"
@@ -57,17 +61,24 @@ def _refused(members: Sequence[Member], data: ImageData) -> str | None:
         with children.start("vae_sweep.training.trial", stderr=subprocess.PIPE) as child:
             out, err = child.communicate(json.dumps(asked))
     try:
-        return json.loads(out.splitlines()[-1])["refused"]
-    except (IndexError, json.JSONDecodeError):  # it died: not by an exception of the network, which it would have told
+        told = json.loads(out.splitlines()[-1])
+    except (IndexError, json.JSONDecodeError):  # it died: not by an exception of a part, which it would have told
         last = (err.strip().splitlines() or [f"exit code {child.returncode}"])[-1]
-        return f"model._target_={members[0].config['model']['_target_']}: could not be tried: {last}"
+        raise SettingsError(
+            f"model._target_={members[0].config['model']['_target_']}: could not be tried: {last}"
+        ) from None
+    if told["refused"]:
+        raise SettingsError(told["refused"])
+    return told["says"]
 
 
-def _targets(config: Mapping[str, Any]) -> Iterator[str]:
-    """The dotted path of every part: a `_target_` at any depth, or a path in place of a name."""
-    stack: list[Any] = [config["model"], config["kl_schedule"]]
-    for part in (config["loss"][name] for name in ("recon", "divergence")):
-        stack.append(part if isinstance(part, Mapping) else {"_target_": part} if "." in str(part) else {})
+def _brings_something(config: Mapping[str, Any]) -> bool:
+    return bool(foreign(config)) or any(not target.startswith(_OURS) for target in _targets(config["model"]))
+
+
+def _targets(section: Mapping[str, Any]) -> Iterator[str]:
+    """Every `_target_` at any depth."""
+    stack: list[Any] = [section]
     while stack:
         node = stack.pop()
         if isinstance(node, Mapping):

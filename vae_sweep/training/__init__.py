@@ -16,7 +16,8 @@ alike. Below build.py nobody reads a config: how to train and measure comes as `
     callbacks.py    when to write one, and when to stop
     running_means.py  means of the terms between two rows, summed on the device
     device.py       accelerator and precision          ddp.py  several processes for one large member
-    loading.py      a trained member, opened again     describe.py  what classes of others say of themselves
+    loading.py      a trained member, opened again     snapshots.py  small pictures while it trains
+    trial.py        what is not ours, tried before a sweep; describe.py  what such classes say of themselves
 
 **Who owns what.** `LitVAE` owns everything that one member's numbers depend on: objective (with the network and the
 running sigma), the KL weight in force (`kl_schedule`: a schedule at its target, or a controller with its buffers),

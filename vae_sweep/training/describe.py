@@ -1,10 +1,5 @@
-"""What classes of other packages say of themselves (traits.py), asked in a process of its own: they may load torch.
+"""What classes of other packages say of themselves (traits.py), when they are made as training makes them."""
 
-python -m vae_sweep.training.describe < MEMBERS    a list of {"config": ..., "images": ...}, as JSON
-"""
-
-import json
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -41,16 +36,3 @@ def in_one_line(error: Exception) -> str:
     """Hydra wraps what a constructor raises. A reason that names its key needs no more words; others have Hydra's."""
     reason, whole = (" ".join(str(found).split()) for found in (error.__cause__ or error, error))
     return reason if reason.startswith(("loss.", "kl_schedule", "trainer.")) else whole
-
-
-def main() -> int:
-    try:
-        print(json.dumps([describe(member["config"], member["images"]) for member in json.load(sys.stdin)]))
-    except Exception as error:
-        print(in_one_line(error), file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

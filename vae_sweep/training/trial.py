@@ -3,7 +3,8 @@
 A process of its own, since the one that plans a sweep does not load torch:
 
     in   {"batch": X.npy, "images": 900, "members": [{"config": {...}, "overrides": ["+model.width=8"]}, ...]}
-    out  {"refused": null}, or one line that says what is wrong with the first member that cannot train
+    out  {"refused": null, "says": [...]}: what each member's parts say of themselves (traits.py); or in the place of
+         null one line that says what is wrong with the first member that cannot train
 """
 
 import json
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from vae_sweep.models.own import taken
 from vae_sweep.training.build import build
+from vae_sweep.training.describe import describe, in_one_line
 from vae_sweep.training.lit_vae import LitVAE
 
 _OURS = Path(__file__).parents[1]
@@ -78,10 +80,16 @@ def main() -> None:
     pixels = np.load(asked["batch"])  # (B, H, W, C), uint8 or float
     batch = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
     batch = batch.float() / 255 if batch.dtype == torch.uint8 else batch.float()
-    found = None
+    found, says = None, []
     for member in asked["members"]:
+        try:
+            says.append(describe(member["config"], asked["images"]))
+        except Exception as error:
+            found = in_one_line(error)
         found = found or refused(member["config"], member["overrides"], batch, asked["images"])
-    sys.__stdout__.write(json.dumps({"refused": found}) + "\n")  # type: ignore[union-attr]
+        if found:
+            break
+    sys.__stdout__.write(json.dumps({"refused": found, "says": says}) + "\n")  # type: ignore[union-attr]
 
 
 if __name__ == "__main__":
