@@ -86,8 +86,6 @@ class OneByOne:
     def preloading(self):
         return nullcontext()
 
-    warming = preloading
-
     def run(self, packs, slots, folder, watch):
         train_pack = load("vae_sweep.training.train:train_pack")
         for number, pack in enumerate(packs):
