@@ -17,6 +17,7 @@ from vae_sweep.evaluation import Evaluation, Settings, evaluate
 from vae_sweep.evaluation.bounds import sizes_of_k
 from vae_sweep.evaluation.codes import Split, chosen, encode, noise_for
 from vae_sweep.evaluation.noise import beta_in_force, noise_at_weight_1, own_noise
+from vae_sweep.models.code_sampler import CodeSampler
 from vae_sweep.models.divergences import KL, Capacity, FreeBits, ReverseKL
 from vae_sweep.models.likelihoods import likelihood
 from vae_sweep.models.networks import conv, linear
@@ -150,6 +151,23 @@ def test_moments_gradients_and_holes(found: Evaluation, optimum: LinearVAE) -> N
     assert held_out["hole_cycle_error_codes"] == pytest.approx(held_out["hole_cycle_error"], rel=0.3)
 
 
+def test_one_fitted_component_equals_the_prior(found: Evaluation, optimum: LinearVAE) -> None:
+    """The aggregate posterior of the optimum is N(0, I): fitting a sampler finds it again, and gains nothing."""
+    sampler = CodeSampler.from_arrays(found.sampler)
+    assert (sampler.components, sampler.codes) == (1, 2000)
+    covariance = sampler.factors[0] @ sampler.factors[0].T
+    assert np.abs(covariance - np.eye(LATENTS)).max() < 0.1
+    assert np.abs(sampler.means).max() < 0.1
+    assert sampler.left_out_nats == pytest.approx(0, abs=0.02)
+    values = found.values["val"]
+    assert (values["code_std"], values["code_correlation"]) == (pytest.approx(1, abs=0.02), pytest.approx(0, abs=0.04))
+    for kernels in found.values["samples"]["distances"].values():
+        for pairs in kernels.values():
+            assert pairs["holes"]["p"] > 0.01
+            assert pairs["fitted"]["low"] < pairs["prior"]["high"]
+            assert pairs["prior"]["low"] < pairs["fitted"]["high"]
+
+
 def test_arrays(found: Evaluation, data: ImageData, optimum: LinearVAE) -> None:
     arrays = found.arrays
     shapes = {name: array.shape for name, array in arrays.items()}
@@ -167,6 +185,8 @@ def test_arrays(found: Evaluation, data: ImageData, optimum: LinearVAE) -> None:
         "traversals": (5, 7, 4, 4, 1),
         "traversal_units": (5,),
         "traversal_values": (7,),
+        "fitted_samples": (64, 4, 4, 1),
+        "code_std": (5,),
         "traversal_start": (5,),
     }
     assert arrays["kl_per_unit"] == pytest.approx(optimum.kl_per_unit, rel=1e-3, abs=1e-6)
@@ -244,9 +264,14 @@ def test_an_autoencoder_has_no_probabilities(data: ImageData) -> None:
     autoencoder = at_its_optimum(data.images, BETA, deterministic=True)
     found = evaluate(autoencoder, BETA, 0, data, 64, Settings(50, 50, 50, 20, 50, 3, 10))
     expected = {f"{name}{suffix}" for name in ("recon", "sse", "mse", "psnr", "ssim") for suffix in ("", "_mean")}
+    expected |= {"distance_blur", "distance_fitted", "code_std", "code_correlation"}
+    expected |= {"sampler_components", "sampler_left_out_nats", "sampler_novelty"}
     assert found.values["val"].keys() == expected | {"images", "sigma_calibrated"}
     assert found.values["val"]["sse"] == found.values["val"]["sse_mean"]
-    assert found.arrays.keys() == {"originals", "recon_mean", "interpolations", "latent_mean", "activity", "mean_image"}
+    assert found.arrays.keys() == {
+        "originals", "recon_mean", "interpolations", "latent_mean", "activity", "mean_image", "fitted_samples",
+        "code_std",
+    }  # fmt: skip
 
 
 def test_factors_and_labels(data: ImageData) -> None:

@@ -19,11 +19,13 @@ from vae_sweep.evaluation import showing
 from vae_sweep.evaluation.bounds import sample_posterior, sizes_of_k
 from vae_sweep.evaluation.codes import Codes, Split, chosen, encode, noise_for
 from vae_sweep.evaluation.own import Metric, measured
+from vae_sweep.evaluation.samples import Samples, judge
 from vae_sweep.evaluation.slopes import encoder_gradients
 from vae_sweep.metrics.aggregate import ACTIVE, active_units, activity, aggregate_kl
 from vae_sweep.metrics.disentanglement import mutual_information_gap
 from vae_sweep.metrics.gradients import gradient_view
 from vae_sweep.metrics.prior import cycle_error, mmd2, mmd2_null, moments
+from vae_sweep.models.code_sampler import FILE as SAMPLER
 from vae_sweep.models.objective import Objective
 from vae_sweep.runs.files import write_arrays, write_json
 from vae_sweep.runs.schema import SCHEMA
@@ -38,7 +40,8 @@ class Settings:
 
     images: of each split; of the first ssim_images of them the SSIM. aggregate_samples: draws of z, each compared with
     all these images, for MI, TC and dimension-wise KL. mmd_samples: of codes and of the prior. gradient_images: of the
-    training split. bound_images: held-out images for NLL_k. k: its largest number of samples.
+    training split. bound_images: held-out images for NLL_k. k: its largest number of samples. sample_images: held-out
+    images that samples are compared with. sampler_images: training images to whose codes the sampler is fitted.
     """
 
     images: int | None = 1024
@@ -48,17 +51,22 @@ class Settings:
     gradient_images: int | None = 512
     bound_images: int | None = 64
     k: int = 100
+    sample_images: int | None = 256
+    sampler_images: int | None = 4096
 
 
 class Evaluation(NamedTuple):
-    """What evaluation.json and evaluation.npz hold."""
+    """What evaluation.json, evaluation.npz and sampler.npz hold; no sampler where too few images are held out."""
 
     values: dict[str, Any]
     arrays: dict[str, np.ndarray]
+    sampler: dict[str, np.ndarray]
 
     def write(self, folder: Path) -> None:
         """Into a run folder; the json last, so that where it is there is everything."""
         write_arrays(folder / "evaluation.npz", self.arrays)
+        if self.sampler:
+            write_arrays(folder / SAMPLER, self.sampler)
         write_json(folder / "evaluation.json", self.values)
 
 
@@ -91,10 +99,13 @@ def evaluate(
         }
         if metrics:
             values["own_metrics"] = sorted(subject.own_metrics)
+        if subject.samples is not None:
+            values["samples"] = subject.samples.detail
         arrays = subject.arrays()
     finally:
         objective.train(was_training)
-    return Evaluation(values | {"seconds": round(time.perf_counter() - began, 2)}, arrays)
+    sampler = {} if subject.samples is None else subject.samples.sampler | {"step": np.array(step)}
+    return Evaluation(values | {"seconds": round(time.perf_counter() - began, 2)}, arrays, sampler)
 
 
 class _Subject:
@@ -156,9 +167,17 @@ class _Subject:
 
     def on_held_out_images(self) -> Values:
         found = self._on_either(self.val, self.val_codes)
+        if self.samples is not None:
+            found |= self.samples.values
         if self.objective.deterministic:
             return found
         return found | self._bounds() | self._holes()
+
+    @functools.cached_property
+    def samples(self) -> Samples | None:
+        training = Split(self.data, chosen(self.data.train, self.settings.sampler_images), self.device)
+        images = len(self.val) if self.settings.sample_images is None else self.settings.sample_images
+        return judge(self.objective, self.val, self.val_codes, training, images)
 
     def _on_either(self, split: Split, codes: Codes) -> Values:
         found = codes.means() | {"images": len(split), "sigma_calibrated": self.fitted_sigma}
@@ -249,6 +268,8 @@ class _Subject:
         arrays = showing.pictures(self.objective, self.val, self.noise("val", len(self.val)))
         arrays |= showing.latents(self.val_codes, labels, self.objective.deterministic)
         arrays["mean_image"] = self._mean_image()
+        if self.samples is not None:
+            arrays |= self.samples.arrays
         if not self.objective.deterministic:
             kl_per_unit = self.val_codes.posterior.kl_per_unit().mean(0)
             arrays |= showing.from_the_prior(self.objective, kl_per_unit, self.val_codes.posterior.mean[0])

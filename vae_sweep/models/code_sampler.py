@@ -18,6 +18,8 @@ import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+FILE = "sampler.npz"  # in a run folder
+
 COMPONENTS = (2, 5, 10, 20)
 SHRINKAGES = (1.0, 0.5, 0.2, 0.02)
 LEFT_OUT = 0.2

@@ -1,5 +1,6 @@
 """A trained member, opened from its run folder or its checkpoint file: encode, decode, sample."""
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from vae_sweep.data.batches import generator
 from vae_sweep.data.decoding import Decoding, Unreadable
 from vae_sweep.data.decoding import decode as decode_file
 from vae_sweep.evaluation.codes import Split, chosen
+from vae_sweep.evaluation.samples import saved_sampler
+from vae_sweep.models.code_sampler import FILE as SAMPLER
+from vae_sweep.models.code_sampler import CodeSampler
 from vae_sweep.models.multi_rate import AtWeight
 from vae_sweep.models.networks import VAE, ImageShape
 from vae_sweep.models.posteriors import Posterior
@@ -29,6 +33,7 @@ class TrainedVAE:
     (H, W); uint8, or floats in [0, 1]. Made by `load_model`.
     config: of its member. vae: what encodes and decodes; by default the one in `lit`, of a multi-rate model at
     loss.kl_weight. kl_weight: that of `vae`. fingerprint: of the images that it was trained on, where known.
+    sampler_file: what evaluation has fitted to the codes.
     """
 
     def __init__(
@@ -39,6 +44,7 @@ class TrainedVAE:
         vae: VAE | AtWeight | None = None,
         kl_weight: float | None = None,
         fingerprint: str | None = None,
+        sampler_file: Path | None = None,
     ):
         self.lit = lit.eval().requires_grad_(False)
         channels, height, width = image_shape
@@ -46,6 +52,7 @@ class TrainedVAE:
         self.config = config
         self.fingerprint = fingerprint
         self.vae = lit.objective.vae if vae is None else vae
+        self.sampler_file = sampler_file
         self.kl_weight = None if lit.objective.deterministic else config["loss"]["kl_weight"]
         if kl_weight is not None:
             self.kl_weight = kl_weight
@@ -67,7 +74,8 @@ class TrainedVAE:
         low, high = model.kl_weight_range
         if not low <= kl_weight <= high:
             raise ValueError(f"kl_weight={kl_weight}: this model was trained on {low:g} to {high:g}")
-        return TrainedVAE(self.lit, self.image_shape, self.config, model.at(kl_weight), kl_weight, self.fingerprint)
+        view = model.at(kl_weight)
+        return TrainedVAE(self.lit, self.image_shape, self.config, view, kl_weight, self.fingerprint, self.sampler_file)
 
     @property
     def latent_dim(self) -> int:
@@ -112,10 +120,24 @@ class TrainedVAE:
         """Decode the posterior mean: (B, C, H, W)."""
         return self.decode(self.encode(images).mean)
 
-    def sample(self, n: int, seed: int = 0) -> Tensor:
-        """n images of z ~ N(0, I)."""
+    def sample(self, n: int, seed: int = 0, from_: str = "prior") -> Tensor:
+        """n images: of z ~ N(0, I), or with from_="codes" of z drawn from `sampler`. Raises ValueError as that does."""
+        if from_ == "codes":
+            return self.decode(torch.from_numpy(self.sampler.sample(n, seed)))
+        if from_ != "prior":
+            raise ValueError(f"from_={from_!r}: expected 'prior' or 'codes'")
         z = torch.randn((n, self.latent_dim), generator=generator("cpu", "prior", seed))
         return self.decode(z)
+
+    @functools.cached_property
+    def sampler(self) -> CodeSampler:
+        """Fitted to the codes of training images; of a multi-rate model, at this weight.
+
+        Raises ValueError where evaluation has fitted none, or to the codes of another step than this checkpoint's.
+        """
+        if self.sampler_file is None or not self.sampler_file.exists():
+            raise ValueError(f"no sampler is fitted to the codes yet (no {self.sampler_file}): evaluate the run")
+        return saved_sampler(self.sampler_file, self.lit.step, self.vae)
 
     def interpolate(self, first: Tensor | np.ndarray, second: Tensor | np.ndarray, steps: int = 8) -> Tensor:
         """(steps, C, H, W): decoded on the straight line between the mean codes of two images, both ends included."""
@@ -169,9 +191,11 @@ def load_model(run: str | Path) -> TrainedVAE:
     >>> vae = load_model("outputs/my_sweep/000-kl_weight=0.1-4f2a9c01")  # doctest: +SKIP
     >>> vae.sample(16).shape  # doctest: +SKIP
     torch.Size([16, 3, 64, 64])
+    >>> vae.sample(16, from_="codes")  # of a distribution fitted to the codes of training images  # doctest: +SKIP
     """
     lit, checkpoint = load_lit(run)
     known = checkpoint["hyper_parameters"]
     lit.step = checkpoint["step"]
     trained_on = load_run(Path(run)).result.get("data_fingerprint") if Path(run).is_dir() else None
-    return TrainedVAE(lit, known["image_shape"], known["config"], fingerprint=trained_on)
+    folder = Path(run) if Path(run).is_dir() else Path(run).parents[1]  # RUN/checkpoints/last.ckpt
+    return TrainedVAE(lit, known["image_shape"], known["config"], fingerprint=trained_on, sampler_file=folder / SAMPLER)
