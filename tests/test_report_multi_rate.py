@@ -50,6 +50,16 @@ def test_it_is_no_run_of_one_weight(sweep: Path, tmp_path: Path) -> None:
     assert {f.rule for f in judge(both)[one.id]} <= {"healthy", "few-units", "overfits", "ae-like"}
 
 
+def test_it_has_its_own_verdict_at_the_weights_of_the_separate_runs(tmp_path: Path) -> None:
+    worse = read(write_sweep(tmp_path / "worse", weights=WEIGHTS, multi_rate=0.2))
+    (one,) = worse.multi_rate
+    (finding,) = (f for f in judge(worse)[one.id] if f.rule == "behind-separate")
+    assert finding.grade == "warn"
+    assert [name for name, _ in finding.evidence] == [f"objective at {weight:g}" for weight in WEIGHTS]
+    assert all(re.search(r"(19|20|21)% above", value) for _, value in finding.evidence)
+    assert not any(f.rule == "behind-separate" for p in worse.points if not p.multi_rate for f in judge(worse)[p.id])
+
+
 def test_the_plane_has_its_curve(sweep: Path) -> None:
     both = read(sweep)
     verdicts = judge(both)

@@ -6,7 +6,10 @@ import numpy as np
 
 from vae_sweep.analysis.spots import spots
 from vae_sweep.analysis.study import Point, Study
+from vae_sweep.analysis.survey import Context
 from vae_sweep.analysis.words import count, duration, percent
+
+DEARER = 0.05  # of the separate run's held-out objective
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,18 @@ def comparisons(study: Study) -> list[Comparison]:
         if curve:
             found.append(Comparison(point, rows, _words(study, point, rows)))
     return found
+
+
+def behind_separate(point: Point, context: Context) -> tuple[str, tuple[tuple[str, str], ...]] | None:
+    """A rule's check: a multi-rate model that is dearer than a separate run at that run's own weight."""
+    if not (point.multi_rate and point.done):
+        return None
+    rows = [row for found in comparisons(context.study) if found.point.id == point.id for row in found.rows]
+    worst = max(rows, key=lambda row: row.difference, default=None)
+    if worst is None or worst.difference < DEARER:
+        return None
+    evidence = [(f"objective at {row.weight:g}", f"{_signed(row)} the separate run's") for row in rows]
+    return f"behind separate runs: {_signed(worst)} at {worst.weight:g}", tuple(evidence)
 
 
 def _words(study: Study, point: Point, rows: list[Row]) -> str:

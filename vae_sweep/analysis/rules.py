@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vae_sweep.analysis.curves import still_falling
+from vae_sweep.analysis.multi_rate import DEARER, behind_separate
 from vae_sweep.analysis.study import Point
 from vae_sweep.analysis.survey import Context, linear_objective
 from vae_sweep.analysis.words import figure, percent, times
@@ -247,6 +248,14 @@ RULES = (
         _falling,
         f"The objective at the target weight fell by over {percent(FALLING)} from the third to the last quarter of "
         "training, beyond two standard errors.",
+    ),
+    Rule(
+        "behind-separate",
+        "warn",
+        "one model for all weights, behind separate runs",
+        behind_separate,
+        f"At a weight that was trained separately too, its held-out objective is over {percent(DEARER)} above that "
+        "run's: sharing one network costs there.",
     ),
     Rule(
         "behind-linear",
