@@ -58,6 +58,13 @@ def test_a_sweep_leaves_a_manifest_and_a_folder_per_member(sweep):
     assert "2 of 2 done" in text
 
 
+def test_a_model_for_all_weights_is_one_member_at_the_weight_it_was_asked_for_first(sweep):
+    outcome, _ = sweep([1, 0.5], model__multi_rate=True, model__kl_weight_range=[0.01, 10.0])
+    assert statuses(outcome) == ["done"] * 2
+    runs = load_sweep(outcome.folder).runs
+    assert [run.config["loss"]["kl_weight"] for run in runs] == [1]
+
+
 def test_the_same_command_skips_what_is_done(sweep):
     first, _ = sweep([1, 0.5])
     before = (first.folder / "sweep.json").read_text()

@@ -109,7 +109,10 @@ def _train_what_is_left(
 ) -> tuple[Manifest, StopRequest]:
     """Plan the sweep, write down the plan, say what it means, and train what is not done."""
     first = members[0].config
-    asked = list({member.id: member for member in members}.values())  # a member that was asked for twice is one
+    unique: dict[str, Member] = {}  # a member that was asked for twice is one, as it was asked for first
+    for member in members:
+        unique.setdefault(member.id, member)
+    asked = list(unique.values())
     todo = work(_manifest(folder, command, asked, data_of), folder, asked, place, first)
     if todo.packs:
         todo = todo._replace(
