@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from vae_sweep.runs.records import load_run
 
 import vae_sweep
 from vae_sweep import evaluate as door
@@ -18,6 +17,7 @@ from vae_sweep.evaluation.samples import Samples, judge, novelty, scale_of
 from vae_sweep.models.likelihoods import likelihood
 from vae_sweep.models.objective import Objective
 from vae_sweep.models.own import as_vae
+from vae_sweep.runs.reading import load_run
 from vae_sweep.training.train import train_pack
 
 SIDE, LATENTS = 16, 4

@@ -1,0 +1,92 @@
+"""Which weights serve to sample, on distances written down: where sets agree, where they do not, and in words."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vae_sweep.analysis.sampling import closes, in_words, sampling
+from vae_sweep.analysis.spots import Spot
+from vae_sweep.analysis.study import Point
+from vae_sweep.runs.reading import Run
+
+WEIGHTS = (10.0, 1.0, 0.1, 0.01)
+
+
+def spot(weight: float, *evaluations: dict[str, Any]) -> Spot:
+    points = []
+    for evaluation in evaluations:
+        point = object.__new__(Point)
+        object.__setattr__(point, "run", Run(Path("none"), {}))
+        object.__setattr__(point, "evaluation", evaluation)
+        points.append(point)
+    return Spot((), weight, weight, tuple(points), 1.0, 0.0, 1.0, 0.0)
+
+
+def curve(prior: dict[str, list[float]], fitted: dict[str, list[float]], half: float = 0.05) -> list[Spot]:
+    """distances by feature set, one for each weight; intervals of +- `half`."""
+
+    def one(i: int) -> dict[str, Any]:
+        def row(value: float) -> dict[str, float]:
+            return {"value": value, "low": value - half, "high": value + half}
+
+        sets = {f: {"cubic": {"prior": row(prior[f][i]), "fitted": row(fitted[f][i])}} for f in prior}
+        return {"samples": {"images": 100, "distances": sets}}
+
+    return [spot(weight, one(i)) for i, weight in enumerate(WEIGHTS)]
+
+
+AGREED = curve(
+    {"random_conv": [1.0, 0.3, 0.32, 2.0], "pooled_pixels": [0.5, 0.3, 0.31, 0.9]},
+    {"random_conv": [0.8, 0.4, 0.2, 0.1], "pooled_pixels": [0.5, 0.2, 0.1, 0.12]},
+)
+SPLIT = curve(
+    {"random_conv": [1.0, 0.3, 0.8, 2.0], "pooled_pixels": [0.2, 0.6, 0.9, 0.9]},
+    {"random_conv": [0.8, 0.4, 0.2, 0.19], "pooled_pixels": [0.3, 0.1, 0.0, 0.01]},
+)
+
+
+def test_where_sets_agree() -> None:
+    found = sampling(AGREED)
+    assert found["prior"].serves == (1.0, 0.1)
+    assert found["prior"].nearest == {("random_conv", "cubic"): 1.0, ("pooled_pixels", "cubic"): 1.0}
+    assert found["fitted"].serves == (0.01,)  # 0.1 is outside the interval of 0.01 by textures
+    assert closes(found) == [0.1, 0.01]
+    words = in_words(found, reconstructs=0.1)
+    assert "nearest to held-out pictures at 1 and 0.1; 0.1 also reconstructs" in words
+    assert "closes the holes: at 0.1 and 0.01" in words
+
+
+def test_where_they_do_not_no_weight_is_named() -> None:
+    found = sampling(SPLIT)
+    assert not found["prior"].agree
+    assert found["fitted"].serves == (0.1, 0.01)
+    words = in_words(found, reconstructs=0.1)
+    assert "no weight can be named" in words
+    assert "at 1 by textures and at 10 by layout and colour" in words
+    assert "sample from the codes" in words
+
+
+def test_no_weight_does_both() -> None:
+    assert "no weight does both with the prior" in in_words(sampling(AGREED), reconstructs=0.01)
+
+
+def test_holes_that_stay_open() -> None:
+    bad = {"random_conv": [1.0, 1.0, 1.0, 1.0]}
+    found = sampling(curve({"random_conv": [0.5, 0.4, 0.6, 0.7]}, bad, half=0.01))
+    assert closes(found) == []
+    assert "closes the holes" not in in_words(found)
+
+
+def test_seeds_are_averaged() -> None:
+    row = lambda v: {"samples": {"distances": {"random_conv": {"cubic": {"prior": {"value": v, "low": v, "high": v}}}}}}  # noqa: E731
+    found = sampling([spot(1.0, row(1.0), row(3.0)), spot(0.1, row(1.9), row(1.9))])
+    assert found["prior"].distances[("random_conv", "cubic")][1.0] == (2.0, 2.0, 2.0)
+    assert found["prior"].serves == (0.1,)
+    assert "fitted" not in found
+
+
+@pytest.mark.parametrize("judged", [[], [spot(1.0, {}), spot(0.1, {"samples": None})], AGREED[:1]])
+def test_nothing_to_judge(judged: list[Spot]) -> None:
+    assert sampling(judged) == {}
+    assert "not judged" in in_words({})
