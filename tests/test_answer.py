@@ -3,14 +3,13 @@
 import csv
 import io
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from synthetic_sweep import write_sweep
 
 from vae_sweep.analysis import compare, study
-from vae_sweep.analysis.answer import answer
+from vae_sweep.analysis.answer import Answer, answer
 from vae_sweep.analysis.confounds import confounds
 from vae_sweep.analysis.gap import split_gap
 from vae_sweep.analysis.recommend import recommend
@@ -21,6 +20,7 @@ from vae_sweep.analysis.table import summary_csv
 from vae_sweep.analysis.verdicts import judge
 from vae_sweep.runs.files import RecordError
 from vae_sweep.runs.reading import load_sweep
+from vae_sweep.theory.conventions import Sizes, from_sum
 
 WEIGHTS = (3.0, 1.0, 0.5, 0.1, 0.03)
 
@@ -40,8 +40,13 @@ def rules_of(found: Study) -> dict[str, list[str]]:
     return {point.label: [finding.rule for finding in verdicts[point.id]] for point in found.points}
 
 
+def said_of(found: Study, purpose: str = "reconstruct") -> Answer:
+    verdicts = judge(found)
+    return answer(found, recommend(found, verdicts, purpose), verdicts)
+
+
 def headline(found: Study) -> str:
-    return answer(found, recommend(found, judge(found))).headline
+    return said_of(found).headline
 
 
 @pytest.fixture(scope="module")
@@ -178,19 +183,61 @@ def test_an_autoencoder_that_loses_to_a_vae_has_not_converged(tmp_path):
 # --- recommendation and words ----------------------------------------------------------------------------------------
 
 
-def test_a_bent_curve_gives_its_corner_with_the_agreement_of_the_seeds(sweep):
+def test_a_curve_says_which_weight_for_what_how_sure_and_what_next(sweep):
     found = recommend(sweep, judge(sweep))
-    assert found.kind == "take"
-    assert set(found.by_seed) == {0, 1}
-    assert set(found.by_seed.values()) == {found.weight}
-    said = answer(sweep, found)
-    assert said.headline == f"Take kl_weight {found.weight:g}."
-    assert " on training images (" in said.lead
-    assert " dB held out)" in said.lead
-    assert any(fact.value == "2/2 seeds" for fact in said.facts)
-    likely = next(fact for fact in said.facts if fact.title == "Most likely pixels at")
-    assert likely.words.endswith("below 0.03, the smallest you tried")
+    said = said_of(sweep)
+    assert said.headline == f"To reconstruct, take kl_weight {found.weight:g}."
+    for part in ("on 60 held-out images", "short of the autoencoder", "by 2 seeds", "At stake between 3 and 0.03"):
+        assert part in said.lead
+    assert [fact.title for fact in said.facts] == [
+        "To reconstruct",
+        "To sample",
+        "By likelihood",
+        "For a code to work on",
+    ]
+    assert said.facts[1].value == "–"
+    assert said.facts[1].words.startswith("Not judged yet")
+    assert " vae_sweep.run -m " in said.next.command
+    assert said.next.command.endswith(" sweep=two-sizes")
     assert len(said.questions) == 3
+
+
+def test_the_weight_to_reconstruct_is_the_closed_form_s(tmp_path):
+    """Of the linear model's own held-out curve: the largest weight from which ten times less gains under 0.5 dB."""
+    weights = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
+    found = read(tmp_path / "s", weights=weights, latent_dims=(64,))
+    decibels = {p.weight: p.get("val", "psnr_mean") for p in found.points}
+    ends = [w for w in weights if w >= 0.03]
+    worth = {w: decibels[w / 10 if w / 10 in decibels else min(weights, key=lambda x: abs(x - w / 10))] - decibels[w]
+             for w in ends}  # fmt: skip
+    largest = max(w for w in ends if all(worth[x] < 0.5 for x in ends if x <= w))
+    purpose = recommend(found, judge(found)).purposes["reconstruct"]
+    assert (purpose.kl_weight, purpose.beyond) == (largest, "within")
+    assert purpose.low <= largest < purpose.high
+
+
+def test_another_purpose_can_come_first(sweep):
+    said = said_of(sweep, "likelihood")
+    assert said.headline == "By likelihood, go below kl_weight 0.03, the smallest you tried."
+    assert said.facts[0].title == "By likelihood"
+    assert said_of(sweep, "sample").headline == "To sample: no weight can be named yet."
+    with pytest.raises(ValueError, match="purpose=beauty: expected one of reconstruct"):
+        recommend(sweep, judge(sweep), "beauty")
+
+
+def test_the_likeliest_weight_is_that_of_ppca(tmp_path):
+    """On training images the closed form's crossing is twice the mean of the discarded eigenvalues; held out, more."""
+    found = read(tmp_path / "s", weights=(1.0, 0.3, 0.1, 0.03, 0.01, 0.003), latent_dims=(16,))
+    values = np.array(found.forecast(found.points[0])["eigenvalues"])
+    n = 24 * 24 * 3
+    training = 2 * (values.sum() - values[:16].sum()) / (n - 16)
+    purpose = recommend(found, judge(found)).purposes["likelihood"]
+    assert purpose.beyond == "within"
+    assert training < purpose.kl_weight < 1.5 * training
+    assert purpose.low < purpose.kl_weight < purpose.high
+    held_out = {p.weight: 2 * p.get("val", "mse") for p in found.points if p.weight}
+    near = min(held_out, key=lambda w: abs(np.log(w / purpose.kl_weight)))
+    assert held_out[near] == pytest.approx(purpose.kl_weight, rel=0.1)
 
 
 def test_the_larger_latent_is_recommended_only_where_it_helps(tmp_path):
@@ -199,16 +246,105 @@ def test_the_larger_latent_is_recommended_only_where_it_helps(tmp_path):
     assert recommend(found, judge(found)).curve[0].points[0].latent_dim == 16
 
 
-def test_a_curve_without_a_bend_says_go_below(tmp_path):
-    assert (
-        headline(read(tmp_path / "s", weights=(1.0, 0.7, 0.5), latent_dims=(64,)))
-        == "Go below 0.5, the smallest you tried."
-    )
+def test_what_gains_to_the_end_says_go_below_and_obeying_it_never_leads_back_above(tmp_path):
+    weights = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
+    ends = []
+    for number in range(3, len(weights) + 1):
+        folder = tmp_path / str(number)
+        found = read(folder, weights=weights[:number], latent_dims=(64,), autoencoder=False)
+        purpose = recommend(found, judge(found)).purposes["reconstruct"]
+        ends.append((purpose.beyond, purpose.kl_weight))
+    assert ends[0] == ("below", 1.0)
+    assert [weight for _, weight in ends] == sorted((weight for _, weight in ends), reverse=True)
+    assert ends[-1][0] == "within"
+
+
+def test_a_range_worth_nothing_has_no_answer(tmp_path):
+    found = read(tmp_path / "s", weights=(0.01, 0.005, 0.001), latent_dims=(16,))
+    assert headline(found) == "To reconstruct, the weight does not matter here."
+    assert recommend(found, judge(found)).purposes["reconstruct"].gain_db < 0.005
+
+
+def test_a_collapsed_run_changes_nothing(tmp_path):
+    plain = read(tmp_path / "a", weights=(3.0, 1.0, 0.3, 0.1, 0.03), latent_dims=(64,))
+    with_collapsed = read(tmp_path / "b", weights=(300.0, 60.0, 3.0, 1.0, 0.3, 0.1, 0.03), latent_dims=(64,))
+    one, other = (recommend(found, judge(found)) for found in (plain, with_collapsed))
+    assert [s.weight for s in other.idle] == [300, 60]
+    for name in ("reconstruct", "likelihood", "code"):
+        a, b = one.purposes[name], other.purposes[name]
+        assert a.kl_weight == pytest.approx(b.kl_weight, rel=0.01)  # the runs' invented jitter
+        assert a.beyond == b.beyond
+    assert "Left out, for their code carries nothing: 300 and 60." in said_of(with_collapsed).lead
+
+
+def test_all_collapsed_recommends_nothing(tmp_path):
+    found = read(tmp_path / "s", weights=(100.0, 60.0))
+    said = said_of(found)
+    assert said.headline == "Nothing was learned: every code is ignored."
+    assert said.facts == []
+    threshold = found.forecast(found.points[0])["collapse_threshold"]
+    assert f"stable solution above {threshold:.3g}" in said.lead
+    tried = [float(w) for w in said.next.command.partition("loss.kl_weight=")[2].split()[0].split(",")]
+    assert max(tried) < threshold
+
+
+def test_a_constant_code_is_not_collapse_and_recommends_nothing(tmp_path):
+    """CASES.md: every image has the same code away from the prior, KL of 7 to 17 nats, no unit active."""
+    folder = write_sweep(tmp_path / "s", weights=(1.0, 0.1, 0.01), autoencoder=False)
+    for run, nats in zip(sorted(folder.glob("00*")), (0.7, 7.4, 14.5), strict=True):
+        constant = {"kl": nats, "active_units": 0, "mi_leave_in": 0.0, "mi_leave_one_out": 0.0}
+        edit(run / "evaluation.json", lambda e, c=constant: [e[split].update(c) for split in ("train", "val")])
+    found = study.read([load_sweep(folder)])
+    assert {rules[0] for rules in rules_of(found).values()} == {"constant"}
+    said = said_of(found)
+    assert said.headline == "Nothing was learned yet: every code is constant."
+    assert "0.7 to 14.5 nats" in said.lead
+    assert "trainer.max_steps=1200" in said.next.command
+
+
+def test_a_useless_run_among_good_ones_is_left_out(tmp_path):
+    weights = (3.0, 1.0, 0.3, 0.1, 0.03)
+    folder = write_sweep(tmp_path / "s", weights=weights, latent_dims=(64,))
+    before = recommend(found := study.read([load_sweep(folder)]), judge(found)).purposes["reconstruct"]
+    useless = {"kl": 9.0, "active_units": 0, "psnr_mean": 8.0, "psnr": 8.0, "sse": 300.0}
+    edit(next(folder.glob("004-*")) / "evaluation.json", lambda e: [e[s].update(useless) for s in ("train", "val")])
+    found = study.read([load_sweep(folder)])
+    after = recommend(found, judge(found))
+    assert [s.weight for s in after.idle] == [0.03]
+    assert after.purposes["reconstruct"].kl_weight == before.kl_weight
+
+
+def test_runs_behind_the_linear_model_reach_the_lead(tmp_path):
+    found = read(tmp_path / "s", weights=(3.0, 1.0, 0.3), latent_dims=(16,), undertrained=(0, 1, 2))
+    assert "All weights are behind a linear model" in said_of(found).lead
 
 
 def test_unconverged_runs_say_train_longer(tmp_path):
-    found = read(tmp_path / "s", weights=WEIGHTS, latent_dims=(64,), undertrained=(1, 2, 3))
-    assert headline(found) == "So far kl_weight 0.03; train longer to be sure."
+    folder = write_sweep(tmp_path / "s", weights=WEIGHTS, latent_dims=(64,))
+    for run in folder.glob("00[0-3]*"):
+        edit(run / "evaluation.json", lambda e: e["train"].update(beta_hat=100.0))
+    said = said_of(study.read([load_sweep(folder)]))
+    assert said.headline.startswith("So far: to reconstruct, ")
+    assert said.headline.endswith("; train longer to be sure.")
+    assert "4 of 5 weights have not converged" in said.lead
+    assert said.next.command.endswith("trainer.max_steps=1200 sweep=s-longer")
+
+
+def test_controllers_have_no_weight_to_choose(tmp_path):
+    folder = write_sweep(tmp_path / "s", autoencoder=False)
+    for run in folder.glob("00*"):
+        edit(
+            run / "result.json", lambda r: r["config"].update(kl_schedule={"_target_": "vae_sweep.schedules.capacity"})
+        )
+    said = said_of(study.read([load_sweep(folder)]))
+    assert said.headline == "No weight to choose: a target is given instead."
+    assert "capacity" in said.lead
+
+
+def test_of_a_controller_and_weights_the_weights_are_judged(tmp_path):
+    folder = write_sweep(tmp_path / "s", weights=WEIGHTS, schedules=("constant", "geco"), latent_dims=(64,))
+    found = study.read([load_sweep(folder)])
+    assert all(p.schedule == "constant" for s in recommend(found, judge(found)).curve for p in s.points)
 
 
 @pytest.mark.parametrize(
@@ -221,21 +357,86 @@ def test_unconverged_runs_say_train_longer(tmp_path):
         ({"without_result": (0, 1, 2, 3)}, "No answer yet."),
         ({"weights": ()}, "No weight to choose."),
         ({"weights": (0.5,)}, "Only kl_weight 0.5 has finished."),
-        ({"weights": (1.0, 0.5)}, "So far 0.5 reconstructs best."),
+        ({"weights": (1.0, 0.5), "autoencoder": False}, "To reconstruct, kl_weight 1 or less."),
     ],
 )
 def test_too_little_for_an_answer_is_said(tmp_path, options, said):
     assert headline(read(tmp_path / "s", **options)) == said
 
 
+@pytest.mark.parametrize("reduction", ["half_sum", "mean_pixels", "mean_pixels_latents", "normalised"])
+def test_exact_optima_give_the_same_answer_under_every_reduction(tmp_path, reduction):
+    """The linear model's optimum at beta, with the weight that stands for it: same purposes in beta, same verdicts."""
+    plain = write_sweep(tmp_path / "plain", weights=WEIGHTS, latent_dims=(64,))
+    other = write_sweep(tmp_path / "other", weights=WEIGHTS, latent_dims=(64,))
+    sizes = Sizes(24 * 24 * 3, 64, 64)
+    for run in other.glob("00*"):
+
+        def convert(r):  # fmt: skip
+            weight = from_sum(r["config"]["loss"]["kl_weight"], reduction, sizes)
+            r["config"]["loss"].update(kl_weight=weight, reduction=reduction)
+
+        edit(run / "result.json", convert)  # fmt: skip
+    found = [study.read([load_sweep(folder)]) for folder in (plain, other)]
+    one, two = (recommend(f, judge(f)) for f in found)
+    for name in ("reconstruct", "likelihood", "code"):
+        a, b = one.purposes[name], two.purposes[name]
+        assert a.beta == pytest.approx(b.beta)
+        assert b.kl_weight == pytest.approx(from_sum(b.beta, reduction, sizes))
+        assert a.beyond == b.beyond
+    assert {tuple(r) for r in rules_of(found[0]).values()} == {tuple(r) for r in rules_of(found[1]).values()}
+    assert not {"stationary", "beaten", "slope"} & {rule for rules in rules_of(found[1]).values() for rule in rules}
+
+
+@pytest.mark.parametrize("recon", ["gaussian", "optimal_sigma", "laplace", "bernoulli"])
+def test_exact_optima_are_called_converged_under_every_likelihood(tmp_path, recon):
+    """In nats the encoder's gradients balance at the weight itself, whatever the noise is."""
+    folder = write_sweep(tmp_path / "s", weights=WEIGHTS, latent_dims=(64,))
+    plain = study.read([load_sweep(write_sweep(tmp_path / "plain", weights=WEIGHTS, latent_dims=(64,)))])
+    n = 24 * 24 * 3
+    for run in folder.glob("00*"):
+        own = json.loads((run / "result.json").read_text())["config"]["loss"]["kl_weight"]
+        sigma2 = 0.02 if recon == "gaussian" else own / 2
+        weight = own / (2 * sigma2)  # nats of code per nat of error
+
+        def convert(r, weight=weight):
+            r["config"]["loss"].update(recon=recon, kl_weight=weight, scale=0.02**0.5)
+
+        def in_nats(e, own=own, sigma2=sigma2, weight=weight):
+            for split in ("train", "val"):
+                nats = e[split]["sse"] / (2 * sigma2) + n / 2 * np.log(2 * np.pi * sigma2)
+                e[split].update(recon=nats)
+                if "beta_hat" in e[split]:
+                    e[split].update(beta_hat=e[split]["beta_hat"] / own * weight, implied_sigma=(own / 2) ** 0.5)
+
+        if recon in ("gaussian", "optimal_sigma"):
+            edit(run / "result.json", convert)
+            edit(run / "evaluation.json", in_nats)
+        else:  # the same curve, its distortion in nats: of a density shifted below zero
+            shift = -9000.0 if recon == "laplace" else 500.0
+            edit(run / "result.json", lambda r: r["config"]["loss"].update(recon=recon))
+            edit(
+                run / "evaluation.json",
+                lambda e, s=shift: [e[x].update(recon=s + e[x]["sse"]) for x in ("train", "val")],
+            )
+    found = study.read([load_sweep(folder)])
+    said = {rule for rules in rules_of(found).values() for rule in rules}
+    assert not said & {"stationary", "beaten", "slope", "falling"}
+    if recon == "optimal_sigma":  # every run has weight 1: one weight, several noises
+        return
+    one, two = (recommend(f, judge(f)).purposes["reconstruct"] for f in (plain, found))
+    assert (one.beyond, one.gain_db) == (two.beyond, two.gain_db)
+    assert one.spot.distortion == pytest.approx(two.spot.mean("train", "sse"))
+
+
 def test_results_without_evaluation_are_enough_for_an_answer(tmp_path):
     found = read(tmp_path / "s", weights=WEIGHTS, without_evaluation=tuple(range(6)))
-    assert recommend(found, judge(found)).kind in ("take", "train_longer", "smaller")
+    assert recommend(found, judge(found)).purposes["reconstruct"].kl_weight in WEIGHTS
 
 
 def test_the_prices_of_the_third_question_are_differences_of_the_curve(sweep):
     found = recommend(sweep, judge(sweep))
-    bought = answer(sweep, found).questions[2]
+    bought = said_of(sweep).questions[2]
     a, b = found.curve[:2]
     assert bought.rows[0][0] == "3 → 1"
     assert float(bought.rows[0][3]) == pytest.approx((a.distortion - b.distortion) / (b.rate - a.rate), rel=0.01)
@@ -321,6 +522,6 @@ def test_a_bernoulli_sweep_is_judged_in_nats(tmp_path):
     assert not found.squared_error
     assert found.mean_image_distortion(found.points[0]) is None
     assert found.points[0].distortion("train") == pytest.approx(500 + found.points[0].get("train", "sse"))
-    result = recommend(found, judge(found))
-    assert result.likelihood == (None, "within")
-    assert "likelihood" in answer(found, replace(result)).questions[0].words[0]
+    assert "likelihood" in said_of(found).questions[0].words[0]
+    bound = max(WEIGHTS, key=lambda w: next(p.get("val", "elbo_beta1") for p in found.points if p.weight == w))
+    assert recommend(found, judge(found)).purposes["likelihood"].kl_weight == bound

@@ -110,19 +110,18 @@ def judged(folder: Path) -> tuple[dict, str, float | None]:
     found = study.read([load_sweep(folder)])
     verdicts = judge(found)
     recommended = recommend(found, verdicts)
-    said = answer(found, recommended)
-    facts = [fact for fact in said.facts if "likely" not in fact.title]
+    said = answer(found, recommended, verdicts)
+    facts = [fact for fact in said.facts if "likelihood" not in fact.title]
+    told_of = {"headline": said.headline, "lead": said.lead, "elsewhere": said.next.elsewhere}
+    told_of |= {"facts": facts, "questions": said.questions}
     sizes = latent_sizes(found)
-    told = json.dumps(
-        [dataclasses.asdict(dataclasses.replace(said, facts=facts)), [row.words for row in sizes.rows] if sizes else []]
-    )
+    told = json.dumps([told_of, [row.words for row in sizes.rows] if sizes else []], default=dataclasses.asdict)
     rules = {
         p.run.number: [(f.rule, f.grade, _lettered(f.words + str(f.evidence), found)) for f in verdicts[p.id]]
         for p in found.points
     }
-    likeliest, _ = recommended.likelihood
-    spot = recommended.curve[0]
-    return rules, _lettered(told, found), likeliest and likeliest * spot.beta / spot.weight
+    likeliest = recommended.purposes["likelihood"]
+    return rules, _lettered(told, found), likeliest.beta
 
 
 def _lettered(text: str, found: study.Study) -> str:
@@ -176,8 +175,9 @@ def test_a_learned_sigma_is_judged_at_the_beta_that_it_has_come_to(sweep, tmp_pa
 )
 def test_other_likelihoods_are_judged_in_their_own_nats_under_any_reduction(sweep, tmp_path, recon, reduction):
     folder, _ = sweep
-    rules, told, _ = judged(rewrite(_copy(folder, tmp_path / "sum"), recon, "sum"))
-    assert judged(rewrite(_copy(folder, tmp_path / "s"), recon, reduction)) == (rules, told, None)
+    rules, told, likeliest = judged(rewrite(_copy(folder, tmp_path / "sum"), recon, "sum"))
+    again = judged(rewrite(_copy(folder, tmp_path / "s"), recon, reduction))
+    assert again == (rules, told, likeliest and pytest.approx(likeliest))
 
 
 def test_the_linear_model_that_wandb_is_told_of_is_that_of_beta(tmp_path):

@@ -13,9 +13,10 @@ import torch
 from vae_sweep import evaluate as door
 from vae_sweep.analysis import glossary
 from vae_sweep.data.image_data import ImageData
+from vae_sweep.data.split import chosen
 from vae_sweep.evaluation import Evaluation, Settings, evaluate
 from vae_sweep.evaluation.bounds import sizes_of_k
-from vae_sweep.evaluation.codes import Split, chosen, encode, noise_for
+from vae_sweep.evaluation.codes import Split, encode, noise_for
 from vae_sweep.evaluation.noise import beta_in_force, noise_at_weight_1, own_noise
 from vae_sweep.models.code_sampler import CodeSampler
 from vae_sweep.models.divergences import KL, Capacity, FreeBits, ReverseKL

@@ -64,7 +64,9 @@ def sweep(tmp_path_factory) -> Path:
 def test_the_page_is_one_file_that_asks_for_nothing(sweep):
     page = build(sweep)
     addresses = Text(page).addresses
-    assert all(a.startswith("#") or a in ("data:,", "summary.csv", "summary.md", "figures/") for a in addresses)
+    assert all(
+        a.startswith("#") or a in ("data:,", "answer.json", "summary.csv", "summary.md", "figures/") for a in addresses
+    )
     assert not re.search(r"url\((?!#)|@import|https?://(?!www\.w3\.org/2000/svg)", page)
     assert "default-src 'none'" in page
 

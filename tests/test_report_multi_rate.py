@@ -86,7 +86,7 @@ def test_without_separate_runs_it_says_what_to_train(tmp_path: Path) -> None:
     (found,) = multi_rate.comparisons(only)
     assert not found.rows
     assert "train some of them separately" in found.words
-    said = answer(only, recommend(only, judge(only)))
+    said = answer(only, recommend(only, judge(only)), judge(only))
     assert said.headline == "One model for all weights has finished."
     assert "One model for all weights" in report.build([folder], figures=False).read_text()
 

@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 from test_theory_covariance import dense_eigenvalues, images_of, standardised_threshold
 
-from vae_sweep.theory import banner, linear_vae, preflight, spectrum
+from vae_sweep.theory import Loss, banner, linear_vae, preflight, spectrum
 from vae_sweep.theory.covariance import Pixels
-from vae_sweep.traits import LIKELIHOODS
+from vae_sweep.traits import DIVERGENCES, LIKELIHOODS, SCHEDULES
+
+CAPACITY = SCHEDULES["vae_sweep.schedules.capacity"]
+GECO = SCHEDULES["vae_sweep.schedules.controllers.Geco"]
 
 
 def test_contents() -> None:
@@ -77,26 +80,76 @@ def test_banner_states_the_noise_the_threshold_and_other_codes() -> None:
 
 def test_banner_of_other_objectives() -> None:
     known = preflight(images_of(300), np.arange(300), [4], [1.0], bernoulli=True)
-    bernoulli = banner([1.0], [4], 192, 64, likelihood=LIKELIHOODS["bernoulli"], preflight=known)
+    bernoulli = banner([1.0], [4], 192, 64, Loss(LIKELIHOODS["bernoulli"]), known)
     assert "tempers" in bernoulli
     assert f"{known['collapse_threshold_bernoulli']:.3g}" in bernoulli
     assert "255" not in bernoulli
-    assert "exact ELBO at scale 0.1 w" in banner(
-        [1.0], [4], 192, 64, likelihood=LIKELIHOODS["laplace"], scale=0.1, preflight=known
-    )
+    assert "exact ELBO at scale 0.1 w" in banner([1.0], [4], 192, 64, Loss(LIKELIHOODS["laplace"], scale=0.1), known)
     sigma = np.sqrt(known["linear"][0]["likelihood_optimal_weight"] / 2)
-    assert f"{sigma:.3f}" in banner([1.0], [4], 192, 64, likelihood=LIKELIHOODS["optimal_sigma"], preflight=known)
-    gaussian = banner([1.0], [4], 192, 64, likelihood=LIKELIHOODS["gaussian"], scale=0.1, preflight=known)
+    assert f"{sigma:.3f}" in banner([1.0], [4], 192, 64, Loss(LIKELIHOODS["optimal_sigma"]), known)
+    gaussian = banner([1.0], [4], 192, 64, Loss(LIKELIHOODS["gaussian"], scale=0.1), known)
     assert "26 of 255" in gaussian
     assert f"Above weight {known['collapse_threshold'] / 0.02:.3g}" in gaussian
     assert banner([], [4], 192, 64) == ""
 
 
 def test_banner_warns_of_a_reduction_that_moves_with_the_size() -> None:
-    text = banner([0.01], [4], 192, 64, reduction="mean_pixels_latents")
+    text = banner([0.01], [4], 192, 64, Loss(reduction="mean_pixels_latents"))
     assert "WARNING: the meaning of this weight changes with the image size and the latent size." in text
     assert f"0.01 = {0.01 * 192 / 4:.4g}" in text
-    assert "WARNING" not in banner([1.0], [4], 192, 64, reduction="half_sum")
+    assert "WARNING" not in banner([1.0], [4], 192, 64, Loss(reduction="half_sum"))
+
+
+def test_thresholds_are_right_under_every_reduction_likelihood_and_latent_size() -> None:
+    """The threshold in SSE + beta KL is 2 lambda_1; a * recon + w b KL has it at w = beta a / b, written out here."""
+    known = preflight(images_of(300), np.arange(300), [4, 16], [1.0], bernoulli=True)
+    gaussian, bernoulli = known["collapse_threshold"], known["collapse_threshold_bernoulli"]
+    n = 192
+    two = banner([1.0], [4, 16], n, 64, Loss(reduction="mean_pixels_latents"), known)
+    for d in (4, 16):
+        assert f"Above weight {gaussian * d / n:.3g} with {d} latents" in two
+    mean = banner([1.0, 1e-4], [4], n, 64, Loss(LIKELIHOODS["bernoulli"], reduction="mean_pixels"), known)
+    assert f"Above weight {bernoulli / n:.3g} " in mean
+    assert "Expect collapse at weight 1." in mean
+    scaled = banner([1.0], [4], n, 64, Loss(LIKELIHOODS["laplace"], reduction="half_sum", scale=0.3), known)
+    assert f"at scale {2 * 0.3:.3g} w" in scaled
+    tc = banner([1.0], [4], n, 64, Loss(divergence=DIVERGENCES["tc"], mi_weight=4.0), known)
+    assert f"Above weight {gaussian / 4:.3g} " in tc
+    assert "exact ELBO" not in tc
+
+
+def test_what_is_no_elbo_is_not_called_one_and_expects_no_collapse() -> None:
+    known = preflight(images_of(300), np.arange(300), [4], [1.0])
+    free = banner([1000.0], [4], 192, 64, Loss(divergence=DIVERGENCES["free_bits"], free_bits=2.0), known)
+    assert "no weight makes collapse stable" in free
+    for text in (
+        free,
+        banner([1000.0], [4], 192, 64, Loss(divergence=DIVERGENCES["capacity"], schedule=CAPACITY, goal=25.0), known),
+    ):
+        assert "exact ELBO" not in text
+        assert "Expect collapse" not in text
+    assert "strength of the pull" in banner(
+        [100.0], [4], 192, 64, Loss(divergence=DIVERGENCES["capacity"], schedule=CAPACITY, goal=25.0), known
+    )
+    values = np.array(known["eigenvalues"])
+    goal = float(np.minimum(0.3, values[:4]).sum() + known["total_variance"] - values[:4].sum())
+    assert "at weight 0.6." in banner([1.0], [4], 192, 64, Loss(schedule=GECO, goal=goal), known)  # 2 theta
+
+
+def test_less_noise_than_rounding_is_said() -> None:
+    """Uniform on one of 255 levels: variance (1/255)^2 / 12, beta = 2 s^2 = 2.56e-6; Stable Diffusion's 1e-6."""
+    assert "Below the rounding" not in banner([2.6e-6], [4], 192, 64)
+    assert "weight 2.5e-06." in banner([1.0, 2.5e-6], [4], 192, 64)
+    assert "weight 1e-06." in banner([1.0, 1e-6], [4], 192, 64, Loss(LIKELIHOODS["laplace"], scale=0.5))
+
+
+def test_the_table_is_of_held_out_images_where_they_are_known() -> None:
+    known = preflight(images_of(300), np.arange(250), [4], [0.1], held_out=np.arange(250, 300))
+    text = banner([0.1], [4], 192, 64, preflight=known)
+    curve = known["linear"][0]
+    at = curve["kl_weight"].index(0.1)
+    assert "held-out images" in text
+    assert f"{curve['held_out']['psnr_mean'][at]:.1f} dB" in text
 
 
 def test_no_torch() -> None:

@@ -17,6 +17,8 @@ DOORS = {
     "run": "train one run, or with -m a sweep",
     "report": "the page of a sweep",
     "evaluate": "measure trained runs again",
+    "forecast": "what a linear VAE makes of your pictures at each weight, in seconds",
+    "weights": "a KL weight of one code in the terms of every other",
     "schedules": "draw a KL schedule",
     "settings": "every setting, with its default and what it changes",
     "tracking": "upload to W&B what is not there yet",

@@ -1,18 +1,32 @@
-"""The answer in words: a headline, why, and the figures beside it."""
+"""The answer in words and as data: which weight, for what, how sure, what next.
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+One object, from which the page, the terminal, the Markdown summary, W&B and `runs.answer` are made, so that they cannot
+disagree; report/answer.json is `as_data` of it.
+"""
 
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from vae_sweep.analysis.next_step import Next, next_step
+from vae_sweep.analysis.purposes import NAMES, Purpose, autoencoder_quality, quality
 from vae_sweep.analysis.questions import Question, questions
-from vae_sweep.analysis.recommend import STILL_STEEP, Recommendation
+from vae_sweep.analysis.recommend import Recommendation
 from vae_sweep.analysis.spots import Spot
 from vae_sweep.analysis.study import Study, name_of, short
-from vae_sweep.analysis.words import count, figure, listed, times
+from vae_sweep.analysis.verdicts import Finding
+from vae_sweep.analysis.words import count, figure, listed
+
+SCHEMA = 1
+TITLES = {
+    "reconstruct": "To reconstruct", "sample": "To sample", "likelihood": "By likelihood",
+    "code": "For a code to work on",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Fact:
-    """One figure beside the headline."""
+    """One purpose beside the headline: its name, the weight, why."""
 
     title: str
     value: str
@@ -24,16 +38,49 @@ class Answer:
     headline: str
     lead: str
     facts: list[Fact]
+    next: Next
     questions: list[Question]
+    found: Recommendation
 
 
-def answer(study: Study, found: Recommendation) -> Answer:
+def answer(study: Study, found: Recommendation, verdicts: Mapping[str, list[Finding]]) -> Answer:
     headline, lead = _HEADLINES[found.kind](study, found)
-    facts = (_likelihood(found), _certainty(found), _anchors(study, found), _latent(found)) if found.curve else ()
-    return Answer(headline, lead, [fact for fact in facts if fact], questions(study, found))
+    ordered = [found.front, *(name for name in NAMES if name != found.front)] if found.purposes else []
+    facts = [Fact(TITLES[name], _value(found.purposes[name]), found.purposes[name].why) for name in ordered]
+    return Answer(headline, lead, facts, next_step(study, found, dict(verdicts)), questions(study, found), found)
 
 
-# --- headline --------------------------------------------------------------------------------------------------------
+def as_data(study: Study, said: Answer) -> dict[str, Any]:
+    """What report/answer.json holds. docs/report.md says what each key is."""
+    found = said.found
+    purposes = {
+        name: {key: value for key, value in asdict(purpose).items() if key not in ("name", "spot")}
+        for name, purpose in ((n, p) for n, p in found.purposes.items())
+    }
+    return {
+        "schema": SCHEMA, "sweep": study.name, "kind": found.kind, "front": found.front,
+        "headline": said.headline, "lead": said.lead, "purposes": purposes,
+        "runs": [p.id for p in found.spot.points] if found.spot else [],
+        "next": {"words": said.next.words, "command": said.next.command, "elsewhere": dict(said.next.elsewhere)},
+    }  # fmt: skip
+
+
+def _weight(purpose: Purpose, weight: float | None) -> str:
+    """As the user typed it where it was tried; an estimate has two digits."""
+    return figure(weight, 2) if purpose.name == "likelihood" or weight is None else f"{weight:g}"
+
+
+def _value(purpose: Purpose) -> str:
+    """'0.1', 'below 0.03', 'any', or a dash."""
+    if purpose.kl_weight is None:
+        return "–"
+    if purpose.beyond == "indifferent":
+        return "any"
+    sign = {"below": "≤ ", "above": "≥ "}.get(purpose.beyond or "", "")
+    return f"{sign}{_weight(purpose, purpose.kl_weight)}"
+
+
+# --- without a curve -------------------------------------------------------------------------------------------------
 
 
 def _empty(study: Study, _: Recommendation) -> tuple[str, str]:
@@ -59,6 +106,16 @@ def _only_multi_rate(study: Study, _: Recommendation) -> tuple[str, str]:
     )
 
 
+def _only_controllers(study: Study, _: Recommendation) -> tuple[str, str]:
+    names = listed(list(dict.fromkeys(p.schedule for p in study.vaes if p.weight_moves)))
+    return (
+        "No weight to choose: a target is given instead.",
+        f"With {names} the weight follows from the target that you set, and loss.kl_weight is not the weight in the "
+        "end; what is in the plane below is what each target costs. To compare weights, sweep loss.kl_weight with "
+        "kl_schedule=constant.",
+    )
+
+
 def _only_autoencoder(study: Study, _: Recommendation) -> tuple[str, str]:
     return (
         "No weight to choose.",
@@ -66,142 +123,153 @@ def _only_autoencoder(study: Study, _: Recommendation) -> tuple[str, str]:
     )
 
 
-def _one_weight(study: Study, found: Recommendation) -> tuple[str, str]:
-    spot = _spot(found)
+def _collapsed(study: Study, found: Recommendation) -> tuple[str, str]:
+    weights = [spot.weight for spot in found.idle]
+    which = listed([f"{w:g}" for w in weights])
+    known = study.forecast(found.idle[0].points[0]).get("collapse_threshold") if study.squared_error else None
+    beta = found.idle[-1].beta
+    where = (
+        f" Ignoring the code is a stable solution above {figure(known * weights[-1] / beta)} on these images."
+        if known and beta
+        else ""
+    )
     return (
-        f"Only kl_weight {spot.weight:g} has finished.",
-        f"One weight shows no trade-off. It spends {_nats(spot)} and leaves {_error(study, spot)}. "
+        "Nothing was learned: every code is ignored.",
+        f"At {which} no unit carries anything and the KL is near zero: only the mean image is left.{where} "
+        "No weight is recommended on such runs.",
+    )
+
+
+def _constant(study: Study, found: Recommendation) -> tuple[str, str]:
+    rates = [spot.rate for spot in found.idle]
+    return (
+        "Nothing was learned yet: every code is constant.",
+        f"No unit carries anything about its image, although the KL is {figure(min(rates))} to {figure(max(rates))} "
+        "nats: every image has the same code, away from the prior, and its nats buy nothing. That is not collapse, "
+        "which costs none. Train longer or start otherwise; no weight is recommended on such runs.",
+    )
+
+
+# --- on a curve ------------------------------------------------------------------------------------------------------
+
+
+def _one_weight(study: Study, found: Recommendation) -> tuple[str, str]:
+    [spot] = found.curve
+    return (
+        f"Only kl_weight {spot.weight:g} has {'learned something' if found.idle else 'finished'}.",
+        f"One weight shows no trade-off. It spends {_nats(spot)}{_leaves(study, spot, ' and ', study.held_out_words)}. "
         "Add weights three to ten times smaller and larger under the same sweep=NAME.",
     )
 
 
-def _no_corner(study: Study, found: Recommendation) -> tuple[str, str]:
-    first, last = found.curve[0], found.curve[-1]
-    return (
-        f"So far {_spot(found).weight:g} reconstructs best.",
-        f"{count(len(found.curve), 'weight')} show no corner: from {first.weight:g} to {last.weight:g} the rate goes "
-        f"from {figure(first.rate)} to {figure(last.rate)} nats and the error from {figure(first.distortion)} to "
-        f"{figure(last.distortion)} ({study.images_judged}). "
-        "Three weights or more, well apart, can show where the curve bends.",
-    )
+def _curve(study: Study, found: Recommendation) -> tuple[str, str]:
+    headline = _headline(found)
+    if found.train_longer:
+        headline = f"So far: {headline[0].lower()}{headline[1:-1]}; train longer to be sure."
+    said = (_window(study, found), _sure(study, found), _stake(found), _against(found), _late(found), _idle(found))
+    return headline, " ".join(sentence for sentence in said if sentence)
 
 
-def _take(study: Study, found: Recommendation) -> tuple[str, str]:
-    return f"Take kl_weight {_spot(found).weight:g}.", _why(study, found)
+def _headline(found: Recommendation) -> str:
+    purpose = found.chosen
+    title = TITLES[found.front]
+    if purpose is None:
+        return f"{title}: no weight can be named yet."
+    weight = _weight(purpose, purpose.kl_weight)
+    smallest, largest = found.curve[-1].weight, found.curve[0].weight
+    if purpose.beyond == "indifferent":
+        return f"{title}, the weight does not matter here."
+    if purpose.beyond == "below":
+        if purpose.name == "reconstruct" and purpose.kl_weight != smallest:
+            return f"{title}, kl_weight {weight} or less."
+        return f"{title}, go below kl_weight {smallest:g}, the smallest you tried."
+    if purpose.beyond == "above":
+        if purpose.name == "reconstruct":
+            return f"{title}, kl_weight {weight} is enough, the largest you tried."
+        return f"{title}, go above kl_weight {largest:g}, the largest you tried."
+    return f"{title}, take kl_weight {weight}."
 
 
-def _smaller(study: Study, found: Recommendation) -> tuple[str, str]:
-    assert found.knee is not None
-    spot = _spot(found)
-    return (
-        f"Go below {spot.weight:g}, the smallest you tried.",
-        f"Of those tried, take {spot.weight:g}: the last step still bought {times(found.knee.last_price)} the average "
-        f"error reduction per nat, so the curve has not bent yet. It leaves {_error(study, spot)} at {_nats(spot)}.",
-    )
-
-
-def _train_longer(study: Study, found: Recommendation) -> tuple[str, str]:
-    weight, late = _spot(found).weight, found.unconverged
-    example = weight if weight in late else next(iter(late))
-    few = len(late) < len(found.curve)
-    return (
-        f"So far kl_weight {weight:g}; train longer to be sure.",
-        f"{f'{len(late)} of the' if few else 'None of the'} {count(len(found.curve), 'weight')} "
-        f"{'have not' if few and len(late) > 1 else 'has not' if few else 'has'} converged (at {example:g}: "
-        f"{late[example]}), so their order can still change. {_why(study, found, f'{weight:g}')}",
-    )
-
-
-_HEADLINES = {
-    "empty": _empty, "all_failed": _all_failed, "unfinished": _unfinished, "only_autoencoder": _only_autoencoder,
-    "only_multi_rate": _only_multi_rate,
-    "one_weight": _one_weight, "no_corner": _no_corner, "take": _take, "smaller": _smaller,
-    "train_longer": _train_longer,
-}  # fmt: skip
-
-
-def _spot(found: Recommendation) -> Spot:
-    assert found.spot is not None
-    return found.spot
-
-
-def _why(study: Study, found: Recommendation, subject: str = "It") -> str:
-    spot, knee = _spot(found), found.knee
+def _window(study: Study, found: Recommendation) -> str:
+    """What serves the purposes that most people have at once, and what it leaves."""
+    purpose = found.purposes["reconstruct"]
+    spot = purpose.spot
+    if spot is None or purpose.kl_weight is None:
+        return purpose.why
     settings = ", ".join(f"{name_of(key)} {short(value)}" for key, value in spot.family)
     where = f" ({settings})" if settings else ""
-    leaves = f"leaves {_error(study, spot)} at {_nats(spot)}"
-    if knee is None:
-        return f"{subject} {leaves}{where}."
-    if knee.last_price > STILL_STEEP:
-        return f"{subject} {leaves}{where}; the curve has not bent there yet, so smaller weights are worth trying."
-    before, beyond = knee.gain / knee.cost, (1 - knee.gain) / (1 - knee.cost)
-    return (
-        f"{subject} is the corner of the curve{where}: down to {spot.weight:g}, each extra nat of code buys "
-        f"{times(before)} the average improvement; beyond it, {times(beyond)}. It {leaves}."
+    served = [s.weight for s in found.curve if s.weight <= purpose.kl_weight]
+    alike = ""
+    if purpose.beyond in ("within", "above") and len(served) > 1:
+        alike = f"From {served[-1]:g} to {served[0]:g} the pictures are alike{where}. "
+    where = "" if alike else where
+    return f"{alike}{purpose.why[:-1]};{_leaves(study, spot, f' {spot.weight:g} ')} at {_nats(spot)}{where}."
+
+
+def _leaves(study: Study, spot: Spot, who: str, images: str = "") -> str:
+    """' 0.1 leaves 22.1 dB held out, 0.9 dB short of the autoencoder'"""
+    own = quality(spot)
+    if own is None:
+        return who
+    anchor = autoencoder_quality(study, spot)
+    short_of = ""
+    if anchor is not None:
+        side = "short of" if anchor > own else "better than"
+        apart = abs(anchor - own)
+        short_of = f", {apart:.1f} dB {side} the autoencoder" if apart >= 0.05 else ", as the autoencoder"
+    return f"{who}leaves {own:.1f} dB{' ' * bool(images)}{images}{short_of}"
+
+
+def _sure(study: Study, found: Recommendation) -> str:
+    """The interval, and what it rests on."""
+    purpose = found.chosen
+    if purpose is None or purpose.beyond != "within" or purpose.low is None:
+        return ""
+    seeds = {len(s.points) for s in found.curve}
+    known = f"{min(seeds)} to {max(seeds)} seeds" if len(seeds) > 1 else count(seeds.pop(), "seed")
+    high = f"to {_weight(purpose, purpose.high)}" if purpose.high is not None else "upwards"
+    return f"How sure: {_weight(purpose, purpose.low)} {high}, by {known}, the images and the weights tried."
+
+
+def _stake(found: Recommendation) -> str:
+    purpose = found.purposes["reconstruct"]
+    if purpose.gain_db is None or purpose.beyond == "indifferent":
+        return ""
+    nats = f" and {figure(purpose.gain_nats)} nats of likelihood" if purpose.gain_nats is not None else ""
+    ends = f"between {found.curve[0].weight:g} and {found.curve[-1].weight:g}"
+    return f"At stake {ends}: {purpose.gain_db:.2g} dB{nats}."
+
+
+def _against(found: Recommendation) -> str:
+    if 2 * found.behind < len(found.curve) or not found.behind:
+        return ""
+    all_of = (
+        "All weights are" if found.behind == len(found.curve) else f"{found.behind} of {len(found.curve)} weights are"
     )
+    return f"{all_of} behind a linear model: more training or another network changes more than the weight does."
 
 
-def _error(study: Study, spot: Spot) -> str:
-    term = "squared error" if study.squared_error else "reconstruction term"
-    text = f"a {term} of {figure(spot.distortion)} on {study.images_judged}"
-    psnr = spot.mean("val", "psnr_mean") or spot.mean("val", "psnr")
-    return f"{text} ({figure(psnr)} dB held out)" if psnr else text
+def _late(found: Recommendation) -> str:
+    if not found.train_longer:
+        return ""
+    weight = found.weight if found.weight in found.unconverged else next(iter(found.unconverged))
+    late = found.unconverged
+    many = f"{len(late)} of {len(found.curve)} weights {'have' if len(late) > 1 else 'has'} not converged"
+    return f"{many} (at {weight:g}: {late[weight]})."
+
+
+def _idle(found: Recommendation) -> str:
+    if not found.idle:
+        return ""
+    return f"Left out, for their code carries nothing: {listed([f'{s.weight:g}' for s in found.idle])}."
 
 
 def _nats(spot: Spot) -> str:
     return f"{figure(spot.rate)} nats per image"
 
 
-# --- facts beside it -------------------------------------------------------------------------------------------------
-
-
-def _likelihood(found: Recommendation) -> Fact | None:
-    weight, where = found.likelihood
-    if weight is None:
-        return None
-    sign, tail = {
-        "within": ("≈", "where the weight equals that"),
-        "below": ("≲", f"below {found.curve[-1].weight:g}, the smallest you tried"),
-        "above": ("≳", f"above {found.curve[0].weight:g}, the largest you tried"),
-    }[where]
-    return Fact("Most likely pixels at", f"{sign} {figure(weight, 2)}", f"2 × the squared error per pixel: {tail}")
-
-
-def _certainty(found: Recommendation) -> Fact | None:
-    if found.kind not in ("take", "train_longer") or found.knee is None:
-        return None
-    knees, i = found.by_seed, found.knee.index
-    if not knees:
-        around = [f"{s.weight:g}" for s in found.curve[max(0, i - 1) : i] + found.curve[i + 1 : i + 2]]
-        value, words = "1 seed", f"no spread known; the neighbours tried are {listed(around)}"
-    elif len(set(knees.values())) == 1:
-        value, words = f"{len(knees)}/{len(knees)} seeds", "every seed on its own gives the same corner"
-    else:
-        value, words = f"{len(knees)} seeds", f"on their own they give {_weights(knees.values())}"
-    if len(found.by_family) > 1:
-        corners = found.by_family.values()
-        same = len({f"{spot.weight if spot.beta is None else spot.beta:.6g}" for spot in corners}) == 1
-        others = "the same" if same else _weights(spot.weight for spot in corners)
-        words += f"; the corners of the {len(found.by_family)} curves are {others}"
-    return Fact("How sure", value, words)
-
-
-def _weights(weights: Iterable[float]) -> str:
-    return listed([f"{w:g}" for w in sorted(set(weights))])
-
-
-def _anchors(study: Study, found: Recommendation) -> Fact | None:
-    limit = study.autoencoder_distortion(found.curve[0].family, study.split)
-    if limit is None:
-        return None
-    spot = found.spot or found.curve[-1]
-    words = f"error of the autoencoder, the same network without KL; {spot.weight:g} leaves {figure(spot.distortion)}"
-    if (zero := study.mean_image_distortion(spot.points[0])) is not None:
-        words += f", the mean image {figure(zero)}"
-    return Fact("Within reach", figure(limit), words)
-
-
-def _latent(found: Recommendation) -> Fact | None:
-    spot = found.spot or found.curve[-1]
-    active, d = spot.mean("val", "active_units"), spot.points[0].latent_dim
-    return Fact("Units in use", f"{active:.0f}/{d}", f"at {spot.weight:g}") if active is not None and d else None
+_HEADLINES = {
+    "empty": _empty, "all_failed": _all_failed, "unfinished": _unfinished, "only_autoencoder": _only_autoencoder,
+    "only_multi_rate": _only_multi_rate, "only_controllers": _only_controllers, "collapsed": _collapsed,
+    "constant": _constant, "one_weight": _one_weight, "curve": _curve,
+}  # fmt: skip

@@ -1,26 +1,36 @@
 """Does a larger latent help, and does the schedule? Judged at equal weight, by the objective D + beta R."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 
+from vae_sweep.analysis import chance
 from vae_sweep.analysis.spots import Spot, spots
 from vae_sweep.analysis.study import LATENT, SCHEDULE, Setting, Study, short
-from vae_sweep.analysis.words import listed, percent
+from vae_sweep.analysis.words import figure, listed, percent
 
-NEGLIGIBLE = 0.01  # difference of the objective below which nothing has been gained
+NEGLIGIBLE = 0.01  # share of the objective below which a difference, however certain, is worth nothing
 
 
 @dataclass(frozen=True)
 class Level:
-    """One value of the compared setting at one weight. `loss`: D + beta R; `spread`: its sd over the seeds."""
+    """One value of the compared setting at one weight. `losses`: D + beta R of each seed."""
 
     value: Any
-    loss: float
-    spread: float
+    losses: tuple[float, ...]
     spot: Spot
+
+    @property
+    def loss(self) -> float:
+        return float(np.mean(self.losses))
+
+    @property
+    def spread(self) -> float:
+        """sd over the seeds; 0 of one."""
+        return float(np.std(self.losses, ddof=1)) if len(self.losses) > 1 else 0.0
 
 
 @dataclass(frozen=True)
@@ -43,19 +53,70 @@ class Comparison:
 
 def latent_sizes(study: Study) -> Comparison | None:
     """Held-out objective against latent size; None if only one size finished."""
-    rows = [Row(w, found, _latent_words(study, found)) for w, found in _levels(study, LATENT, "val").items()]
-    return _comparison(LATENT, rows)
+    return _comparison(study, LATENT, "val", _latent_words)
 
 
 def schedules(study: Study) -> Comparison | None:
     """Training objective at the target weight against schedule: warm-ups of an optimum end at the same point."""
-    rows = [Row(w, found, _schedule_words(found)) for w, found in _levels(study, SCHEDULE, "train").items()]
-    return _comparison(SCHEDULE, rows)
+    return _comparison(study, SCHEDULE, "train", _schedule_words)
 
 
-def _comparison(key: str, rows: list[Row]) -> Comparison | None:
+Words = Callable[[Study, list[Level], "Judge"], str]
+
+
+def _comparison(study: Study, key: str, split: str, words: Words) -> Comparison | None:
+    by_weight = _levels(study, key, split)
+    judge = Judge(study, split, by_weight)
+    rows = [Row(weight, found, words(study, found, judge)) for weight, found in by_weight.items()]
     values = sorted({level.value for row in rows for level in row.levels}, key=_sortable)
     return Comparison(key, values, rows) if rows else None
+
+
+class Judge:
+    """Which of all pairs of levels, at every weight, differ by more than chance (chance.py; Holm over all of them).
+
+    The spread of the seeds is pooled over all levels of a comparison as a share of their losses. On held-out images
+    that two runs share, the images' own chance is that of the paired differences, and both have to rule chance out.
+    """
+
+    def __init__(self, study: Study, split: str, by_weight: Mapping[float, list[Level]]):
+        self._study, self._split = study, split
+        self._levels = [level for found in by_weight.values() for level in found]
+        self.seeds = max((len(level.losses) for level in self._levels), default=1)
+        pairs = [pair for found in by_weight.values() for pair in combinations(found, 2)]
+        real = chance.holm([self._p(a, b) for a, b in pairs])
+        self._differ = {frozenset((id(a), id(b))) for (a, b), known in zip(pairs, real, strict=True) if known}
+
+    def differ(self, a: Level, b: Level) -> bool:
+        """Whether the two differ, by more than chance and by more than NEGLIGIBLE."""
+        share = abs(a.loss - b.loss) / min(self._scale(a), self._scale(b))
+        return frozenset((id(a), id(b))) in self._differ and share > NEGLIGIBLE
+
+    def _scale(self, level: Level) -> float:
+        return self._study.scale(level.spot.points[0], level.loss) or float("inf")
+
+    def _shares(self, level: Level, of: Level) -> list[float]:
+        return [loss / self._scale(of) for loss in level.losses]
+
+    def _p(self, a: Level, b: Level) -> float:
+        """That two levels of equal truth differ as these do."""
+        others = [self._shares(x, x) for x in self._levels if x is not a and x is not b]
+        of_seeds = chance.between(self._shares(a, a), self._shares(b, a), 1.0, others).p
+        images = _paired_images(a, b) if self._split == "val" else None
+        return max(of_seeds, chance.paired(*images).p) if images else of_seeds
+
+
+def _paired_images(a: Level, b: Level) -> tuple[np.ndarray, np.ndarray] | None:
+    """Objective of every held-out image under the first run of each level; None where the runs share no images."""
+    found = []
+    for level in (a, b):
+        point, spot = level.spot.points[0], level.spot
+        beta = spot.beta if spot.beta is not None else spot.weight
+        error, kl = point.per_image("distortion"), point.per_image("kl")
+        if error is None or kl is None:
+            return None
+        found.append(error + beta * kl)
+    return (found[0], found[1]) if len(found[0]) == len(found[1]) else None
 
 
 def _levels(study: Study, key: str, split: str) -> dict[float, list[Level]]:
@@ -84,24 +145,20 @@ def _level(value: Any, spot: Spot, split: str) -> Level:
     losses = [
         d + beta * r for p in spot.points if (d := p.distortion(split)) is not None and (r := p.rate(split)) is not None
     ]
-    return Level(value, float(np.mean(losses)), float(np.std(losses, ddof=1)) if len(losses) > 1 else 0.0, spot)
+    return Level(value, tuple(losses), spot)
 
 
-def _noise(levels: Iterable[Level]) -> float:
-    """Two standard deviations over seeds, or NEGLIGIBLE of the objective, whichever is larger."""
-    levels = list(levels)
-    return max(2 * max(x.spread for x in levels), NEGLIGIBLE * abs(min(x.loss for x in levels)))
-
-
-def _latent_words(study: Study, levels: list[Level]) -> str:
-    best = min(x.loss for x in levels)
-    enough = next(x for x in levels if x.loss <= best + _noise(levels))
+def _latent_words(study: Study, levels: list[Level], judge: Judge) -> str:
+    best = min(levels, key=lambda x: x.loss)
+    enough = next(x for x in levels if x is best or not judge.differ(x, best))
     smallest = levels[0]
-    if enough is smallest:
+    if enough is not smallest:
+        text = f"{enough.value} are worth it: {_apart(study, enough, smallest)} lower than {smallest.value}"
+    elif best is smallest:
         text = f"{smallest.value} do: more do not lower it"
     else:
-        saved = percent(1 - enough.loss / smallest.loss)
-        text = f"{enough.value} are worth it: {saved} lower than {smallest.value}"
+        chance_words = "one seed: may be chance" if judge.seeds == 1 else "within the seeds' chance"
+        text = f"{smallest.value} do: {best.value} are {_apart(study, best, smallest)} lower, {chance_words}"
     units = [(x.value, a) for x in levels if (a := x.spot.mean("val", "active_units")) is not None]
     if units:
         text += f"; in use {listed([f'{a:.0f}/{d}' for d, a in units])}"
@@ -112,15 +169,23 @@ def _latent_words(study: Study, levels: list[Level]) -> str:
     return text + "."
 
 
-def _schedule_words(levels: list[Level]) -> str:
-    best = min(levels, key=lambda x: x.loss)
-    noise = _noise(levels)
-    worse = [x for x in levels if x.loss > best.loss + noise]
+def _apart(study: Study, lower: Level, higher: Level) -> str:
+    """'3%' of the objective, or '12 nats' where shares mean nothing."""
+    scale = study.scale(higher.spot.points[0], higher.loss)
+    if scale == abs(higher.loss):
+        return percent((higher.loss - lower.loss) / scale)
+    return f"{figure(higher.loss - lower.loss)} nats"
+
+
+def _schedule_words(study: Study, levels: list[Level], judge: Judge) -> str:
+    best, last = min(levels, key=lambda x: x.loss), max(levels, key=lambda x: x.loss)
+    worse = [x for x in levels if judge.differ(best, x)]
     names = [short(x.value) for x in levels]
     if not worse:
-        spread = percent(max(x.loss for x in levels) / best.loss - 1)
-        return f"{listed(names)} end within {spread} of one another: no difference."
-    behind = listed([f"{short(x.value)} {percent(x.loss / best.loss - 1)} higher" for x in worse])
+        if judge.seeds == 1:
+            return f"{listed(names)} end within {_apart(study, best, last)} of one another; one seed: may be chance."
+        return f"{listed(names)} end within {_apart(study, best, last)} of one another: no difference."
+    behind = listed([f"{short(x.value)} {_apart(study, best, x)} higher" for x in worse])
     return (
         f"{short(best.value)} ends lowest, {behind}. An optimum does not depend on the path: "
         "those have not converged, or are stuck."

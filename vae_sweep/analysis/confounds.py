@@ -1,9 +1,11 @@
 """What would make a comparison of the runs unfair: named, so that nobody reads a training accident as an effect."""
 
+from vae_sweep.analysis.chance import FEW_IMAGES, FEW_SAMPLES
 from vae_sweep.analysis.study import SEED, Point, Study, name_of
 from vae_sweep.analysis.verdicts import Finding
 from vae_sweep.analysis.words import count, listed, percent
 
+ESS = ("ess", "ess_calibrated")
 _UNEVEN = 0.01  # fraction by which the steps may differ
 
 
@@ -11,7 +13,7 @@ def confounds(study: Study, verdicts: dict[str, list[Finding]]) -> list[str]:
     """Sentences, the gravest first; none if the comparison is clean."""
     found = (
         _missing(study), _unequal_training(study), _behind_linear(study, verdicts), _overfitting(study, verdicts),
-        _one_seed(study),
+        _one_seed(study), _few_images(study), _few_samples(study),
     )  # fmt: skip
     return [sentence for sentence in (*found, _no_autoencoder(study)) if sentence]
 
@@ -68,6 +70,23 @@ def _one_seed(study: Study) -> str | None:
     if len(seeds) == 1 and len(study.vaes) > 1:
         return f"One {name_of(SEED)} only: how much of a difference is chance is unknown."
     return None
+
+
+def _few_images(study: Study) -> str | None:
+    if study.held_out is None or study.held_out >= FEW_IMAGES or not study.vaes:
+        return None
+    return f"{count(study.held_out, 'image')} held out: what they say of other images is uncertain by their number."
+
+
+def _few_samples(study: Study) -> str | None:
+    """An importance-weighted bound whose weights rest on a few samples is no estimate, whatever its standard error."""
+    low = [p for p in study.vaes if any((ess := p.get("val", k)) is not None and ess < FEW_SAMPLES for k in ESS)]
+    if not low:
+        return None
+    return (
+        f"The importance-weighted bounds (nll) of {count(len(low), 'run')} are unreliable: their effective sample size "
+        f"is below {FEW_SAMPLES}, and their standard errors do not know it."
+    )
 
 
 def _no_autoencoder(study: Study) -> str | None:

@@ -32,12 +32,13 @@ def thin(steps: np.ndarray, values: np.ndarray, points: int) -> tuple[np.ndarray
     return steps[index], values[index]
 
 
-def still_falling(rows: Rows, distortion: str, beta: float | None) -> float | None:
-    """By which fraction the objective at the *target* weight fell from the third to the last quarter of the training.
+def still_falling(rows: Rows, distortion: str, beta: float | None, arbitrary_zero: bool = False) -> float | None:
+    """By which share the objective at the *target* weight fell from the third to the last quarter of the training.
 
     distortion (a key of the rows without its split) + beta * kl on training data, so that a schedule's moving weight
     does not pretend progress; the mean of each quarter's rows. beta None: the distortion alone. None with fewer than 3
-    rows in a quarter, or if the fall is within two standard errors.
+    rows in a quarter, or if the fall is within two standard errors. arbitrary_zero: of a density in nats; the share is
+    then of the whole fall since the first row.
     """
     steps, values = series(rows, f"train/{distortion}")
     if beta is not None:
@@ -52,4 +53,5 @@ def still_falling(rows: Rows, distortion: str, beta: float | None) -> float | No
         return None
     fall = third.mean() - last.mean()
     error = np.hypot(third.std(ddof=1) / np.sqrt(len(third)), last.std(ddof=1) / np.sqrt(len(last)))
-    return float(fall / abs(last.mean())) if fall > 2 * error and last.mean() else None
+    scale = values[0] - last.mean() if arbitrary_zero else abs(last.mean())
+    return float(fall / scale) if fall > 2 * error and scale > 0 else None

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from vae_sweep.analysis.frontier import Chord, chords
 from vae_sweep.analysis.recommend import Recommendation
+from vae_sweep.analysis.rules import CONSTANT_RATE
 from vae_sweep.analysis.spots import Spot
 from vae_sweep.analysis.study import Study
 from vae_sweep.analysis.words import figure, listed, percent, times
@@ -37,7 +38,7 @@ def questions(study: Study, found: Recommendation) -> list[Question]:
 def negligible(study: Study, found: Recommendation) -> Question:
     first, last, spot = found.curve[0], found.curve[-1], found.spot or found.curve[-1]
     words = [_not_excluded(study, spot)] if spot.beta is not None else []
-    if (share := _kl_share(spot)) is not None:
+    if (share := _kl_share(study, spot)) is not None:
         words.append(
             f"Too small: no. At {spot.weight:g} the weighted KL is {percent(share)} of the loss, "
             "but magnitudes do not decide, slopes do."
@@ -48,19 +49,25 @@ def negligible(study: Study, found: Recommendation) -> Question:
             f"{figure(last.rate)} nats and the error from {figure(first.distortion)} to {figure(last.distortion)} "
             f"({study.images_judged}): that is the weight at work."
         )
-    collapsed = [spot for spot in found.curve if spot.mean("val", "active_units") == 0]
     short = "No. A smaller weight only makes information cheaper."
-    if len(collapsed) == len(found.curve):
-        short = "The other way round: the KL has won everywhere."
-    elif collapsed:
+    if collapsed := [spot for spot in found.idle if spot.rate < CONSTANT_RATE]:
         weights = listed([f"{s.weight:g}" for s in collapsed])
         words.append(f"At {weights} it even won outright: no unit carries anything.")
-    rows = [[f"{s.weight:g}", figure(s.rate), percent(_kl_share(s)), _units(s), _sigma(s)] for s in spread(found.curve)]
+    rows = [
+        [f"{s.weight:g}", figure(s.rate), percent(_kl_share(study, s)), _units(s), _sigma(study, s)]
+        for s in spread(found.curve)
+    ]
     columns = ["weight", "KL, nats", "share of loss", "units", "implied σ"]
     return Question("Is the KL left out, or too small to matter?", short, words, columns, rows)
 
 
 def _not_excluded(study: Study, spot: Spot) -> str:
+    likelihood = spot.points[0].likelihood
+    if not likelihood.squared_error and likelihood.exponent is not None:
+        return (
+            f"Left out: no. Every positive weight is an exact likelihood with its own pixel noise: {likelihood.pixels} "
+            f"noise of {figure((spot.beta or 1.0) ** likelihood.exponent)} times the scale."
+        )
     if not study.squared_error:
         return (
             "Left out: no. With this likelihood a weight other than 1 is an exchange rate between nats of code and "
@@ -68,13 +75,15 @@ def _not_excluded(study: Study, spot: Spot) -> str:
         )
     sigma = math.sqrt((spot.beta or 0.0) / 2)
     return (
-        f"Left out: no. Every positive weight is an exact likelihood with its own pixel noise: {spot.weight:g} "
-        f"stands for a standard deviation of {figure(sigma)}, {GREY_LEVELS * sigma:.0f} of {GREY_LEVELS} grey levels."
+        "Left out: no. Every positive weight is an exact bound of a model with its own pixel noise: "
+        f"{spot.weight:g} claims a standard deviation of {figure(sigma)}, {GREY_LEVELS * sigma:.0f} of {GREY_LEVELS} "
+        "grey levels. Whether that is believable the error tells that is left: see By likelihood."
     )
 
 
-def _kl_share(spot: Spot) -> float | None:
-    if spot.beta is None or spot.distortion + spot.beta * spot.rate <= 0:
+def _kl_share(study: Study, spot: Spot) -> float | None:
+    """Of the loss; None where its zero is arbitrary, as that of a density's nats is."""
+    if spot.beta is None or not spot.points[0].zero_means_something or spot.distortion + spot.beta * spot.rate <= 0:
         return None
     return spot.beta * spot.rate / (spot.distortion + spot.beta * spot.rate)
 
@@ -84,8 +93,8 @@ def _units(spot: Spot) -> str:
     return "–" if active is None else f"{active:.0f}/{spot.points[0].latent_dim}"
 
 
-def _sigma(spot: Spot) -> str:
-    return figure(math.sqrt(spot.beta / 2)) if spot.beta else "–"
+def _sigma(study: Study, spot: Spot) -> str:
+    return figure(math.sqrt(spot.beta / 2)) if spot.beta and study.squared_error else "–"
 
 
 # --- What does gradient descent see? ---------------------------------------------------------------------------------
@@ -103,16 +112,16 @@ def gradients(found: Recommendation) -> Question:
         "wide. A larger weight widens every code, neighbours overlap, and the decoder can only return their average: "
         "that is the blur."
     ]
-    short = "Two opposite pulls; at rest they cancel."
+    short = "Two opposite pulls; balanced, they cancel."
     cosine, beta_hat = spot.mean("train", "grad_cosine"), spot.mean("train", "beta_hat")
     if cosine is not None and beta_hat is not None and spot.beta:
         ratio = beta_hat / spot.beta
         if 0.9 < ratio < 1.1:
-            state = "at rest"
+            state = "balanced, as any optimum is, though not only optima are"
         elif 2 / 3 < ratio < 3 / 2:
-            state = f"{times(ratio)} beta, nearly at rest"
+            state = f"{times(ratio)} beta, nearly balanced"
         else:
-            state = f"{times(ratio)} beta, not at rest yet"
+            state = f"{times(ratio)} beta, not balanced yet"
             short = "Two opposite pulls that do not cancel yet."
         words.append(
             f"At {spot.weight:g} their cosine is {figure(cosine)} (opposite is -1) and they would cancel at a beta "

@@ -1,87 +1,106 @@
-"""Which weight to take: the numbers behind the answer."""
+"""Which runs the answer is about, what state they are in, and which weight serves which purpose on them."""
 
+import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import median
-from typing import Any
 
-import numpy as np
-
-from vae_sweep.analysis import frontier
-from vae_sweep.analysis.frontier import Knee
+from vae_sweep.analysis.purposes import NAMES, Purpose, purposes, quality
+from vae_sweep.analysis.rules import DEAD_RATE
 from vae_sweep.analysis.spots import Spot, spots
 from vae_sweep.analysis.study import Setting, Study
 from vae_sweep.analysis.verdicts import Finding
 
-STILL_STEEP = 0.5  # last_price above which the curve has not bent yet
-TIE = 0.01  # objectives closer than this are equal: the smaller latent wins
+TIE_DB = 0.1  # families whose best runs are nearer than that reconstruct alike: the smaller latent wins
 UNCONVERGED = {"beaten", "slope", "stationary", "falling"}
+Curves = dict[tuple[Setting, ...], list[Spot]]
 
 
 @dataclass(frozen=True)
 class Recommendation:
-    """`kind`: take | smaller | train_longer | no_corner | one_weight, or without any finished VAE
-    only_multi_rate | only_autoencoder | unfinished | all_failed | empty.
+    """`kind`: curve | one_weight | collapsed | constant, or without any finished VAE of a weight of its own
+    only_multi_rate | only_controllers | only_autoencoder | unfinished | all_failed | empty.
 
-    `likelihood`: the weight whose beta equals 2 * MSE per pixel, and whether it lies within, below or above those
-    tried.
-    `unconverged`: weight -> what a rule says against its convergence; with the recommended weight among them, or a
-    third of the curve, the answer is to train longer.
-    `by_seed`, `by_family`: the knee of each seed of the curve, and of each curve, on its own.
+    `curve`: the weights of the network that the answer is about which learned something, largest first; `idle`: those
+    which did not. `purposes`: by name; `front`: which comes first. `unconverged`: weight -> what a rule says against
+    its convergence. `behind`: how many of the curve's weights are behind the linear model. `overfits`: likewise.
     """
 
     kind: str
-    spot: Spot | None = None
-    knee: Knee | None = None
+    front: str = "reconstruct"
     curve: list[Spot] = field(default_factory=list)
-    by_seed: dict[Any, float] = field(default_factory=dict)
-    by_family: dict[tuple[Setting, ...], Spot] = field(default_factory=dict)
-    likelihood: tuple[float | None, str] = (None, "within")
+    idle: list[Spot] = field(default_factory=list)
+    purposes: dict[str, Purpose] = field(default_factory=dict)
+    families: int = 0
     unconverged: dict[float, str] = field(default_factory=dict)
+    behind: int = 0
+    overfits: int = 0
+
+    @property
+    def chosen(self) -> Purpose | None:
+        """The purpose in front; None where it has no weight to name."""
+        found = self.purposes.get(self.front)
+        return found if found and found.kl_weight is not None else None
+
+    @property
+    def spot(self) -> Spot | None:
+        """The weight that the page marks: nearest to what the purpose in front names, else to reconstruct."""
+        found = self.chosen or self.purposes.get("reconstruct")
+        return found.spot if found else None
 
     @property
     def weight(self) -> float | None:
         return self.spot.weight if self.spot else None
 
+    @property
+    def train_longer(self) -> bool:
+        """Whether runs that have not converged may change the answer: the one named, or a third of the curve."""
+        late = len(self.unconverged)
+        return bool(late) and (self.weight in self.unconverged or 3 * late >= len(self.curve))
 
-def recommend(study: Study, verdicts: Mapping[str, list[Finding]]) -> Recommendation:
-    curves = _on_one_data_set(spots(study))
+
+def recommend(study: Study, verdicts: Mapping[str, list[Finding]], front: str = "reconstruct") -> Recommendation:
+    """Raises ValueError for an unknown purpose."""
+    if front not in NAMES:
+        raise ValueError(f"purpose={front}: expected one of {', '.join(NAMES)}")
+    curves = _on_one_data_set(_of_their_own_weight(spots(study)))
     if not curves:
-        return Recommendation(_without_runs(study))
-    knees = {family: _knee(curve, study.squared_error) for family, curve in curves.items()}
-    corners = {family: curves[family][knee.index] for family, knee in knees.items() if knee}
-    tried = [spot for curve in curves.values() for spot in curve]
-    betas = [_price(spot) for spot in corners.values()]
-    family = _best_family(curves, median(betas) if betas else min(_price(spot) for spot in tried))
-    curve, knee = curves[family], knees[family]
-    kind, spot = _pick(curve, knee)
-    unconverged = _unconverged(curve, verdicts)
-    if kind != "one_weight" and (spot.weight in unconverged or 3 * len(unconverged) >= len(curve)):
-        kind = "train_longer"
+        return Recommendation(_without_runs(study), front)
+    learned = {family: useful(curve) for family, curve in curves.items()}
+    family = _best_family({f: c for f, c in learned.items() if c} or curves)
+    curve, idle = learned[family], [spot for spot in curves[family] if spot not in learned[family]]
+    if not curve:
+        constant = any(spot.rate >= DEAD_RATE for spot in curves[family])
+        return Recommendation("constant" if constant else "collapsed", front, idle=idle, families=len(curves))
     return Recommendation(
-        kind, spot, knee, curve, _by_seed(curve, study.squared_error),
-        corners, _likelihood(study, curve),
-        unconverged,
+        "curve" if len(curves[family]) > 1 else "one_weight", front, curve, idle, purposes(study, curve), len(curves),
+        _hit(curve, verdicts, UNCONVERGED), len(_hit(curve, verdicts, {"behind-linear"})),
+        len(_hit(curve, verdicts, {"overfits"})),
     )  # fmt: skip
 
 
-def _on_one_data_set(curves: dict[tuple[Setting, ...], list[Spot]]) -> dict[tuple[Setting, ...], list[Spot]]:
+def useful(curve: Sequence[Spot]) -> list[Spot]:
+    """Without the runs whose code carries nothing: they say where collapse begins, and nothing of the other weights."""
+    return [spot for spot in curve if learned_something(spot)]
+
+
+def learned_something(spot: Spot) -> bool:
+    """Whether a unit is active. A constant code is not, however many nats it costs."""
+    active = spot.mean("val", "active_units")
+    active = spot.mean("train", "active_units") if active is None else active
+    return spot.rate >= DEAD_RATE and active != 0
+
+
+def _of_their_own_weight(curves: Curves) -> Curves:
+    """Without controllers and capacities: their loss.kl_weight is not the weight they end at."""
+    return {family: curve for family, curve in curves.items() if not curve[0].points[0].weight_moves}
+
+
+def _on_one_data_set(curves: Curves) -> Curves:
     """Of a sweep over the data's own settings, the curves on the data with most weights: errors of others differ."""
     sizes = Counter(curve[0].points[0].data for curve in curves.values() for _ in curve)
     chosen = max(sizes, key=lambda data: sizes[data], default=None)
     return {family: curve for family, curve in curves.items() if curve[0].points[0].data == chosen}
-
-
-def _pick(curve: list[Spot], knee: Knee | None) -> tuple[str, Spot]:
-    """The corner if the curve bends before its end, else the smallest weight."""
-    if len(curve) == 1:
-        return "one_weight", curve[0]
-    if knee is None:
-        return "no_corner", min(curve, key=lambda s: s.distortion)
-    if knee.last_price > STILL_STEEP:
-        return "smaller", curve[-1]
-    return "take", curve[knee.index]
 
 
 def _without_runs(study: Study) -> str:
@@ -91,62 +110,30 @@ def _without_runs(study: Study) -> str:
         return "all_failed"
     if study.multi_rate and all(p.multi_rate or p.autoencoder for p in study.done):
         return "only_multi_rate"
+    if any(p.weight_moves for p in study.vaes):
+        return "only_controllers"
     return "only_autoencoder" if study.done and all(p.autoencoder for p in study.points) else "unfinished"
 
 
-def _knee(curve: list[Spot], decibel: bool) -> Knee | None:
-    return frontier.knee([s.rate for s in curve], [s.distortion for s in curve], decibel)
+def _best_family(curves: Curves) -> tuple[Setting, ...]:
+    """Whose best run reconstructs held-out images best; near ties: fewest latents, then most weights.
+
+    In decibels of decoded means, which mean the same for every likelihood, reduction and schedule.
+    """
+
+    def best(family: tuple[Setting, ...]) -> float:
+        return max((db for spot in curves[family] if (db := quality(spot)) is not None), default=-math.inf)
+
+    top = max(map(best, curves))
+    near = [family for family in curves if best(family) >= top - TIE_DB] or list(curves)
+    return min(near, key=lambda f: (curves[f][0].points[0].latent_dim or 0, -len(curves[f]), -best(f)))
 
 
-def _price(spot: Spot) -> float:
-    """beta, or where the objective fixes none what was typed."""
-    return spot.weight if spot.beta is None else spot.beta
-
-
-def _best_family(curves: dict[tuple[Setting, ...], list[Spot]], beta: float) -> tuple[Setting, ...]:
-    """The family with the lowest held-out objective at `beta` or the nearest to it; near ties: fewest latents."""
-
-    def objective(family: tuple[Setting, ...]) -> float:
-        spot = min(curves[family], key=lambda s: abs(_price(s) - beta))
-        distortion, rate = spot.mean("val", spot.points[0].distortion_key), spot.mean("val", "kl")
-        if distortion is None or rate is None:
-            distortion, rate = spot.distortion, spot.rate
-        return distortion + beta * rate
-
-    loss = {family: objective(family) for family in curves}
-    near = [family for family in curves if loss[family] <= min(loss.values()) + TIE * abs(min(loss.values()))]
-    return min(near, key=lambda family: (curves[family][0].points[0].latent_dim or 0, loss[family]))
-
-
-def _by_seed(curve: list[Spot], decibel: bool) -> dict[Any, float]:
-    """Seed -> knee of that seed's runs alone, for the seeds that have every weight."""
-    knees = {}
-    for seed in dict.fromkeys(p.seed for s in curve for p in s.points):
-        own = [(s, p) for s in curve for p in s.points if p.seed == seed]
-        if len(own) == len(curve) and len(curve[0].points) > 1:
-            split = "train" if own[0][1].rate("train") is not None else "val"
-            rate, distortion = [p.rate(split) for _, p in own], [p.distortion(split) for _, p in own]
-            found = frontier.knee(rate, distortion, decibel)
-            if found:
-                knees[seed] = own[found.index][0].weight
-    return knees
-
-
-def _unconverged(curve: list[Spot], verdicts: Mapping[str, list[Finding]]) -> dict[float, str]:
+def _hit(curve: Sequence[Spot], verdicts: Mapping[str, list[Finding]], rules: set[str]) -> dict[float, str]:
+    """Weight -> what the first of `rules` says of one of its runs."""
     found = {}
     for spot in curve:
         findings = (f for p in spot.points for f in verdicts.get(p.id, []))
-        if first := next((f for f in findings if f.rule in UNCONVERGED), None):
+        if first := next((f for f in findings if f.rule in rules), None):
             found[spot.weight] = first.words
     return found
-
-
-def _likelihood(study: Study, curve: list[Spot]) -> tuple[float | None, str]:
-    if not study.squared_error:
-        return None, "within"
-    known = [(s, 2 * mse) for s in curve if s.beta and (mse := s.mean(study.split, "mse"))]
-    beta, where = frontier.crossing([s.beta for s, _ in known], [calibrated for _, calibrated in known])
-    if beta is None:
-        return None, where
-    nearest = min((s for s, _ in known), key=lambda s: abs(np.log(beta / _price(s))))
-    return beta * nearest.weight / _price(nearest), where  # in the user's own convention

@@ -12,17 +12,22 @@ from typing import Any
 
 import numpy as np
 
+from vae_sweep.analysis.chance import FEW_IMAGES
 from vae_sweep.runs.files import RecordError
 from vae_sweep.runs.manifest import forecast_of
 from vae_sweep.runs.members import config_that_matters, flatten, is_multi_rate, swept_keys
 from vae_sweep.runs.reading import Run, Sweep
-from vae_sweep.traits import LikelihoodTraits, likelihood
+from vae_sweep.theory.beta import sizes_of
+from vae_sweep.theory.conventions import Sizes
+from vae_sweep.traits import LikelihoodTraits, likelihood, schedule
 
 WEIGHT, LATENT, SCHEDULE, SEED, OBJECTIVE, MULTI_RATE, RANGE = (
     "loss.kl_weight", "model.latent_dim", "kl_schedule._target_", "seed", "objective", "model.multi_rate",
     "model.kl_weight_range",
 )  # fmt: skip
 SPLITS = ("train", "val")
+
+PER_IMAGE = "val_image_"  # prefix of the terms of every held-out image in evaluation.npz
 
 Setting = tuple[str, Any]
 
@@ -61,6 +66,14 @@ class Point:
     def likelihood(self) -> LikelihoodTraits:
         """What its reconstruction term says of itself."""
         return likelihood(self.run.config.get("loss") or {}, self.run.result.get("says"))
+
+    @property
+    def zero_means_something(self) -> bool:
+        """Whether a distortion of 0 is a perfect reconstruction, so that shares of an objective say something.
+
+        So for a squared error and the nats of discrete pixels; a density's nats have a zero that hangs on its noise.
+        """
+        return self.likelihood.squared_error or (self.likelihood.unit == "nats" and self.likelihood.exponent is None)
 
     @property
     def autoencoder(self) -> bool:
@@ -125,6 +138,31 @@ class Point:
         """What one nat is traded for, per image, with sampled z: `sse`, or the Bernoulli's and Laplace's own nats."""
         value = self.get(split, self.distortion_key)
         return self.get(split, "recon") if value is None else value
+
+    def per_image(self, name: str) -> np.ndarray | None:
+        """A term of every held-out image, (N,), in the order that all runs of a sweep share; None if it was not kept.
+
+        name: recon, sse, kl, psnr_mean; or distortion, as `distortion` has it.
+        """
+        return self._per_image.get(self.distortion_key if name == "distortion" else name)
+
+    @cached_property
+    def _per_image(self) -> dict[str, np.ndarray]:
+        path = self.run.folder / "evaluation.npz"
+        if not path.exists():
+            return {}
+        try:
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+                names = [name for name in arrays.files if name.startswith(PER_IMAGE)]
+                return {name.removeprefix(PER_IMAGE): arrays[name].astype(float) for name in names}
+        except (OSError, ValueError, zipfile.BadZipFile, KeyError):
+            return {}  # arrays() says so
+
+    @property
+    def weight_moves(self) -> bool:
+        """Whether loss.kl_weight is not the weight in the end: a controller sets it, or it pulls to a target rate."""
+        found = schedule(self.run.config.get("kl_schedule"), self.run.result.get("says"))
+        return found.capacity or bool(found.aims)
 
     @property
     def distortion_key(self) -> str:
@@ -200,6 +238,25 @@ class Study:
         """Whether distortion is in squared error; else it is in nats of the objective's own likelihood."""
         return all(point.likelihood.squared_error for point in self.points)
 
+    def scale(self, point: Point, value: float) -> float | None:
+        """What a difference of objectives is a share of: `value` itself where its zero means something.
+
+        It does for a squared error and for the nats of discrete pixels. The zero of a density's nats is arbitrary:
+        there, the spread of the distortions, from the worst run to the autoencoder or the best; None if there is none.
+        """
+        if point.zero_means_something:
+            return abs(value) or None
+        same = [p for p in self.done if p.likelihood == point.likelihood]
+        known = [d for p in same if (d := p.distortion(self.split)) is not None]
+        return (max(known) - min(known)) or None if known else None
+
+    def sizes(self, point: Point) -> Sizes | None:
+        """What the meaning of the point's weight may depend on; None where a size is not known."""
+        try:
+            return sizes_of(point.run.config, point.run.shape or ())
+        except (KeyError, ValueError):
+            return None
+
     def mean_image_distortion(self, point: Point) -> float | None:
         """SSE of answering every image with the mean image: the data's total variance."""
         return self.forecast(point).get("total_variance") if self.squared_error else None
@@ -224,6 +281,20 @@ class Study:
         """Frontiers are judged on the training data, where they were optimised; on validation if there is no other."""
         finished = [p for p in self.points if p.done and not p.autoencoder]
         return "train" if any(p.get("train", "kl") is not None for p in finished) else "val"
+
+    @cached_property
+    def held_out(self) -> int | None:
+        """How many held-out images the figures rest on."""
+        evaluated = [p.get("val", "images") for p in self.done]
+        known = [int(n) for n in evaluated if n]
+        described = (self.manifest.get("data") or {}).get("val")
+        return min(known) if known else described
+
+    @property
+    def held_out_words(self) -> str:
+        """'held out'; of a small set 'on 60 held-out images': every figure of it stands beside their number."""
+        n = self.held_out
+        return f"on {n} held-out image{'s' * (n != 1)}" if n is not None and n < FEW_IMAGES else "held out"
 
     @property
     def images_judged(self) -> str:

@@ -13,5 +13,6 @@ from vae_sweep.runs.reading import load_sweep
 def two_lines(folders: Sequence[Path]) -> tuple[str, str]:
     """(headline, why) of one sweep or several. Raises RecordError if a folder is no sweep."""
     study = studies.read([load_sweep(folder) for folder in folders])
-    said = answer(study, recommend(study, judge(study)))
+    verdicts = judge(study)
+    said = answer(study, recommend(study, verdicts), verdicts)
     return said.headline, said.lead

@@ -13,8 +13,6 @@ from torch import Tensor
 
 from vae_sweep.data import ImageData
 
-EVALUATION_SEED = 0  # validation and evaluation draw the same noise for every run, whatever its own seed
-
 
 class Images:
     """One split of a data set, served as float images in [0, 1], channels last in memory.

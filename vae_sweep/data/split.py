@@ -14,6 +14,7 @@ import numpy as np
 from vae_sweep.data.image_data import DataError
 
 DIGEST_BYTES = 16
+EVALUATION_SEED = 0  # validation and evaluation draw the same noise for every run, whatever its own seed
 
 
 def digest(content: bytes | memoryview) -> bytes:
@@ -53,3 +54,12 @@ def subset(contents: Sequence[bytes], count: int | None) -> np.ndarray:
     if count is None or count >= len(contents):
         return np.arange(len(contents))
     return np.sort(np.array(sorted(range(len(contents)), key=lambda row: contents[row])[:count]))
+
+
+def chosen(rows: np.ndarray, images: int | None) -> np.ndarray:
+    """`rows` in a random order that depends on their number alone, cut off after `images` (None: all).
+
+    The images that evaluation measures and shows, and those that the forecast shows, are the same in every run.
+    """
+    order = np.random.Generator(np.random.Philox(key=[EVALUATION_SEED, len(rows)])).permutation(len(rows))
+    return rows[order[:images]]

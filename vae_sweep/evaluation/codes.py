@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vae_sweep.data.batches import EVALUATION_SEED, Images, binarized, generator
+from vae_sweep.data.batches import Images, binarized, generator
 from vae_sweep.data.image_data import ImageData
+from vae_sweep.data.split import EVALUATION_SEED
 from vae_sweep.metrics.pictures import psnr, ssim
 from vae_sweep.models.objective import Objective
 from vae_sweep.models.posteriors import Posterior
@@ -54,12 +55,6 @@ class Split:
     def first(self, images: int | None) -> "Split":
         """The first so many of them (None: all)."""
         return self if images is None else Split(self.data, self.rows[:images], self.device)
-
-
-def chosen(rows: np.ndarray, images: int | None) -> np.ndarray:
-    """`rows` in a random order that depends on their number alone, cut off after `images` (None: all)."""
-    order = np.random.Generator(np.random.Philox(key=[EVALUATION_SEED, len(rows)])).permutation(len(rows))
-    return rows[order[:images]]
 
 
 def noise_for(shape: Sequence[int], device: torch.device, *key: int | str) -> Tensor:

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from vae_sweep.data.image_data import ImageData
+from vae_sweep.data.split import chosen
 from vae_sweep.evaluation import showing
-from vae_sweep.evaluation.codes import BATCH, Split, chosen, noise_for
+from vae_sweep.evaluation.codes import BATCH, Split, noise_for
 from vae_sweep.models.multi_rate import MultiRateVAE
 from vae_sweep.models.objective import Objective
 from vae_sweep.runs.files import write_arrays, write_json

@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vae_sweep.data.batches import EVALUATION_SEED, generator
+from vae_sweep.data.batches import generator
 from vae_sweep.data.image_data import ImageData
+from vae_sweep.data.split import EVALUATION_SEED, chosen
 from vae_sweep.evaluation import noise as pixel_noise
 from vae_sweep.evaluation import showing
 from vae_sweep.evaluation.bounds import sample_posterior, sizes_of_k
-from vae_sweep.evaluation.codes import Codes, Split, chosen, encode, noise_for
+from vae_sweep.evaluation.codes import Codes, Split, encode, noise_for
 from vae_sweep.evaluation.own import Metric, measured
 from vae_sweep.evaluation.samples import Samples, judge
 from vae_sweep.evaluation.slopes import encoder_gradients
@@ -32,6 +33,7 @@ from vae_sweep.runs.schema import SCHEMA
 from vae_sweep.theory.conventions import Sizes
 
 Values = dict[str, float]
+_PER_IMAGE = ("recon", "sse", "kl", "psnr_mean")  # kept of every held-out image, so that runs are compared in pairs
 
 
 @dataclass(frozen=True)
@@ -267,6 +269,11 @@ class _Subject:
         labels = None if self.data.labels is None else self.data.labels[self.val.rows]
         arrays = showing.pictures(self.objective, self.val, self.noise("val", len(self.val)))
         arrays |= showing.latents(self.val_codes, labels, self.objective.deterministic)
+        arrays |= {
+            f"val_image_{name}": self.val_codes.terms[name].float().numpy()
+            for name in _PER_IMAGE
+            if name in self.val_codes.terms
+        }
         arrays["mean_image"] = self._mean_image()
         if self.samples is not None:
             arrays |= self.samples.arrays

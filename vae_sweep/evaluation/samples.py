@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vae_sweep.data.batches import EVALUATION_SEED, generator
+from vae_sweep.data.batches import generator
+from vae_sweep.data.split import EVALUATION_SEED
 from vae_sweep.evaluation.codes import Codes, Split, noise_for
 from vae_sweep.evaluation.showing import as_bytes, decode
 from vae_sweep.metrics.features import FEATURES, features

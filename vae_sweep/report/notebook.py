@@ -17,6 +17,8 @@ except ImportError:
     raise ImportError("vae_sweep.load needs pandas: pip install 'vae-sweep[notebook]'") from None
 
 from vae_sweep.analysis import study as studies
+from vae_sweep.analysis.answer import answer, as_data
+from vae_sweep.analysis.recommend import recommend
 from vae_sweep.analysis.study import SPLITS, Point, Study
 from vae_sweep.analysis.verdicts import judge
 from vae_sweep.runs.reading import load_sweep
@@ -55,6 +57,12 @@ class Runs(pd.DataFrame):
         known = found or [p for p in self.study.points if p.done]
         listed = "; ".join(f"#{p.run.number} {p.label}" for p in known) or "none has finished"
         raise KeyError(f"{which!r} is {'more than one run' if found else 'no run'} of these: {listed}")
+
+    @property
+    def answer(self) -> dict[str, Any]:
+        """What report/answer.json would hold of these rows: purposes, lead, next."""
+        verdicts = judge(self.study)
+        return as_data(self.study, answer(self.study, recommend(self.study, verdicts), verdicts))
 
     def _draw(self, name: str, **options: Any) -> "Figure":
         from vae_sweep.report import plots

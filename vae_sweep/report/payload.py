@@ -33,6 +33,7 @@ from vae_sweep.analysis.survey import Context
 from vae_sweep.analysis.verdicts import Finding
 from vae_sweep.report.palette import weight_positions
 from vae_sweep.report.pictures import Pictures, choose_detail, progress_steps
+from vae_sweep.theory.first_look import nearest
 
 Json = dict[str, Any]
 CURVE_POINTS = 160
@@ -171,10 +172,10 @@ def _plane(study: Study, split: str, context: Context, colours: dict[float, int]
     anchors = {p.data: p for points in study.families.values() for p in points}.values()  # one run of each data set
     means = [mean for p in anchors if (mean := study.mean_image_distortion(p)) is not None]
     linear = {
-        (p.data, curve["latent_dim"]): {key: curve[key] for key in ("rate", "distortion")}
+        (p.data, curve["latent_dim"]): _linear(study, curve, split)
         for p in anchors
         for curve in study.forecast(p).get("linear", [])
-        if study.squared_error
+        if study.squared_error and (split == "train" or "held_out" in curve)
     }
     running = [p for p in study.points if p.status == "running"]
     curves = [
@@ -199,6 +200,15 @@ def _provisional(point: Point, split: str, colours: dict[float, int]) -> Json | 
     rate, distortion = trail[-1]
     return {"run": point.id, "colour": colours[point.weight], "rate": rate, "distortion": distortion,
             "trail": trail[len(trail) // 3 :][-CURVE_POINTS:]}  # fmt: skip
+
+
+def _linear(study: Study, curve: Json, split: str) -> Json:
+    """The linear model's curve on the images of a split, and its points at the betas of the runs of its latent size."""
+    values = curve if split == "train" else curve["held_out"]
+    betas = sorted({p.beta for p in study.vaes if p.beta and p.latent_dim == curve["latent_dim"]})
+    at = [[nearest(curve, beta, key, split == "val") for key in ("rate", "distortion")] for beta in betas]
+    marks = [[b, *point] for b, point in zip(betas, at, strict=True) if None not in point]
+    return {"latent": curve["latent_dim"], "rate": values["rate"], "distortion": values["distortion"], "marks": marks}
 
 
 def _spot(spot: Spot, split: str, context: Context, colours: dict[float, int]) -> Json:

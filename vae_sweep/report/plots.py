@@ -137,7 +137,7 @@ def plot_curves(study: Study) -> Figure | None:
 
 
 def plot_gradients(study: Study) -> Figure | None:
-    """beta_hat against beta, and the norms of the two gradients on the encoder; at rest both lie on the diagonal."""
+    """beta_hat against beta, and the norms of both gradients on the encoder; balanced, all lie on diagonals."""
     known = [(p, b, h) for p in study.done if (b := p.beta) and (h := p.get("train", "beta_hat")) and h > 0]
     if not known:
         return None
@@ -149,7 +149,7 @@ def plot_gradients(study: Study) -> Figure | None:
     ends = [min(beta.min(), hat.min()), max(beta.max(), hat.max())]
     left.plot(ends, ends, "--", color=INK, lw=0.8)
     left.scatter(beta, hat, c=colours)
-    left.set(xlabel="beta", ylabel="beta_hat", title="Where the gradients cancel")
+    left.set(xlabel="beta", ylabel="beta_hat", title="Where the gradients balance")
     _log_axes(left)
     norms = [
         (p, b * k, r)

@@ -19,7 +19,7 @@ from vae_sweep.analysis.study import Study, name_of, short
 from vae_sweep.analysis.survey import survey
 from vae_sweep.analysis.verdicts import Finding
 from vae_sweep.analysis.words import count, duration, figure
-from vae_sweep.report import payload
+from vae_sweep.report import linear, payload
 from vae_sweep.report.palette import colour
 
 SCRIPTS = (
@@ -78,6 +78,7 @@ def page(
         settings=table.settings_columns(study), results=table.result_columns(study), cell=table.value,
         latent=compare.latent_sizes(study), schedule=compare.schedules(study), rules=_by_rule(study, verdicts),
         glossary=glossary.load(), blur=blur(study), multi_rate=multi_rate.comparisons(study),
+        linear=linear.anchors(study),
     )  # fmt: skip
 
 

@@ -4,13 +4,18 @@ import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from vae_sweep import traits
 from vae_sweep.data.image_data import ImageData
+from vae_sweep.data.split import chosen
 from vae_sweep.runs.manifest import forecast_of
 from vae_sweep.runs.members import total_steps
 from vae_sweep.runs.schema import DataSet, Entry, Manifest
 from vae_sweep.sweep.settings import SettingsError
-from vae_sweep.theory import banner, preflight
+from vae_sweep.theory import Loss, banner, first_look, preflight
+from vae_sweep.theory.covariance import Pixels
+from vae_sweep.theory.pca import principal_axes
 from vae_sweep.traits import LikelihoodTraits
 
 _SCHEDULES = "vae_sweep.schedules"
@@ -40,12 +45,15 @@ def check_schedule(config: Mapping[str, Any], n_train: int) -> None:
         raise SettingsError(str(error) if isinstance(error, ValueError) else f"kl_schedule={target}: {error}") from None
 
 
-def with_forecast(manifest: Manifest, images: Mapping[str, ImageData]) -> Manifest:
-    """`manifest` with the theory of every data set whose members have asked for something new.
+Pictures = dict[str, dict[str, np.ndarray]]  # name of a file in the sweep's folder -> its arrays
+
+
+def with_forecast(manifest: Manifest, images: Mapping[str, ImageData]) -> tuple[Manifest, Pictures]:
+    """`manifest` with the theory of every data set whose members have asked for something new, and its pictures.
 
     images: by fingerprint.
     """
-    datasets = dict(manifest["datasets"])
+    datasets, pictures = dict(manifest["datasets"]), {}
     for fingerprint, data in images.items():
         entries = [entry for entry in manifest["members"] if entry["data_fingerprint"] == fingerprint]
         before = datasets[fingerprint].get("forecast")
@@ -54,41 +62,45 @@ def with_forecast(manifest: Manifest, images: Mapping[str, ImageData]) -> Manife
         if not entries or (before and before["asked"] == asked):
             continue
         bernoulli = any(_likelihood(entry).collapse == "correlation" for entry in entries)
-        found = preflight(data.images, data.train, dims, betas, data.binarize, bernoulli)
+        axes = None
+        if data.binarize != "dynamic":  # each look is another picture
+            axes = principal_axes(Pixels(data.images, data.train), max(dims))
+            shown = chosen(data.val, first_look.PICTURES)
+            pictures[first_look.file_name(fingerprint)] = first_look.pictures(axes, data.images, shown, dims, betas)
+        found = preflight(data.images, data.train, dims, betas, data.binarize, bernoulli, held_out=data.val, axes=axes)
         datasets[fingerprint] = {**datasets[fingerprint], "forecast": {"asked": asked, "train": found}}
-    return {**manifest, "datasets": datasets}
+    return {**manifest, "datasets": datasets}, pictures
 
 
 def banners(manifest: Manifest) -> list[str]:
     """What the weights of the sweep mean: one text for every kind of loss and data set."""
-    kinds: dict[tuple[Any, ...], list[Entry]] = {}
+    kinds: dict[tuple[str, int, Loss], list[Entry]] = {}
     for entry in manifest["members"]:
         if entry["config"]["objective"] == "vae":
             kinds.setdefault(_kind(entry), []).append(entry)
     return [
         banner(
-            _weights(entries),
-            _latent_dims(entries),
-            _pixels(manifest, fingerprint),
-            batch_size,
-            likelihood,
-            reduction,
-            scale,
-            forecast_of(manifest, fingerprint) or None,
+            _weights(entries), _latent_dims(entries), _pixels(manifest, fingerprint), batch_size, loss,
+            forecast_of(manifest, fingerprint),
         )
-        for (fingerprint, batch_size, likelihood, reduction, scale), entries in kinds.items()
-    ]
+        for (fingerprint, batch_size, loss), entries in kinds.items()
+    ]  # fmt: skip
 
 
-def _kind(entry: Entry) -> tuple[Any, ...]:
-    loss = entry["config"]["loss"]
-    return (
-        entry["data_fingerprint"],
-        entry["config"]["data"]["batch_size"],
-        _likelihood(entry),
-        loss["reduction"],
-        loss.get("scale", 1),
+def _kind(entry: Entry) -> tuple[str, int, Loss]:
+    config, says = entry["config"], entry.get("says")
+    loss, schedule = config["loss"], config["kl_schedule"]
+    described = Loss(
+        likelihood=_likelihood(entry),
+        reduction=loss["reduction"],
+        scale=loss.get("scale", 1.0),
+        divergence=traits.divergence(config, says),
+        free_bits=loss.get("free_bits"),
+        mi_weight=loss.get("mi_weight", 1.0),
+        schedule=traits.schedule(schedule, says),
+        goal=next((schedule[key] for key in ("goal", "target", "maximum") if key in schedule), None),
     )
+    return entry["data_fingerprint"], entry["config"]["data"]["batch_size"], described
 
 
 def _likelihood(entry: Entry) -> LikelihoodTraits:

@@ -22,7 +22,7 @@ from vae_sweep.engine import live
 from vae_sweep.engine.place import Place
 from vae_sweep.engine.stop import StopRequest
 from vae_sweep.runs import outcomes
-from vae_sweep.runs.files import write_bytes, write_json
+from vae_sweep.runs.files import write_arrays, write_bytes, write_json
 from vae_sweep.runs.folder import MANIFEST, opened
 from vae_sweep.runs.manifest import SweepError, check_compatible, new_manifest, split_pack, with_members
 from vae_sweep.runs.members import Member, member_id
@@ -30,7 +30,7 @@ from vae_sweep.runs.reading import read_manifest, read_result
 from vae_sweep.runs.schema import Entry, Event, Manifest
 from vae_sweep.sweep import plan, provenance
 from vae_sweep.sweep.continuing import Work, work
-from vae_sweep.sweep.preflight import banners, check_schedule, describe, with_forecast
+from vae_sweep.sweep.preflight import Pictures, banners, check_schedule, describe, with_forecast
 from vae_sweep.sweep.settings import check_members
 from vae_sweep.sweep.trial import try_out
 from vae_sweep.tracking import choose_mode
@@ -114,11 +114,11 @@ def _train_what_is_left(
         unique.setdefault(member.id, member)
     asked = list(unique.values())
     todo = work(_manifest(folder, command, asked, data_of), folder, asked, place, first)
+    pictures: Pictures = {}
     if todo.packs:
-        todo = todo._replace(
-            manifest=with_forecast(todo.manifest, {data.fingerprint: data for data in data_of.values()})
-        )
-    _write(folder, todo.manifest, hydra_files, command)
+        manifest, pictures = with_forecast(todo.manifest, {data.fingerprint: data for data in data_of.values()})
+        todo = todo._replace(manifest=manifest)
+    _write(folder, todo.manifest, hydra_files, command, pictures)
     _announce(folder, todo, first, console)
     return _train(folder, todo, place, console) if todo.packs else (todo.manifest, StopRequest())
 
@@ -161,9 +161,16 @@ def _manifest(
 
 
 def _write(
-    folder: Path, manifest: Manifest, hydra_files: Mapping[str, Mapping[str, str]], command: Sequence[str]
+    folder: Path,
+    manifest: Manifest,
+    hydra_files: Mapping[str, Mapping[str, str]],
+    command: Sequence[str],
+    pictures: Pictures,
 ) -> None:
-    """The manifest, the command, and what Hydra would write of every member. Raises SweepError if they cannot be."""
+    """The manifest, the command, the forecast's pictures, and what Hydra would write of every member.
+
+    Raises SweepError if they cannot be written.
+    """
     try:
         for entry in manifest["members"]:
             for name, text in hydra_files.get(entry["id"], {}).items():
@@ -171,6 +178,8 @@ def _write(
                 if not path.exists():
                     write_bytes(path, text.encode())
         write_json(folder / MANIFEST, manifest)
+        for name, arrays in pictures.items():
+            write_arrays(folder / name, arrays)
         provenance.note_command(folder, command)
     except OSError as error:
         raise SweepError(f"{folder}: cannot be written: {error.strerror}") from None

@@ -2,12 +2,12 @@
 
 covariance.py   its eigenvalues                  linear.py    optimum of the linear VAE, collapse threshold
 weights.py      what a KL weight assumes         forecast.py  all of it for a sweep, as JSON
-in_words.py     the same for a person to read
+in_words.py     the same for a person to read    pca.py       the linear VAE on given pictures
 """
 
 from vae_sweep.theory.covariance import Pixels, Spectrum, largest_standardised, spectrum
 from vae_sweep.theory.forecast import preflight
-from vae_sweep.theory.in_words import banner
+from vae_sweep.theory.in_words import Loss, banner
 from vae_sweep.theory.linear import (
     LinearVAE,
     collapse_threshold,
@@ -20,12 +20,12 @@ from vae_sweep.theory.weights import (
     implied_sigma,
     likelihood_optimal_weight,
     noise_variance,
-    psnr,
     weight_of_sigma,
 )
 
 __all__ = [
     "LinearVAE",
+    "Loss",
     "Pixels",
     "Spectrum",
     "banner",
@@ -39,7 +39,6 @@ __all__ = [
     "noise_variance",
     "optimal_sigma2",
     "preflight",
-    "psnr",
     "spectrum",
     "weight_of_sigma",
 ]

@@ -156,9 +156,20 @@ def spectrum(
     else:
         used = pixels.some(max_images, seed)
         values, exact = _randomised(used, rank, seed), False
-    values = np.sort(values)[::-1][: None if exact else rank]
-    values = np.where(values > n * np.finfo(np.float32).eps ** 2, values, 0.0)  # below it, rounding of the pixels
-    return Spectrum(values, total, n, images, len(used.rows), exact)
+    if exact:
+        return exact_spectrum(pixels, values)
+    return Spectrum(_above_rounding(np.sort(values)[::-1][:rank], n), total, n, images, len(used.rows), False)
+
+
+def exact_spectrum(pixels: Pixels, values: Array) -> Spectrum:
+    """Of all the eigenvalues of the covariance of the images, in any order."""
+    n, images = pixels.pixels, len(pixels.rows)
+    total = float(pixels.moments[1].sum())
+    return Spectrum(_above_rounding(np.sort(values)[::-1], n), total, n, images, images, True)
+
+
+def _above_rounding(values: Array, n: int) -> Array:
+    return np.where(values > n * np.finfo(np.float32).eps ** 2, values, 0.0)  # below it, rounding of the pixels
 
 
 def largest_standardised(pixels: Pixels, max_images: int = MAX_IMAGES, tolerance: float = 1e-5, seed: int = 0) -> float:

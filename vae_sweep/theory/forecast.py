@@ -7,10 +7,12 @@ import numpy as np
 
 from vae_sweep.theory.covariance import Array, Pixels, Spectrum, largest_standardised, spectrum
 from vae_sweep.theory.linear import collapse_threshold, linear_vae, optimal_sigma2
+from vae_sweep.theory.pca import Axes, principal_axes
 from vae_sweep.theory.weights import likelihood_optimal_weight
 
 KEPT_EIGENVALUES = 512
 CURVE_POINTS = 81
+MOST_PROJECTED = 2048  # images whose mean a curve on one split is
 
 
 def preflight(
@@ -21,15 +23,21 @@ def preflight(
     binarize: str = "none",
     bernoulli: bool = False,
     seed: int = 0,
+    held_out: Array | None = None,
+    axes: Axes | None = None,
 ) -> dict[str, Any]:
-    """Covariance spectrum, collapse thresholds and the linear VAE's rate-distortion curves of the training images.
+    """Covariance spectrum, collapse thresholds and the linear VAE's rate-distortion curves, on both splits.
 
     images: (N, H, W, C) uint8 or floating point in [0, 1]; train: indices. kl_weights: betas of squared-error members,
     each a point on every curve. binarize: as data.binarize. bernoulli: also the threshold of a Bernoulli decoder
-    (one more iteration over the images); else it is None. Seconds for 30,000 images of 64 x 64 x 3.
+    (one more iteration over the images); else it is None. The model is fitted to the training images; every curve has
+    under "held_out" its means over at most MOST_PROJECTED of the images in `held_out` (indices; None: left out).
+    axes: of `train`, with as many as the largest latent size, where they are known already.
+    Seconds for 30,000 images of 64 x 64 x 3.
     """
     pixels = Pixels(images, train, binarized=binarize == "dynamic")
-    found = spectrum(pixels, rank=max(256, 2 * max(latent_dims)), seed=seed)
+    known = axes.spectrum if axes else None
+    found = known or spectrum(pixels, rank=max(256, 2 * max(latent_dims)), seed=seed)
     return {
         "n": found.pixels,
         "images": found.images,
@@ -39,8 +47,35 @@ def preflight(
         "eigenvalues": found.eigenvalues[:KEPT_EIGENVALUES].tolist(),
         "collapse_threshold": collapse_threshold(found),
         "collapse_threshold_bernoulli": largest_standardised(pixels, seed=seed) if bernoulli else None,
-        "linear": [_curve(found, d, curve_weights(found, kl_weights, latent_dims)) for d in latent_dims],
+        "linear": _curves(
+            pixels, found, latent_dims, curve_weights(found, kl_weights, latent_dims), held_out, axes, seed
+        ),
     }
+
+
+def _curves(
+    pixels: Pixels,
+    found: Spectrum,
+    latent_dims: Sequence[int],
+    weights: Sequence[float],
+    held_out: Array | None,
+    axes: Axes | None,
+    seed: int,
+) -> list[dict[str, Any]]:
+    curves = [_curve(found, d, weights) for d in latent_dims]
+    if pixels.binarized or found.total_variance == 0:  # a draw of its own in every look: no picture to project
+        return curves
+    axes = axes or principal_axes(pixels, max(latent_dims), seed=seed)
+    own = axes.project(pixels.some(MOST_PROJECTED, seed))
+    others = (
+        None if held_out is None or not len(held_out) else Pixels(pixels.images, held_out).some(MOST_PROJECTED, seed)
+    )
+    unseen = axes.project(others) if others else None
+    for curve, d in zip(curves, latent_dims, strict=True):
+        curve["psnr_mean"] = own.curve(d, weights)["psnr_mean"]
+        if unseen:
+            curve["held_out"] = unseen.curve(d, weights)
+    return curves
 
 
 def curve_weights(found: Spectrum, kl_weights: Sequence[float], latent_dims: Sequence[int]) -> list[float]:

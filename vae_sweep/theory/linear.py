@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vae_sweep.theory.covariance import Array, Spectrum
-from vae_sweep.theory.weights import noise_variance, psnr
+from vae_sweep.theory.weights import noise_variance
 
 ACTIVE = 0.01  # the activity above which a unit counts as active. Burda et al. 2016, section 5.2
 
@@ -44,11 +44,6 @@ class LinearVAE:
     def loss(self) -> float:
         """SSE + beta KL."""
         return self.distortion + self.kl_weight * self.rate
-
-    @property
-    def psnr_mean(self) -> float:
-        """dB, of the mean squared error of the decoded means."""
-        return psnr(self.distortion_mean / self.pixels)
 
 
 def linear_vae(spectrum: Spectrum, latent_dim: int, kl_weight: float) -> LinearVAE:

@@ -3,6 +3,8 @@
 import math
 
 GREY_LEVELS = 255
+ROUNDING_SIGMA = 1 / (GREY_LEVELS * math.sqrt(12))  # std of the error of rounding to 8 bits, uniform over one level
+ROUNDING_WEIGHT = 2 * ROUNDING_SIGMA**2  # 2.6e-6: a smaller beta claims less noise than the pixels' own rounding
 
 
 def noise_variance(kl_weight: float) -> float:
@@ -31,8 +33,3 @@ def likelihood_optimal_weight(mse: float) -> float:
     It maximises the likelihood, not the PSNR, and is often far below any weight tried.
     """
     return 2 * mse
-
-
-def psnr(mse: float) -> float:
-    """dB, for pixels in [0, 1]."""
-    return -10 * math.log10(mse) if mse > 0 else math.inf

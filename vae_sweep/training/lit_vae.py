@@ -12,7 +12,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from vae_sweep.data.batches import EVALUATION_SEED, binarized, generator
+from vae_sweep.data.batches import binarized, generator
+from vae_sweep.data.split import EVALUATION_SEED
 from vae_sweep.models.objective import Objective, Terms, Weight
 from vae_sweep.schedules.weight import WeightInForce, in_force
 from vae_sweep.training.lit_steps import LitSteps

@@ -13,7 +13,8 @@ from vae_sweep.data import load as load_data
 from vae_sweep.data.batches import generator
 from vae_sweep.data.decoding import Decoding, Unreadable
 from vae_sweep.data.decoding import decode as decode_file
-from vae_sweep.evaluation.codes import Split, chosen
+from vae_sweep.data.split import chosen
+from vae_sweep.evaluation.codes import Split
 from vae_sweep.evaluation.samples import saved_sampler
 from vae_sweep.models.code_sampler import FILE as SAMPLER
 from vae_sweep.models.code_sampler import CodeSampler

@@ -10,8 +10,9 @@ import torch
 from torch.nn import functional as F
 
 from vae_sweep.data.image_data import ImageData
+from vae_sweep.data.split import chosen
 from vae_sweep.evaluation import showing
-from vae_sweep.evaluation.codes import Split, chosen
+from vae_sweep.evaluation.codes import Split
 from vae_sweep.runs.files import write_arrays
 from vae_sweep.training.lit_vae import LitVAE
 

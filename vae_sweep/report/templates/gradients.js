@@ -1,4 +1,4 @@
-// The two gradients on the encoder: at rest they cancel.
+// The two gradients on the encoder: balanced, they cancel.
 
 const normRatio = (run) => run.train.grad_norm_recon / (run.beta * run.train.grad_norm_kl);
 
@@ -6,7 +6,7 @@ function drawGradients(root) {
   const known = data.runs.filter((run) => run.train.grad_norm_recon !== null && run.train.grad_norm_kl !== null && run.beta);
   if (!known.length) return;
   root.append(el("h3", {}, "The two gradients on the encoder, at the end"),
-    el("p", { class: "note" }, "At rest they cancel: equal lengths, cosine −1, and β̂ = β, the diagonal. A run off the diagonal is still moving."));
+    el("p", { class: "note" }, "Balanced they cancel: equal lengths, cosine −1, and β̂ = β, the diagonal. A run off the diagonal is still moving; one on it need not be at its optimum."));
   const columns = el("div", { class: "columns" });
   const betas = extent(known.map((r) => r.beta), true);
   const dots = (key) => (g, sx, sy) => known.forEach((run) => {
@@ -28,7 +28,7 @@ function drawGradients(root) {
   }
   const range = extent([...known.map(normRatio), 0.5, 2], true);
   columns.append(chart({ label: "ratio of the gradient norms against beta", height: 280, x: { title: "β, the weight", range: betas, log: true },
-    y: { title: "‖∇ error‖ / ‖β ∇ KL‖, 1 at rest", range, log: true } }, (g, sx, sy) => {
+    y: { title: "‖∇ error‖ / ‖β ∇ KL‖, 1 balanced", range, log: true } }, (g, sx, sy) => {
     g.append(el("line", { x1: sx(betas[0]), x2: sx(betas[1]), y1: sy(1), y2: sy(1), ...atRest }));
     dots(normRatio)(g, sx, sy);
   }));

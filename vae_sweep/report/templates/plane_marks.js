@@ -6,6 +6,11 @@ function linearCurves(space, plane) {
   for (const curve of plane.linear) {
     const points = (curve.rate || []).map((r, i) => [r, curve.distortion[i]]).filter(([r, d]) => within(space, r, d));
     space.g.append(el("path", { d: linePath(points.map(([r, d]) => [space.sx(r), space.sy(d)])), fill: "none", stroke: "var(--soft)", "stroke-width": 1, "stroke-dasharray": "2 4" }));
+    for (const [beta, rate, distortion] of curve.marks.filter((mark) => within(space, mark[1], mark[2]))) {
+      const dot = el("circle", { cx: space.sx(rate), cy: space.sy(distortion), r: 2, fill: "var(--soft)" });
+      dot.append(el("title", {}, `linear model, ${curve.latent} latents, beta ${figure(beta)}: ${figure(rate)} nats, error ${figure(distortion)}`));
+      space.g.append(dot);
+    }
   }
 }
 

@@ -1,0 +1,114 @@
+"""The answer as data: what is written, what is read back, and that the page, the terminal and the notebook agree."""
+
+import json
+
+import numpy as np
+import pytest
+from synthetic_sweep import write_sweep
+
+import vae_sweep
+from vae_sweep import report
+from vae_sweep.analysis import choice, study
+from vae_sweep.analysis.purposes import NAMES
+from vae_sweep.analysis.recommend import recommend
+from vae_sweep.analysis.two_lines import two_lines
+from vae_sweep.analysis.verdicts import judge
+from vae_sweep.report.__main__ import main
+from vae_sweep.runs.reading import load_sweep
+from vae_sweep.theory import first_look
+
+WEIGHTS = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    folder = write_sweep(tmp_path_factory.mktemp("outputs") / "s", weights=WEIGHTS, latent_dims=(64,))
+    index = report.build([folder], figures=False)
+    return folder, index.read_text(), json.loads((index.parent / "answer.json").read_text())
+
+
+def test_the_keys_are_those_that_the_documentation_names(built):
+    _, _, data = built
+    assert set(data) == {"schema", "sweep", "kind", "front", "headline", "lead", "purposes", "runs", "next"}
+    assert set(data["purposes"]) == set(NAMES)
+    keys = {"kl_weight", "beta", "low", "high", "beyond", "gain_db", "gain_nats", "why"}
+    for purpose in data["purposes"].values():
+        assert set(purpose) == keys
+        assert purpose["beyond"] in {"below", "above", "within", "indifferent", None}
+    assert set(data["next"]) == {"words", "command", "elsewhere"}
+
+
+def test_what_is_read_back_is_what_the_rules_say(built):
+    folder, _, data = built
+    found = study.read([load_sweep(folder)])
+    decibels = {p.weight: p.get("val", "psnr_mean") for p in found.points}
+    anchor = decibels.pop(None)
+    expected = choice.reconstruct(list(decibels), list(decibels.values()), anchor)
+    purpose = data["purposes"]["reconstruct"]
+    assert (purpose["kl_weight"], purpose["beyond"]) == (expected.weight, expected.beyond)
+    assert purpose["gain_db"] == pytest.approx(max(decibels.values()) - min(decibels.values()))
+    assert data["runs"] == [p.id for p in found.points if p.weight == expected.weight]
+    assert data["purposes"]["sample"]["kl_weight"] is None
+    n, likeliest = 24 * 24 * 3, data["purposes"]["likelihood"]
+    nearest = min(WEIGHTS, key=lambda w: abs(np.log(w / likeliest["beta"])))
+    mse = next(p.get("val", "sse") for p in found.points if p.weight == nearest) / n
+    assert likeliest["beta"] == pytest.approx(2 * mse, rel=0.2)
+
+
+def test_page_terminal_summary_and_notebook_say_the_same(built, capsys):
+    folder, page, data = built
+    assert data["headline"] in page
+    assert two_lines([folder]) == (data["headline"], data["lead"])
+    assert data["headline"] in (folder / "report" / "summary.md").read_text().replace("\\", "")
+    assert vae_sweep.load(folder).answer == data
+    assert main([str(folder), "--no-figures", "report.purpose=likelihood"]) == 0
+    other = json.loads((folder / "report" / "answer.json").read_text())
+    assert other["front"] == "likelihood"
+    assert other["headline"].startswith("By likelihood, ")
+    assert other["headline"] in capsys.readouterr().out
+    assert other["purposes"] == data["purposes"]
+
+
+def test_the_weight_elsewhere_is_what_the_conventions_say(built):
+    _, _, data = built
+    beta, n, d = data["purposes"]["reconstruct"]["beta"], 24 * 24 * 3, 64
+    elsewhere = {formula: float(w) for formula, w in data["next"]["elsewhere"].items()}
+    assert elsewhere["SSE / 2 + w KL"] == pytest.approx(beta / 2, rel=0.01)
+    assert elsewhere["SSE / n + w KL"] == pytest.approx(beta / n, rel=0.01)
+    assert elsewhere["SSE / n + w KL / d"] == pytest.approx(beta * d / n, rel=0.01)
+
+
+def with_images(folder, sd_db: float, rng: np.random.Generator) -> None:
+    """PSNR of 60 held-out images per run: the images' own spread, shared by all runs, and a little of each run's."""
+    shared = rng.normal(0, sd_db, 60)
+    for run in folder.glob("0*"):
+        values = json.loads((run / "evaluation.json").read_text())["val"]["psnr_mean"]
+        own = shared - shared.mean() + rng.normal(0, 0.01, 60)
+        with np.load(run / "evaluation.npz") as arrays:
+            kept = dict(arrays)
+        np.savez(run / "evaluation.npz", **kept, val_image_psnr_mean=(values + own).astype(np.float32))
+
+
+def test_what_all_images_share_does_not_widen_the_interval(tmp_path):
+    """The comparison is paired: pictures that are hard for every run say nothing of which weight is better."""
+    folder = write_sweep(tmp_path / "s", weights=WEIGHTS, latent_dims=(64,))
+    with_images(folder, 5.0, np.random.default_rng(0))
+    found = study.read([load_sweep(folder)])
+    purpose = recommend(found, judge(found)).purposes["reconstruct"]
+    above = min(w for w in WEIGHTS if w > purpose.kl_weight)
+    assert purpose.low >= min(w for w in WEIGHTS if w >= purpose.kl_weight / 3.5)
+    assert purpose.high <= min(w for w in WEIGHTS if w >= above)
+
+
+def test_the_linear_model_stands_beside_the_runs(tmp_path):
+    folder = write_sweep(tmp_path / "s", weights=(1.0, 0.1), latent_dims=(16,))
+    found = study.read([load_sweep(folder)])
+    rng = np.random.default_rng(0)
+    originals = rng.integers(0, 256, (4, 24, 24, 3), dtype=np.uint8)
+    arrays = {"originals": originals, "linear": np.stack([originals, originals])[None], "latent_dims": np.array([16])}
+    np.savez(folder / first_look.file_name(found.points[0].data), **arrays, betas=np.array([1.0, 0.1]))
+    page = report.build([folder], figures=False).read_text()
+    assert "What a linear VAE makes of the same images" in page
+    assert page.count('alt="1: ') + page.count('alt="0.1: ') >= 1
+    (folder / first_look.file_name(found.points[0].data)).write_bytes(b"torn")
+    assert "What a linear VAE makes" not in report.build([folder], figures=False).read_text()

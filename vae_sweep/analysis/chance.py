@@ -1,0 +1,106 @@
+"""What may be chance: differences between runs that differ in nothing but their seed, and between held-out images.
+
+Runs of equal truth differ because they were trained from other seeds. With two seeds or more that is estimated (t),
+with one it is assumed to be ASSUMED_SD. Several differences looked at at once are corrected (Holm 1979), so that among
+equal truths at most one comparison in twenty finds a difference.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+from scipy.special import ndtr, stdtr, stdtrit
+
+LEVEL = 0.04  # of a false difference; measured under 5 % in docs/validity.md, Monte Carlo error included
+ASSUMED_SD = 0.015  # of an objective over seeds, as a share of it. docs/validity.md: 0.7 % of ours; twice that is safe
+FEW_SAMPLES = 10  # effective sample size below which an importance-weighted bound is not to be relied on
+FEW_IMAGES = 200  # held-out images below which their number stands beside every figure
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Of means, b - a. p: two-sided, of equal truths; half: of the 95 % interval. assumed: the seeds' sd is."""
+
+    value: float
+    half: float
+    p: float
+    assumed: bool
+
+
+def between(a: Sequence[float], b: Sequence[float], scale: float, pool: Iterable[Sequence[float]] = ()) -> Difference:
+    """Of two settings, a value per seed of each. scale: what ASSUMED_SD is a share of. pool: of like settings, whose
+    spread is that of these two (all in one unit): their degrees of freedom count.
+
+    Welch's assumption of unequal variances would cost the few degrees of freedom that there are: one variance for all.
+    """
+    groups = [np.asarray(group, float) for group in (a, b, *pool)]
+    freedom = sum(len(group) - 1 for group in groups)
+    value = float(np.mean(b) - np.mean(a))
+    share = math.sqrt(1 / len(groups[0]) + 1 / len(groups[1]))
+    if freedom <= 0:
+        error = ASSUMED_SD * abs(scale) * share
+        p = 2 * float(ndtr(-abs(value) / error)) if error else float(value == 0)
+        return Difference(value, 1.959964 * error, p, True)
+    error = math.sqrt(sum(float(((group - group.mean()) ** 2).sum()) for group in groups) / freedom) * share
+    p = 2 * float(stdtr(freedom, -abs(value) / error)) if error else float(value == 0)
+    return Difference(value, float(stdtrit(freedom, 0.975)) * error, p, False)
+
+
+def paired(a: Sequence[Any] | np.ndarray, b: Sequence[Any] | np.ndarray) -> Difference:
+    """Of two runs on the same held-out images, a value per image of each: what is left is the images' own chance.
+
+    It says how far *these two runs* differ; another seed may differ otherwise.
+    """
+    d = np.asarray(b, float) - np.asarray(a, float)
+    freedom, value = len(d) - 1, float(d.mean())
+    error = float(d.std(ddof=1)) / math.sqrt(len(d)) if freedom else math.inf
+    if not freedom or not error:
+        return Difference(value, error, float(not value or not freedom), False)
+    half = float(stdtrit(freedom, 0.975)) * error
+    return Difference(value, half, 2 * float(stdtr(freedom, -abs(value) / error)), False)
+
+
+def holm(ps: Sequence[float], level: float = LEVEL) -> list[bool]:
+    """Which of several hypotheses fall, none of those true with probability over `level`. Holm 1979."""
+    order = sorted(range(len(ps)), key=lambda i: ps[i])
+    found = [False] * len(ps)
+    for rank, i in enumerate(order):
+        if ps[i] > level / (len(ps) - rank):
+            break
+        found[i] = True
+    return found
+
+
+def noticeable(seeds: int, rivals: int = 1) -> float:
+    """The share of an objective by which one of `rivals` may lie below it by chance, `seeds` of each, at ASSUMED_SD."""
+    z = -NormalDist().inv_cdf(LEVEL / (2 * max(1, rivals)))
+    return z * ASSUMED_SD * math.sqrt(2 / max(1, seeds))
+
+
+def interval(
+    rule: Callable[[np.ndarray], float | None], values: Sequence[np.ndarray], draws: int = 200, jitter: float = 0.0
+) -> tuple[float, float] | None:
+    """5 % and 95 % quantile of `rule` over resampled images and seeds; None where the rule never gives a number.
+
+    values: for each weight an array (seeds, images), the same images for all: one resampling of the images serves
+    every weight, as the comparison is paired. jitter: sd of the seeds where a weight has one only, in the values' unit.
+    """
+    rng = np.random.default_rng(0)
+    same = len({v.shape[1] for v in values}) == 1
+    found = []
+    for _ in range(draws):
+        images = rng.integers(0, values[0].shape[1], values[0].shape[1])
+        means = []
+        for v in values:
+            rows = rng.integers(0, len(v), len(v))
+            columns = images if same else rng.integers(0, v.shape[1], v.shape[1])
+            means.append(v[rows][:, columns].mean() + (jitter * rng.standard_normal() if len(v) == 1 else 0.0))
+        if (result := rule(np.array(means))) is not None:
+            found.append(result)
+    if not found:
+        return None
+    low, high = np.quantile(found, 0.05, method="lower"), np.quantile(found, 0.95, method="higher")
+    return float(low), float(high)

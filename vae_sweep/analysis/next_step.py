@@ -1,0 +1,113 @@
+"""What to do next: a sentence, and one command to paste."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from vae_sweep.analysis.recommend import Recommendation
+from vae_sweep.analysis.study import LATENT, SEED, WEIGHT, Study
+from vae_sweep.analysis.verdicts import Finding
+from vae_sweep.commands import command
+from vae_sweep.theory.conventions import REDUCTIONS, from_sum
+
+_STEPS = ("trainer.max_epochs", "trainer.max_steps")
+
+
+@dataclass(frozen=True)
+class Next:
+    """command: "" where there is nothing to run. elsewhere: (the objective as other codes write it, its weight)."""
+
+    words: str
+    command: str
+    elsewhere: tuple[tuple[str, str], ...] = ()
+
+
+def next_step(study: Study, found: Recommendation, verdicts: dict[str, list[Finding]]) -> Next:
+    words, values = _plan(study, found, verdicts)
+    return Next(words, _command(study, values) if values else "", tuple(_elsewhere(study, found)))
+
+
+def _plan(study: Study, found: Recommendation, verdicts: dict[str, list[Finding]]) -> tuple[str, dict[str, str]]:
+    """The words, and the settings of the sweep to run."""
+    if found.kind == "collapsed":
+        start = _threshold(study, found) or min(s.weight for s in found.idle)
+        return "Sweep below the threshold of collapse", {WEIGHT: _list(start / 3**k for k in range(1, 9, 2))}
+    if found.kind == "constant" or found.train_longer:
+        return "Train longer, under a name of its own", _longer(study)
+    if found.kind not in ("curve", "one_weight"):
+        return ("Sweep the weight over decades", {WEIGHT: "10,1,0.1,0.01", "objective": "vae,autoencoder"})
+    weight = found.curve[-1].weight if found.kind == "one_weight" else found.purposes["reconstruct"].kl_weight
+    purpose = found.chosen or found.purposes["reconstruct"]
+    weight = purpose.kl_weight or weight or 1.0
+    if found.kind == "one_weight":
+        return "Add weights three to ten times smaller and larger", {
+            WEIGHT: _list(weight * f for f in (10, 3, 0.3, 0.1))
+        }
+    if purpose.beyond == "below":
+        low = min(weight, found.curve[-1].weight) if purpose.name != "reconstruct" else weight
+        missing = [f for f in (1 / 3, 1 / 10, 1 / 30) if not _tried(found, low * f)]
+        return "Add smaller weights to this sweep", {WEIGHT: _list(low * f for f in missing)}
+    if purpose.beyond == "above":
+        return "Add larger weights to this sweep", {WEIGHT: _list(weight * f for f in (3, 10))}
+    if found.spot and any(f.rule == "full" for p in found.spot.points for f in verdicts.get(p.id, [])):
+        d = found.spot.points[0].latent_dim or 0
+        return "Every unit is in use there: try a larger latent", {LATENT: f"{2 * d},{4 * d}", WEIGHT: _list([weight])}
+    if found.spot and len(found.spot.points) < 3:
+        around = sorted({purpose.low or weight, weight, purpose.high or weight}, reverse=True)
+        return "Make sure with other seeds", {WEIGHT: _list(around), SEED: "0,1,2"}
+    return "Nothing: use it", {}
+
+
+def _threshold(study: Study, found: Recommendation) -> float | None:
+    """The collapse threshold in the user's own weight; None where it is not known or does not hold."""
+    spot = found.idle[0]
+    known = study.forecast(spot.points[0]).get("collapse_threshold")
+    return known * spot.weight / spot.beta if known and spot.beta and study.squared_error else None
+
+
+def _longer(study: Study) -> dict[str, str]:
+    config = next((p.flat for p in study.done if not p.autoencoder), {})
+    for key in _STEPS:
+        if isinstance(value := config.get(key), int):
+            return {key: str(3 * value), "sweep": f"{study.name}-longer"}
+    return {}
+
+
+def _tried(found: Recommendation, weight: float) -> bool:
+    return any(abs(math.log(weight / s.weight)) < 0.1 for s in found.curve)
+
+
+def _list(weights: Iterable[float]) -> str:
+    """'0.03,0.01': one significant digit, or two where one would be 20 % off."""
+    texts = []
+    for weight in weights:
+        one = float(f"{weight:.1g}")
+        texts.append(f"{one if abs(one / weight - 1) < 0.2 else float(f'{weight:.2g}'):g}")
+    return ",".join(dict.fromkeys(texts))
+
+
+def _command(study: Study, values: dict[str, str]) -> str:
+    """The command of the sweep with these settings instead of its own, on the same name unless they have another."""
+    typed = [str(word) for word in study.manifest.get("command") or []][1:]
+    if typed[:1] == ["-m"] and typed[1:2] == ["vae_sweep.run"]:  # a Python, not sys.argv
+        typed = typed[2:]
+    replaced = (*values, "sweep", "retry", "objective")
+    kept = [word for word in typed if word not in ("-m", "--multirun") and word.partition("=")[0] not in replaced]
+    settings = {key: value for key, value in values.items() if key != "sweep"} | {
+        "sweep": values.get("sweep", study.name)
+    }
+    return command("run", "-m", *kept, *(f"{key}={value}" for key, value in settings.items()))
+
+
+def _elsewhere(study: Study, found: Recommendation) -> Iterable[tuple[str, str]]:
+    """The chosen weight as other codes write it."""
+    purpose = found.chosen
+    if purpose is None or purpose.beta is None or purpose.spot is None:
+        return
+    point = purpose.spot.points[0]
+    sizes = study.sizes(point)
+    if sizes is None or point.distortion_key != "sse":
+        return
+    for name, convention in REDUCTIONS.items():
+        if name != "mean_pixels_batch":
+            yield convention.formula, f"{from_sum(purpose.beta, name, sizes):.3g}"

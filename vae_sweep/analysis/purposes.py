@@ -1,0 +1,260 @@
+"""Which weight serves which purpose on one curve: the rules of choice.py fed with what the runs measured.
+
+reconstruct   ten times less weight gains less than half a decibel, on decoded means of held-out images
+sample        not judged
+likelihood    the pixel noise that the weight claims is the error that is left
+code          nine of ten units carry something
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from vae_sweep.analysis import chance, choice
+from vae_sweep.analysis.choice import Choice
+from vae_sweep.analysis.spots import Spot
+from vae_sweep.analysis.study import Study
+from vae_sweep.analysis.words import figure
+
+NAMES = ("reconstruct", "sample", "likelihood", "code")
+MOST_DB = 100.0  # an image reproduced to the last bit has no finite PSNR
+_SEED_DB = 10 / math.log(10) * chance.ASSUMED_SD  # of a PSNR, where the squared error has that share
+_GREY_LEVELS = 255
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """What one purpose asks for. kl_weight: in the user's own convention; None: nothing to say.
+
+    beta: the same as the weight of SSE + beta KL, where the likelihood has one. low, high: 90 % interval over seeds and
+    held-out images, not narrower than the neighbours tried; None: open. beyond: as choice.Choice, None where not
+    judged. gain_db, gain_nats: between the best and the worst weight of the curve, PSNR of decoded means and calibrated
+    ELBO per image, both held out: what is at stake. why: a sentence.
+    """
+
+    name: str
+    kl_weight: float | None
+    beta: float | None
+    low: float | None
+    high: float | None
+    beyond: str | None
+    gain_db: float | None
+    gain_nats: float | None
+    why: str
+    spot: Spot | None = None  # the run nearest to kl_weight
+
+
+def purposes(study: Study, curve: Sequence[Spot]) -> dict[str, Purpose]:
+    """By name. curve: of one network, the weights that learned something, largest first."""
+    if not curve:
+        return {}
+    found = {"reconstruct": _reconstruct, "sample": _sample, "likelihood": _likelihood, "code": _code}
+    return {name: found[name](study, curve) for name in NAMES}
+
+
+# --- to reconstruct --------------------------------------------------------------------------------------------------
+
+
+def quality(spot: Spot) -> float | None:
+    """PSNR of the decoded means of held-out images, dB, mean over images; failing that, what comes nearest to it."""
+    for split, name in (("val", "psnr_mean"), ("val", "psnr"), ("train", "psnr_mean"), ("train", "psnr")):
+        if (value := spot.mean(split, name)) is not None:
+            return min(value, MOST_DB)
+    return None
+
+
+def autoencoder_quality(study: Study, spot: Spot) -> float | None:
+    """PSNR of held-out images that the autoencoder of the same network reaches, mean over its seeds."""
+    values = [v for p in study.autoencoders(spot.family) if (v := p.get("val", "psnr_mean")) is not None]
+    return float(np.mean(values)) if values else None
+
+
+def _reconstruct(study: Study, curve: Sequence[Spot]) -> Purpose:
+    known = [(spot, db) for spot in curve if (db := quality(spot)) is not None]
+    weights, decibels = np.array([s.weight for s, _ in known]), np.array([db for _, db in known])
+    chosen = choice.reconstruct(weights, decibels, autoencoder_quality(study, curve[0]))
+    if chosen is None:
+        return _nothing("reconstruct", "No run has measured its reconstructions.")
+
+    def again(db: np.ndarray) -> float | None:
+        found = choice.reconstruct(weights, db)
+        return found.weight if found else None
+
+    chosen = _widened(chosen, chance.interval(again, _per_image([s for s, _ in known]), jitter=_SEED_DB))
+    return _purpose("reconstruct", curve, chosen, _why_reconstruct(study, curve, chosen, weights, decibels))
+
+
+def _why_reconstruct(
+    study: Study, curve: Sequence[Spot], chosen: Choice, weights: np.ndarray, decibels: np.ndarray
+) -> str:
+    order = np.argsort(weights)
+    w, db = weights[order], decibels[order]
+    here, ends = float(db[w == chosen.weight][0]), f"from {w[-1]:g} to {w[0]:g}"
+    if len(w) == 1:
+        return f"The only weight: {here:.1f} dB {study.held_out_words}."
+    if chosen.beyond == "indifferent":
+        return f"All weights {ends} are within {_db(float(np.ptp(db)))} of one another, {study.held_out_words}."
+    if chosen.beyond == "below" and chosen.weight == w[0]:
+        above = float(db[1]) if len(db) > 1 else here
+        return f"The last step, from {w[1]:g}, still gained {_db(here - above)} {study.held_out_words}."
+    if chosen.beyond == "below":
+        gained = f"down to {w[0]:g} there are {_db(db[0] - here)}, {study.held_out_words}"
+        return f"No weight ten times below {chosen.weight:g} was tried; {gained}."
+    tenth = float(np.interp(math.log(chosen.weight / 10), np.log(w), db))
+    gained = f"Ten times less weight gains {_db(tenth - here)}, under {choice.WORTH_DB:g} dB"
+    if chosen.weight < 9 * w[0]:
+        limit = autoencoder_quality(study, curve[0]) or here
+        more = _db(limit - here)
+        gained = f"No smaller weight can gain {choice.WORTH_DB:g} dB: the autoencoder, without any, has {more} more"
+    tail = "; a larger weight may do as well" if chosen.beyond == "above" else ""
+    return f"{gained}, {study.held_out_words}{tail}."
+
+
+def _db(value: float) -> str:
+    """0.314 -> '0.3 dB'; below a tenth with two digits; noise that went the other way is no gain."""
+    value = max(float(value), 0.0)
+    return f"{value:.1f} dB" if value >= 0.095 else f"{value:.2f} dB" if value >= 0.005 else f"{value:.1g} dB"
+
+
+def _per_image(curve: Sequence[Spot]) -> list[np.ndarray]:
+    """PSNR of decoded means per weight, (seeds, images); where it was not kept for every image, (seeds, 1)."""
+    kept = [[p.per_image("psnr_mean") for p in spot.points] for spot in curve]
+    flat = [values for row in kept for values in row]
+    if all(values is not None for values in flat) and len({len(v) for v in flat if v is not None}) == 1:
+        return [np.minimum(np.array(row, float), MOST_DB) for row in kept]
+    return [np.array([[_of_point(p)] for p in spot.points]) for spot in curve]
+
+
+def _of_point(point) -> float:  # type: ignore[no-untyped-def]
+    for split, name in (("val", "psnr_mean"), ("val", "psnr"), ("train", "psnr_mean"), ("train", "psnr")):
+        if (value := point.get(split, name)) is not None:
+            return min(value, MOST_DB)
+    return math.nan
+
+
+# --- to sample -------------------------------------------------------------------------------------------------------
+
+
+def _sample(study: Study, curve: Sequence[Spot]) -> Purpose:
+    return _nothing("sample", "Not judged yet: look at the draws from the prior below.")
+
+
+# --- by likelihood ---------------------------------------------------------------------------------------------------
+
+
+def _likelihood(study: Study, curve: Sequence[Spot]) -> Purpose:
+    """Where a Gaussian's noise is set by the weight: 2 MSE, held out. Else the largest bound among those tried."""
+    known = [
+        (s, mse)
+        for s in curve
+        if s.beta and study.squared_error and (mse := s.mean("val", "mse") or s.mean("train", "mse"))
+    ]
+    if not known:
+        return _largest_bound(study, curve)
+    betas, mses = np.array([s.beta for s, _ in known], float), np.array([mse for _, mse in known])
+    chosen = choice.likelihood(betas, mses)
+    assert chosen is not None
+    n = known[0][0].mean("val", "sse") or known[0][0].mean("train", "sse")
+    pixels = (n or 0) / mses[0]
+
+    def again(sse: np.ndarray) -> float | None:
+        found = choice.likelihood(betas, sse / pixels)
+        return found.weight if found else None
+
+    values = [_terms(s, "sse", mse * pixels) for s, mse in known]
+    jitter = chance.ASSUMED_SD * float(np.median(mses)) * pixels
+    spread = chance.interval(again, values, jitter=jitter) if pixels else None
+    low, high = spread or (chosen.low, chosen.high)
+    nearest = min((s for s, _ in known), key=lambda s: abs(math.log((s.beta or 1) / chosen.weight)))
+    own = nearest.weight / (nearest.beta or 1)  # what a weight in the user's convention is per beta
+    sigma = math.sqrt(chosen.weight / 2)
+    why = (
+        f"There the noise it claims, {figure(_GREY_LEVELS * sigma, 2)} of {_GREY_LEVELS} grey levels, is the error left"
+    )
+    best = max(known, key=lambda pair: pair[0].mean("val", "elbo_calibrated") or -math.inf)[0]
+    if best.mean("val", "elbo_calibrated") is not None:
+        why += f"; of those tried {best.weight:g} has the largest calibrated bound {study.held_out_words}"
+    scaled = Choice(
+        chosen.weight * own, low * own if low else None, high * own if high else None, chosen.beyond
+    )  # fmt: skip
+    return replace(_purpose("likelihood", curve, scaled, why + "."), beta=chosen.weight, spot=nearest)
+
+
+def _terms(spot: Spot, name: str, mean: float) -> np.ndarray:
+    kept = [p.per_image(name) for p in spot.points]
+    if all(values is not None for values in kept) and len({len(v) for v in kept if v is not None}) == 1:
+        return np.array(kept, float)
+    seeds = [v for p in spot.points if (v := p.get("val", name) or p.get("train", name)) is not None]
+    return np.array(seeds or [mean], float)[:, None]
+
+
+def _largest_bound(study: Study, curve: Sequence[Spot]) -> Purpose:
+    """Of a likelihood whose noise the weight does not set, or which has none: the largest held-out bound."""
+    name = next((n for n in ("elbo_beta1", "elbo", "elbo_calibrated") if all(s.mean("val", n) for s in curve)), None)
+    if name is None:
+        return _nothing("likelihood", "No run has a bound that the others share.")
+    values = {s.weight: s.mean("val", name) or -math.inf for s in curve}
+    chosen = choice.highest(list(values), list(values.values()))
+    if chosen is None or chosen.beyond == "indifferent":
+        return _nothing("likelihood", "One weight has no other to be compared with.")
+    words = {"elbo_beta1": "at weight 1", "elbo": "of its own model", "elbo_calibrated": "at the calibrated noise"}
+    bound = figure(values[chosen.weight], 4)
+    why = f"The largest bound {words[name]} of those tried, {bound} nats {study.held_out_words}."
+    return _purpose("likelihood", curve, chosen, why)
+
+
+# --- for a code to work on -------------------------------------------------------------------------------------------
+
+
+def _code(study: Study, curve: Sequence[Spot]) -> Purpose:
+    known = [(s, active) for s in curve if (active := s.mean("val", "active_units")) is not None]
+    d = curve[0].points[0].latent_dim
+    chosen = choice.code([s.weight for s, _ in known], [a for _, a in known], d) if d else None
+    if chosen is None or not d:
+        return _nothing("code", "No run has counted its active units.")
+    spot, active = next((s, a) for s, a in known if s.weight == chosen.weight)
+    why = f"{active:.0f} of {d} units in use, {figure(spot.rate)} nats"
+    low, log_n = spot.mean("val", "mi_leave_one_out"), spot.mean("val", "log_n")
+    if low is not None and log_n is not None:
+        told = spot.mean("val", "mi_leave_in") or log_n
+        why += (
+            f", {'at least ' if told > log_n - 0.5 else ''}{figure(min(told, log_n))} of them about which image it is"
+        )
+    if (second := spot.mean("train", "moment_second")) is not None and second > 0:
+        why += f"; codes spread {figure(math.sqrt(second), 2)} where the prior has 1"
+    if chosen.beyond == "below":
+        why += f"; fewer than {choice.IN_USE:.0%} of the units"
+    return _purpose("code", curve, chosen, why + ".")
+
+
+# --- shared ----------------------------------------------------------------------------------------------------------
+
+
+def _nothing(name: str, why: str) -> Purpose:
+    return Purpose(name, None, None, None, None, None, None, None, why)
+
+
+def _purpose(name: str, curve: Sequence[Spot], chosen: Choice, why: str) -> Purpose:
+    nearest = min(curve, key=lambda s: abs(math.log(s.weight / chosen.weight)))
+    beta = chosen.weight * nearest.beta / nearest.weight if nearest.beta else None
+    return Purpose(
+        name, chosen.weight, beta, chosen.low, chosen.high, chosen.beyond, stake(curve, quality),
+        stake(curve, lambda s: s.mean("val", "elbo_calibrated")), why, nearest,
+    )  # fmt: skip
+
+
+def stake(curve: Sequence[Spot], of: Callable[[Spot], float | None]) -> float | None:
+    """Between the best and the worst of the curve."""
+    values = [value for s in curve if (value := of(s)) is not None]
+    return max(values) - min(values) if values else None
+
+
+def _widened(chosen: Choice, spread: tuple[float, float] | None) -> Choice:
+    """The neighbours tried, or further out where seeds and images move the choice further."""
+    if spread is None or chosen.beyond == "indifferent":
+        return chosen
+    low = min(chosen.low, spread[0]) if chosen.low is not None else None
+    high = max(chosen.high, spread[1]) if chosen.high is not None else None
+    return replace(chosen, low=low, high=high)
