@@ -181,6 +181,8 @@ def _arrays(
     pairs = np.stack([mean[:2], mean[2:4]], 1)  # (P, 2, d)
     path = np.linspace(0, 1, 8)[None, :, None]
     arrays["interpolations"] = _bytes(model.decode(pairs[:, :1] * (1 - path) + pairs[:, 1:] * path), shape)
+    spread = mean.std(0) * rng.standard_normal((64, d)) + mean.mean(0)
+    arrays["fitted_samples"] = _bytes(model.decode(spread), shape)  # of a Gaussian with the codes' own scale
     if autoencoder:
         return arrays
     units = np.argsort(-model.kl_per_unit, kind="stable")[: min(4, d)]

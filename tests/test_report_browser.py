@@ -177,6 +177,9 @@ def test_the_slider_moves_the_pictures_the_samples_the_point_in_the_plane_and_th
     slider.send_keys(Keys.END)
     assert page.one("#readout").text.startswith("no KL")
     assert "no prior" in page.one("#slider").text
+    assert not page.one(SHOWN["sample"]).is_displayed()
+    page.one("#slider input[value='fitted']").find_element(By.XPATH, "..").click()
+    page.wait(lambda p: p.one(SHOWN["sample"]).is_displayed())  # a sampler fitted to its codes it has
 
 
 def test_between_the_runs_the_slider_shows_what_one_model_for_all_weights_makes_there(page, tmp_path):

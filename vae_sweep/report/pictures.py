@@ -51,7 +51,9 @@ def choose_detail(study: Study) -> sprites.Detail:
     curves = sum(len(c.get("kl_weights", ())) * 3 * len(arrays["recon_mean"])
                  for p in study.multi_rate if (c := p.arrays("curve.npz")))  # fmt: skip
     return sprites.choose_detail(
-        (h, w), tiles("recon_mean", "recon_sampled") + curves, tiles("prior_samples", "interpolations", "traversals")
+        (h, w),
+        tiles("recon_mean", "recon_sampled") + curves,
+        tiles("prior_samples", "fitted_samples", "interpolations", "traversals"),
     )
 
 
@@ -70,13 +72,14 @@ def _sheets(arrays: Arrays, detail: sprites.Detail) -> Json:
     rows = [arrays[k] for k in ("recon_mean", "recon_sampled") if k in arrays]
     if "recon_mean" in arrays:
         found["recon"] = sprites.encode(np.stack(rows), detail.lossless, detail.shrink)
-    if "prior_samples" in arrays:
-        samples = arrays["prior_samples"][:PRIOR_SAMPLES]
-        columns = min(PRIOR_COLUMNS, len(samples))
-        samples = samples[: len(samples) // columns * columns]
-        found["prior"] = sprites.encode(
-            samples.reshape(-1, columns, *samples.shape[1:]), detail.lossless, detail.side_shrink
-        )
+    for name, key in (("prior", "prior_samples"), ("fitted", "fitted_samples")):
+        if key in arrays:
+            samples = arrays[key][:PRIOR_SAMPLES]
+            columns = min(PRIOR_COLUMNS, len(samples))
+            samples = samples[: len(samples) // columns * columns]
+            found[name] = sprites.encode(
+                samples.reshape(-1, columns, *samples.shape[1:]), detail.lossless, detail.side_shrink
+            )
     for name in ("interpolations", "traversals"):
         if name in arrays and arrays[name].size:
             found[name] = sprites.encode(arrays[name], detail.lossless, detail.side_shrink)

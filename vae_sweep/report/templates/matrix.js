@@ -41,7 +41,7 @@ class Matrix {
   tools() {
     const { seeds } = data.matrix;
     const set = (name) => (value) => { this[name] = value; this.fill(); };
-    return el("div", { class: "tools" }, segments("Show", [...KINDS, ["all", "all three"], ["prior", "samples from the prior"]], this.kind, set("kind")),
+    return el("div", { class: "tools" }, segments("Show", [...KINDS, ["all", "all three"], ...SAMPLED], this.kind, set("kind")),
       seeds.length > 1 && picker("Seed", seeds.map((s) => [s, s]), this.seed, set("seed")),
       this.count > this.fits && el("button", { class: "plain", onclick: () => { this.first = (this.first + this.fits) % this.count; this.fill(); } }, "other images"));
   }
@@ -73,7 +73,7 @@ class Matrix {
 function cell(source, indices, kind) {
   const run = runOf(source);
   if (run && !hasPictures(source)) return el("div", { class: "empty" }, `${run.status}: no pictures`);
-  if (run && run.autoencoder && kind === "prior") return el("div", { class: "empty" }, "no prior to sample from");
+  if (run && SAMPLED.some(([name]) => name === kind) && !locate(source, kind, 0)) return el("div", { class: "empty" }, noSamples(kind));
   const kinds = run && kind === "all" ? ["mean", "noisy", "residual"] : [kindFor(source, kind)];
   const [w, h] = tileSize(source);
   const canvases = kinds.map(() => el("canvas", { width: indices.length * w, height: h }));

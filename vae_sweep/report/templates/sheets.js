@@ -55,9 +55,12 @@ function sourceName(source) {
 }
 
 const KINDS = [["mean", "mean code"], ["noisy", "noisy code"], ["residual", "error ×3"]];
+const SAMPLED = [["prior", "samples from the prior"], ["fitted", "samples from the codes"]]
+  .filter(([kind]) => data.runs.some((run) => run.pictures.includes(kind)));
+const noSamples = (kind) => (kind === "prior" ? "An autoencoder has no prior to sample from." : "No sampler was fitted to the codes here.");
 const RESIDUAL_GAIN = 3;
 
-// Where a tile lies: {sheet, row, column}, or null if there is no such picture. kind: "mean" | "noisy" | "prior"
+// Where a tile lies: {sheet, row, column}, or null if there is no such picture. kind: "mean" | "noisy" | "prior" | "fitted"
 function locate(source, kind, index) {
   if (!runOf(source)) {
     const sheet = data.originals[dataOf(source)];
@@ -66,12 +69,16 @@ function locate(source, kind, index) {
   }
   const [id, at] = source.split("@"), sheets = sheetsOf(id);
   if (at) return onCurve(sheets.curve, Number(at), kind, index);
-  if (kind === "prior") return sheets.prior ? { sheet: sheets.prior, row: Math.floor(index / sheets.prior.columns), column: index % sheets.prior.columns } : null;
+  if (kind === "prior" || kind === "fitted") {
+    const sheet = sheets[kind];
+    return sheet ? { sheet, row: Math.floor(index / sheet.columns), column: index % sheet.columns } : null;
+  }
   const row = kind === "noisy" ? 1 : 0;
   return sheets.recon && row < sheets.recon.rows && index < sheets.recon.columns ? { sheet: sheets.recon, row, column: index } : null;
 }
 
 function onCurve({ weights, recon, prior }, at, kind, index) {
+  if (kind === "fitted") return null;
   const sheet = kind === "prior" ? prior : recon;
   return index < sheet.columns ? { sheet, row: kind === "noisy" ? weights.length + at : at, column: index } : null;
 }
@@ -87,7 +94,7 @@ function paint(context, { sheet, row, column }, x, y, w, h) {
   context.drawImage(imageOf(sheet).image, column * tw, row * th, tw, th, x, y, w, h);
 }
 
-// A row of tiles into a canvas. kind: "mean" | "noisy" | "prior" | "residual" (three times |x - xhat|, black is no error)
+// A row of tiles into a canvas. kind: "mean" | "noisy" | "prior" | "fitted" | "residual" (three times |x - xhat|, black is no error)
 function strip(canvas, source, kind, indices) {
   const places = indices.map((index) => locate(source, kind, index));
   const truths = kind === "residual" ? indices.map((index) => locate(originalOf(source), "", index)) : [];

@@ -22,18 +22,19 @@ class Slider {
     this.image = 0;
     this.thumbs = el("div", { class: "thumbs", role: "group", "aria-label": "Held-out images" });
     this.panes = PANES.map(([kind, title]) => ({ kind, canvas: el("canvas", { role: "img", "aria-label": title }), title }));
-    this.samples = Array.from({ length: SAMPLES }, (_, i) => ({ kind: "prior", index: i, canvas: el("canvas", { role: "img", "aria-label": `Sample ${i + 1} from the prior` }) }));
+    this.samples = Array.from({ length: SAMPLES }, (_, i) => ({ index: i, canvas: el("canvas", { role: "img", "aria-label": `Sample ${i + 1}` }) }));
+    this.sampled = "prior";
     this.range = el("input", { type: "range", min: 0, step: "any", "aria-label": "KL weight", id: "weight-slider",
       oninput: () => this.move(Number(this.range.value)), onkeydown: (event) => this.key(event) });
     this.ticks = el("div", { class: "ticks", "aria-hidden": "true" });
     this.readout = el("p", { class: "readout", id: "readout", role: "status" });
     this.sampleGrid = el("div", { class: "samples" }, this.samples.map((s) => s.canvas));
-    this.noPrior = el("p", { class: "note" }, "An autoencoder has no prior to sample from.");
+    this.none = el("p", { class: "note" });
     this.parts = [el("div", { class: "ruler" }, this.range, this.ticks, this.readout), this.tools(),
       el("div", { class: "article" },
         el("div", { class: "stage" }, this.panes.map((p) => el("figure", {}, p.canvas, el("figcaption", {}, p.title)))),
         el("div", {}, el("h3", {}, "Its place in the trade-off"), smallPlane(),
-          el("h3", {}, "Samples from the prior"), this.noPrior, this.sampleGrid))];
+          el("h3", {}, "Samples"), this.sampleTools(), this.none, this.sampleGrid))];
     this.lay();
   }
 
@@ -47,6 +48,14 @@ class Slider {
       this.last > 0 && this.player(),
       el("button", { class: "plain", onclick: () => openViewer(this.shown.from, this.image) }, "compare under a wipe"),
       pixelSwitch());
+  }
+
+  // Draws of the prior, or of a sampler that was fitted to the codes of training images afterwards.
+  sampleTools() {
+    const names = { prior: "from the prior", fitted: "by a sampler fitted to the codes" };
+    return el("div", { class: "tools" }, SAMPLED.length > 1
+      ? segments("drawn", SAMPLED.map(([kind]) => [kind, names[kind]]), this.sampled, (value) => { this.sampled = value; this.update(); })
+      : el("span", { class: "note small" }, "draws of the prior, decoded"));
   }
 
   player() {
@@ -107,10 +116,11 @@ class Slider {
     [...this.thumbs.children].forEach((t, i) => t.setAttribute("aria-pressed", String(i === this.image)));
     this.readout.replaceChildren(...shown.words.map(([name, value]) => el("span", {}, name, value && el("b", {}, value))));
     this.panes.forEach((pane) => blend(pane, shown, this.image));
-    const hasPrior = locate(shown.from, "prior", 0) !== null;
-    this.noPrior.hidden = hasPrior;
-    this.sampleGrid.hidden = !hasPrior;
-    if (hasPrior) this.samples.forEach((sample) => blend(sample, shown, sample.index));
+    const known = locate(shown.from, this.sampled, 0) !== null;
+    this.none.hidden = known;
+    this.none.textContent = noSamples(this.sampled);
+    this.sampleGrid.hidden = !known;
+    if (known) this.samples.forEach(({ canvas, index }) => blend({ kind: this.sampled, canvas }, shown, index));
     moveTo(shown.at);
   }
 }
