@@ -47,13 +47,21 @@ def test_one_form_everywhere() -> None:
         assert not wrong, f"{page}: {wrong[0]!r} (`{PYTHON} -m` works where no `python` is)"
 
 
+def own_network(folder: Path) -> None:
+    """The file that docs/own_model.md shows."""
+    example = re.search(r"```python\n(.*?)```", (ROOT / "docs/own_model.md").read_text(), re.DOTALL)
+    (folder / "my_vae.py").write_text(example[1])
+
+
 @pytest.mark.parametrize("command", RUNS, ids=str)
 def test_run_reads_it(command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def checked(jobs, *_, **__):
         check_members([job.config for job in jobs])
         raise Checked
 
+    own_network(tmp_path)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setenv(CALLED_AS, PYTHON)
     monkeypatch.setattr(run, "_speak", lambda: None)
     monkeypatch.setattr("vae_sweep.sweep.run_sweep.run_sweep", checked)
@@ -88,7 +96,8 @@ def in_folder(words: list[str], cwd: Path) -> None:
 
 
 def furnish(folder: Path) -> None:
-    """Pictures, MNIST of 40 digits, and sweeps `a` and `b`: what the pages take for granted."""
+    """Pictures, MNIST of 40 digits and a network: what the pages take for granted."""
+    own_network(folder)
     rng = np.random.default_rng(0)
     (folder / "PICTURES").mkdir()
     for number, pixels in enumerate(rng.integers(0, 256, (20, 40, 48, 3), dtype=np.uint8)):
