@@ -122,7 +122,7 @@ def filled(command: Command, folder: Path) -> list[str]:
         words = [numbers.get(before, word) for before, word in zip(["", *words], words, strict=False)]
     words = [word for word in words if word not in ("--watch", "--open")]
     sweeps = sorted(folder.glob("outputs/*/sweep.json"), key=lambda path: path.stat().st_mtime)
-    runs = sorted(folder.glob("outputs/*/*multi_rate=true*"))
+    runs = sorted(folder.glob("outputs/*/*multi_rate=[Tt]rue*"))
     stand_ins = {"outputs/NAME": sweeps[-1].parent if sweeps else None, "DIR/": None}
     stand_ins |= {"RUN": runs[-1], "outputs/both/RUN": runs[-1]} if runs else {}
     words = [str(stand_ins.get(word) or word) for word in words]
