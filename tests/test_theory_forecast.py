@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from test_theory_covariance import dense_eigenvalues, images_of, standardised_threshold
 
-from vae_sweep.theory import Loss, banner, linear_vae, preflight, spectrum
+from vae_sweep.theory import Loss, banner, data_forecast, linear_vae, spectrum
 from vae_sweep.theory.covariance import Pixels
 from vae_sweep.traits import DIVERGENCES, LIKELIHOODS, SCHEDULES
 
@@ -18,7 +18,7 @@ GECO = SCHEDULES["vae_sweep.schedules.controllers.Geco"]
 
 def test_contents() -> None:
     images, train = images_of(300), np.arange(250)
-    found = preflight(images, train, [4, 16], [0.5, 1.0], bernoulli=True)
+    found = data_forecast(images, train, [4, 16], [0.5, 1.0], bernoulli=True)
     assert json.loads(json.dumps(found)) == found
     expected = dense_eigenvalues(images[:250])
     assert (found["n"], found["images"], found["images_used"], found["exact"]) == (192, 250, 250, True)
@@ -43,24 +43,24 @@ def test_contents() -> None:
 
 def test_bernoulli_threshold_of_binary_images() -> None:
     binary = np.where(images_of(300, channels=1) > 127, np.uint8(255), np.uint8(0))
-    found = preflight(binary, np.arange(300), [2], bernoulli=True)
+    found = data_forecast(binary, np.arange(300), [2], bernoulli=True)
     assert found["collapse_threshold_bernoulli"] == pytest.approx(standardised_threshold(binary), rel=1e-4)
-    assert preflight(binary, np.arange(300), [2])["collapse_threshold_bernoulli"] is None
+    assert data_forecast(binary, np.arange(300), [2])["collapse_threshold_bernoulli"] is None
 
 
 def test_identical_images_and_more_latents_than_pixels() -> None:
     same = np.full((10, 2, 2, 1), 7, np.uint8)
-    found = preflight(same, np.arange(10), [2, 9], [1.0], bernoulli=True)
+    found = data_forecast(same, np.arange(10), [2, 9], [1.0], bernoulli=True)
     assert found["total_variance"] == 0
     assert found["collapse_threshold"] == pytest.approx(0, abs=1e-12)
     assert set(found["linear"][0]["rate"]) == {0.0}
-    assert "collapse" not in banner([1.0], [2], 4, 8, preflight=found).lower()
+    assert "collapse" not in banner([1.0], [2], 4, 8, forecast=found).lower()
 
 
 def test_banner_states_the_noise_the_threshold_and_other_codes() -> None:
     images = images_of(300)
-    known = preflight(images, np.arange(300), [4, 16], [1.0, 0.1])
-    text = banner([1.0, 0.1, 100.0], [4, 16], 192, 64, preflight=known)
+    known = data_forecast(images, np.arange(300), [4, 16], [1.0, 0.1])
+    text = banner([1.0, 0.1, 100.0], [4, 16], 192, 64, forecast=known)
     assert max(map(len, text.splitlines())) <= 100
     assert "180 of 255" in text
     assert "57 of 255" in text
@@ -79,7 +79,7 @@ def test_banner_states_the_noise_the_threshold_and_other_codes() -> None:
 
 
 def test_banner_of_other_objectives() -> None:
-    known = preflight(images_of(300), np.arange(300), [4], [1.0], bernoulli=True)
+    known = data_forecast(images_of(300), np.arange(300), [4], [1.0], bernoulli=True)
     bernoulli = banner([1.0], [4], 192, 64, Loss(LIKELIHOODS["bernoulli"]), known)
     assert "tempers" in bernoulli
     assert f"{known['collapse_threshold_bernoulli']:.3g}" in bernoulli
@@ -102,7 +102,7 @@ def test_banner_warns_of_a_reduction_that_moves_with_the_size() -> None:
 
 def test_thresholds_are_right_under_every_reduction_likelihood_and_latent_size() -> None:
     """The threshold in SSE + beta KL is 2 lambda_1; a * recon + w b KL has it at w = beta a / b, written out here."""
-    known = preflight(images_of(300), np.arange(300), [4, 16], [1.0], bernoulli=True)
+    known = data_forecast(images_of(300), np.arange(300), [4, 16], [1.0], bernoulli=True)
     gaussian, bernoulli = known["collapse_threshold"], known["collapse_threshold_bernoulli"]
     n = 192
     two = banner([1.0], [4, 16], n, 64, Loss(reduction="mean_pixels_latents"), known)
@@ -119,7 +119,7 @@ def test_thresholds_are_right_under_every_reduction_likelihood_and_latent_size()
 
 
 def test_what_is_no_elbo_is_not_called_one_and_expects_no_collapse() -> None:
-    known = preflight(images_of(300), np.arange(300), [4], [1.0])
+    known = data_forecast(images_of(300), np.arange(300), [4], [1.0])
     free = banner([1000.0], [4], 192, 64, Loss(divergence=DIVERGENCES["free_bits"], free_bits=2.0), known)
     assert "no weight makes collapse stable" in free
     for text in (
@@ -144,8 +144,8 @@ def test_less_noise_than_rounding_is_said() -> None:
 
 
 def test_the_table_is_of_held_out_images_where_they_are_known() -> None:
-    known = preflight(images_of(300), np.arange(250), [4], [0.1], held_out=np.arange(250, 300))
-    text = banner([0.1], [4], 192, 64, preflight=known)
+    known = data_forecast(images_of(300), np.arange(250), [4], [0.1], held_out=np.arange(250, 300))
+    text = banner([0.1], [4], 192, 64, forecast=known)
     curve = known["linear"][0]
     at = curve["kl_weight"].index(0.1)
     assert "held-out images" in text

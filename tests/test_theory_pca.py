@@ -5,7 +5,7 @@ import pytest
 from sklearn.decomposition import PCA
 from test_theory_covariance import images_of
 
-from vae_sweep.theory import linear_vae, preflight, spectrum
+from vae_sweep.theory import data_forecast, linear_vae, spectrum
 from vae_sweep.theory.covariance import Pixels
 from vae_sweep.theory.pca import principal_axes
 
@@ -76,7 +76,7 @@ def test_many_images_of_many_pixels_are_close_to_exact():
 
 
 def test_the_forecast_has_both_splits():
-    [curve] = preflight(IMAGES, TRAIN, [D], [BETA], held_out=VAL)["linear"]
+    [curve] = data_forecast(IMAGES, TRAIN, [D], [BETA], held_out=VAL)["linear"]
     at = curve["kl_weight"].index(BETA)
     direct = principal_axes(Pixels(IMAGES, TRAIN), D).project(Pixels(IMAGES, VAL)).curve(D, [BETA])
     for key in ("rate", "distortion", "distortion_mean", "psnr_mean"):

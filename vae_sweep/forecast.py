@@ -26,7 +26,7 @@ from vae_sweep.data.split import chosen
 from vae_sweep.sweep.overrides import check_overrides
 from vae_sweep.sweep.refusal import refused_in_one_line
 from vae_sweep.sweep.settings import SettingsError
-from vae_sweep.theory import first_look, preflight
+from vae_sweep.theory import data_forecast, first_look
 from vae_sweep.theory.covariance import Pixels
 from vae_sweep.theory.first_look import nearest
 from vae_sweep.theory.pca import principal_axes
@@ -38,7 +38,7 @@ _SWEPT = ("loss.kl_weight", "model.latent_dim")
 
 @dataclass(frozen=True)
 class Forecast:
-    """values: of theory.preflight, with held-out curves; pictures: of first_look.pictures; betas: those asked for."""
+    """values: of data_forecast, with held-out curves; pictures: of first_look.pictures; betas: those asked for."""
 
     values: dict[str, Any]
     pictures: dict[str, np.ndarray]
@@ -52,7 +52,7 @@ def forecast(data: ImageData, latent_dims: Sequence[int], betas: Sequence[float]
         raise SettingsError("data.binarize=dynamic: each look is another picture; take data.binarize=static or none")
     began = time.perf_counter()
     axes = principal_axes(Pixels(data.images, data.train), max(latent_dims))
-    values = preflight(data.images, data.train, latent_dims, betas, held_out=data.val, axes=axes)
+    values = data_forecast(data.images, data.train, latent_dims, betas, held_out=data.val, axes=axes)
     shown = chosen(data.val, first_look.PICTURES)
     pictures = first_look.pictures(axes, data.images, shown, latent_dims, betas)
     return Forecast(values, pictures, sorted(betas, reverse=True), time.perf_counter() - began)

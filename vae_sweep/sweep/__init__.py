@@ -3,7 +3,7 @@
     jobs.py         Hydra's composed configs -> Jobs: plain dictionaries and what was typed; the last to see OmegaConf
     settings.py     every value in its range, every combination possible; one line that names the key
     overrides.py    what was typed, before Hydra composes it: keys and options that do not exist
-    preflight.py    the images: described, their forecast made, the weights explained
+    forecast.py     the images: described, their forecast made, the weights explained
     plan.py         members -> packs: who may train together, and where it pays
     continuing.py   which packs are to be trained now: new ones, and old ones that are not done
     run_sweep.py    all of it, in order
@@ -22,6 +22,6 @@ What `run_sweep` does, in this order, so that a refusal leaves nothing behind:
 8. The outcome: what failed, what to type to go on, the exit code.
 
 To change what makes two members the same, go to runs/members.py, and think of the folders that there are. To change
-who may share a pack, to plan.py. A new check belongs into settings.py if it needs the settings alone, into preflight.py
+who may share a pack, to plan.py. A new check belongs into settings.py if it needs the settings alone, into forecast.py
 if it needs the images, and into training/build.py if it needs the network.
 """

@@ -30,7 +30,7 @@ from vae_sweep.runs.reading import read_manifest, read_result
 from vae_sweep.runs.schema import Entry, Event, Manifest
 from vae_sweep.sweep import plan, provenance
 from vae_sweep.sweep.continuing import Work, work
-from vae_sweep.sweep.preflight import Pictures, banners, check_schedule, describe, with_forecast
+from vae_sweep.sweep.forecast import Pictures, banners, check_schedule, describe, with_forecast
 from vae_sweep.sweep.settings import check_members
 from vae_sweep.sweep.trial import try_out
 from vae_sweep.tracking import choose_mode

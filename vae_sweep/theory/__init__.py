@@ -6,7 +6,7 @@ in_words.py     the same for a person to read    pca.py       the linear VAE on 
 """
 
 from vae_sweep.theory.covariance import Pixels, Spectrum, largest_standardised, spectrum
-from vae_sweep.theory.forecast import preflight
+from vae_sweep.theory.forecast import data_forecast
 from vae_sweep.theory.in_words import Loss, banner
 from vae_sweep.theory.linear import (
     LinearVAE,
@@ -30,6 +30,7 @@ __all__ = [
     "Spectrum",
     "banner",
     "collapse_threshold",
+    "data_forecast",
     "geco_weight",
     "implied_sigma",
     "largest_standardised",
@@ -38,7 +39,6 @@ __all__ = [
     "negative_log_likelihood",
     "noise_variance",
     "optimal_sigma2",
-    "preflight",
     "spectrum",
     "weight_of_sigma",
 ]

@@ -15,7 +15,7 @@ CURVE_POINTS = 81
 MOST_PROJECTED = 2048  # images whose mean a curve on one split is
 
 
-def preflight(
+def data_forecast(
     images: Array,
     train: Array,
     latent_dims: Sequence[int],

@@ -73,18 +73,18 @@ def banner(
     pixels: int,
     batch_size: int,
     loss: Loss = Loss(),
-    preflight: Mapping[str, Any] | None = None,
+    forecast: Mapping[str, Any] | None = None,
 ) -> str:
     """Lines of at most 100 columns; empty without weights (autoencoders have none: leave them out).
 
-    kl_weights, latent_dims: of the members, in the order to show. preflight: of theory.preflight; without it the data's
+    kl_weights, latent_dims: of the members, in the order to show. forecast: of data_forecast; without it the data's
     lines are left out.
     """
     if not kl_weights:
         return ""
     weights, dims = list(dict.fromkeys(kl_weights)), list(dict.fromkeys(latent_dims))
     sizes = Sizes(pixels, dims[0], batch_size)
-    about = _About(loss, sizes, weights, dims, preflight or {})
+    about = _About(loss, sizes, weights, dims, forecast or {})
     if loss.steered:
         lines = list(_steered(about))
     else:
@@ -106,7 +106,7 @@ class _About:
     sizes: Sizes  # with the first latent size
     weights: list[float]
     dims: list[int]
-    preflight: Mapping[str, Any]
+    forecast: Mapping[str, Any]
 
     def beta(self, weight: float, latent_dim: int) -> float:
         return self.loss.beta(weight, self.sizes._replace(latent_dim=latent_dim))
@@ -121,7 +121,7 @@ class _About:
 
     def at(self, latent_dim: int, beta: float) -> Mapping[str, float] | None:
         """What the linear VAE does on the data at one weight: on held-out images where they are known."""
-        curve = next((c for c in self.preflight.get("linear", []) if c["latent_dim"] == latent_dim), None)
+        curve = next((c for c in self.forecast.get("linear", []) if c["latent_dim"] == latent_dim), None)
         if curve is None or not curve["kl_weight"][0] <= beta <= curve["kl_weight"][-1]:
             return None
         values = curve | (curve.get("held_out") or {})
@@ -131,7 +131,7 @@ class _About:
 
     @property
     def held_out(self) -> bool:
-        return any("held_out" in curve for curve in self.preflight.get("linear", []))
+        return any("held_out" in curve for curve in self.forecast.get("linear", []))
 
 
 def _meaning(about: _About) -> Iterator[str]:
@@ -162,9 +162,9 @@ def _steered(about: _About) -> Iterator[str]:
     name, aims = loss.schedule.name, loss.schedule.aims
     yield f"{name}: the weight is steered until it holds {aims} of {_known(goal)}; kl_weight is where it begins."
     of_error = loss.schedule == SCHEDULES["vae_sweep.schedules.controllers.Geco"] and loss.likelihood.unit == "SSE"
-    if of_error and goal is not None and about.preflight:
+    if of_error and goal is not None and about.forecast:
         for d in about.dims:
-            spectrum = _spectrum(about.preflight)
+            spectrum = _spectrum(about.forecast)
             if d <= len(spectrum.eigenvalues):
                 weight = geco_weight(spectrum, d, goal)
                 at = "cannot reach it at any" if weight is None else f"comes to rest at weight {weight:.3g}"
@@ -176,7 +176,7 @@ def _known(goal: float | None) -> str:
 
 
 def _table(about: _About) -> Iterator[str]:
-    known = bool(about.preflight.get("linear"))
+    known = bool(about.forecast.get("linear"))
     where = "on held-out images" if about.held_out else "on these images"
     yield "KL weight   pixel noise it assumes" + (f"       what the best linear VAE does {where}" if known else "")
     yield "              std   grey levels   " + (
@@ -211,7 +211,7 @@ def _collapse(about: _About) -> Iterator[str]:
     if loss.likelihood.collapse is None or not (loss.divergence.kl or split):
         return
     key, formula = _COLLAPSE[loss.likelihood.collapse]
-    threshold = about.preflight.get(key)
+    threshold = about.forecast.get(key)
     if not threshold:
         return
     if split:
@@ -243,9 +243,9 @@ def _rounding(about: _About) -> Iterator[str]:
 
 def _likelihood_optimum(about: _About) -> Iterator[str]:
     loss = about.loss
-    if not about.preflight or not loss.divergence.kl or not loss.likelihood.squared_error:
+    if not about.forecast or not loss.divergence.kl or not loss.likelihood.squared_error:
         return
-    spectrum = _spectrum(about.preflight)
+    spectrum = _spectrum(about.forecast)
     for d in about.dims:
         if d <= len(spectrum.eigenvalues) and d < spectrum.pixels and spectrum.tail(d) > 0:
             sigma2 = optimal_sigma2(spectrum, d)
@@ -285,12 +285,12 @@ def _elsewhere(weights: Sequence[float], dims: Sequence[int], sizes: Sizes) -> I
     yield "  with pixels in [-1, 1] instead of [0, 1]: four times these."
 
 
-def _spectrum(preflight: Mapping[str, Any]) -> Spectrum:
+def _spectrum(forecast: Mapping[str, Any]) -> Spectrum:
     return Spectrum(
-        np.array(preflight["eigenvalues"]),
-        preflight["total_variance"],
-        preflight["n"],
-        preflight["images"],
-        preflight["images_used"],
-        preflight["exact"],
+        np.array(forecast["eigenvalues"]),
+        forecast["total_variance"],
+        forecast["n"],
+        forecast["images"],
+        forecast["images_used"],
+        forecast["exact"],
     )

@@ -13,7 +13,7 @@ from vae_sweep.runs.manifest import forecast_of
 from vae_sweep.runs.members import total_steps
 from vae_sweep.runs.schema import DataSet, Entry, Manifest
 from vae_sweep.sweep.settings import SettingsError
-from vae_sweep.theory import Loss, banner, first_look, preflight
+from vae_sweep.theory import Loss, banner, data_forecast, first_look
 from vae_sweep.theory.covariance import Pixels
 from vae_sweep.theory.pca import principal_axes
 from vae_sweep.traits import LikelihoodTraits
@@ -67,7 +67,9 @@ def with_forecast(manifest: Manifest, images: Mapping[str, ImageData]) -> tuple[
             axes = principal_axes(Pixels(data.images, data.train), max(dims))
             shown = chosen(data.val, first_look.PICTURES)
             pictures[first_look.file_name(fingerprint)] = first_look.pictures(axes, data.images, shown, dims, betas)
-        found = preflight(data.images, data.train, dims, betas, data.binarize, bernoulli, held_out=data.val, axes=axes)
+        found = data_forecast(
+            data.images, data.train, dims, betas, data.binarize, bernoulli, held_out=data.val, axes=axes
+        )
         datasets[fingerprint] = {**datasets[fingerprint], "forecast": {"asked": asked, "train": found}}
     return {**manifest, "datasets": datasets}, pictures
 
