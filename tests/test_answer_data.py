@@ -112,3 +112,29 @@ def test_the_linear_model_stands_beside_the_runs(tmp_path):
     assert page.count('alt="1: ') + page.count('alt="0.1: ') >= 1
     (folder / first_look.file_name(found.points[0].data)).write_bytes(b"torn")
     assert "What a linear VAE makes" not in report.build([folder], figures=False).read_text()
+
+
+def judged_by_samples(folder, prior: dict[float, float]) -> None:
+    """What evaluation says of samples: distance of the prior's draws to pictures, per weight, with its interval."""
+    for run in folder.glob("0*"):
+        weight = json.loads((run / "result.json").read_text())["config"]["loss"]["kl_weight"]
+        row = {"value": prior[weight], "low": prior[weight] - 0.05, "high": prior[weight] + 0.05}
+        values = json.loads((run / "evaluation.json").read_text())
+        values["samples"] = {"images": 60, "distances": {"random_conv": {"cubic": {"prior": row}}}}
+        (run / "evaluation.json").write_text(json.dumps(values))
+
+
+def test_samples_that_were_judged_fill_their_purpose(tmp_path):
+    folder = write_sweep(tmp_path / "s", weights=WEIGHTS, latent_dims=(64,), autoencoder=False)
+    judged_by_samples(folder, dict(zip(WEIGHTS, (0.3, 0.28, 0.6, 1.0, 2.0, 2.4), strict=True)))
+    report.build([folder], figures=False)
+    data = json.loads((folder / "report" / "answer.json").read_text())
+    sample, reconstruct = data["purposes"]["sample"], data["purposes"]["reconstruct"]
+    assert (sample["kl_weight"], sample["low"], sample["high"], sample["beyond"]) == (1.0, 1.0, 3.0, "above")
+    assert reconstruct["kl_weight"] < 1
+    assert "No weight does both: draws from the prior want 1, which costs " in data["lead"]
+    judged_by_samples(folder, dict(zip(WEIGHTS, (3.0, 2.0, 1.0, 0.3, 0.31, 0.9), strict=True)))
+    report.build([folder], figures=False)
+    data = json.loads((folder / "report" / "answer.json").read_text())
+    assert (data["purposes"]["sample"]["kl_weight"], data["purposes"]["sample"]["beyond"]) == (0.03, "within")
+    assert "the prior's draws, too, are as near to pictures as any run's." in data["lead"]

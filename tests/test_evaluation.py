@@ -189,7 +189,13 @@ def test_arrays(found: Evaluation, data: ImageData, optimum: LinearVAE) -> None:
         "fitted_samples": (64, 4, 4, 1),
         "code_std": (5,),
         "traversal_start": (5,),
+        "val_image_recon": (len(data.val),),
+        "val_image_sse": (len(data.val),),
+        "val_image_kl": (len(data.val),),
+        "val_image_psnr_mean": (len(data.val),),
     }
+    assert arrays["val_image_sse"].mean() == pytest.approx(found.values["val"]["sse"], rel=1e-5)
+    assert arrays["val_image_psnr_mean"].mean() == pytest.approx(found.values["val"]["psnr_mean"], rel=1e-5)
     assert arrays["kl_per_unit"] == pytest.approx(optimum.kl_per_unit, rel=1e-3, abs=1e-6)
     assert arrays["activity"] == pytest.approx(optimum.activity, rel=1e-3, abs=1e-6)
     assert arrays["latent_std"][0] ** 2 == pytest.approx(optimum.posterior_variance, rel=1e-4)

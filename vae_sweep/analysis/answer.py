@@ -166,7 +166,15 @@ def _curve(study: Study, found: Recommendation) -> tuple[str, str]:
     headline = _headline(found)
     if found.train_longer:
         headline = f"So far: {headline[0].lower()}{headline[1:-1]}; train longer to be sure."
-    said = (_window(study, found), _sure(study, found), _stake(found), _against(found), _late(found), _idle(found))
+    said = (
+        _window(study, found),
+        _draws(found),
+        _sure(study, found),
+        _stake(found),
+        _against(found),
+        _late(found),
+        _idle(found),
+    )
     return headline, " ".join(sentence for sentence in said if sentence)
 
 
@@ -204,6 +212,20 @@ def _window(study: Study, found: Recommendation) -> str:
         alike = f"From {served[-1]:g} to {served[0]:g} the pictures are alike{where}. "
     where = "" if alike else where
     return f"{alike}{purpose.why[:-1]};{_leaves(study, spot, f' {spot.weight:g} ')} at {_nats(spot)}{where}."
+
+
+def _draws(found: Recommendation) -> str:
+    """Whether a weight serves both to reconstruct and to draw from the prior; where none does, what drawing costs."""
+    reconstruct, sample = found.purposes["reconstruct"], found.purposes["sample"]
+    if sample.kl_weight is None or sample.low is None or sample.high is None or reconstruct.kl_weight is None:
+        return ""
+    both = [s.weight for s in found.curve if sample.low <= s.weight <= min(sample.high, reconstruct.kl_weight)]
+    if both:
+        ends = f"{both[0]:g}" if len(both) == 1 else f"{both[-1]:g} to {both[0]:g}"
+        return f"At {ends} the prior's draws, too, are as near to pictures as any run's."
+    own, other = reconstruct.spot, sample.spot
+    lost = (quality(own) or 0.0) - (quality(other) or 0.0) if own and other else 0.0
+    return f"No weight does both: draws from the prior want {sample.kl_weight:g}, which costs {lost:.1f} dB."
 
 
 def _leaves(study: Study, spot: Spot, who: str, images: str = "") -> str:

@@ -1,7 +1,7 @@
 """Which weight serves which purpose on one curve: the rules of choice.py fed with what the runs measured.
 
 reconstruct   ten times less weight gains less than half a decibel, on decoded means of held-out images
-sample        not judged
+sample        draws from the prior are as near to held-out pictures as any run's (sampling.py)
 likelihood    the pixel noise that the weight claims is the error that is left
 code          nine of ten units carry something
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vae_sweep.analysis import chance, choice
+from vae_sweep.analysis import chance, choice, sampling
 from vae_sweep.analysis.choice import Choice
 from vae_sweep.analysis.spots import Spot
 from vae_sweep.analysis.study import Study
@@ -50,8 +50,12 @@ def purposes(study: Study, curve: Sequence[Spot]) -> dict[str, Purpose]:
     """By name. curve: of one network, the weights that learned something, largest first."""
     if not curve:
         return {}
-    found = {"reconstruct": _reconstruct, "sample": _sample, "likelihood": _likelihood, "code": _code}
-    return {name: found[name](study, curve) for name in NAMES}
+    reconstruct = _reconstruct(study, curve)
+    found = {
+        "reconstruct": reconstruct, "sample": _sample(curve, reconstruct.kl_weight),
+        "likelihood": _likelihood(study, curve), "code": _code(study, curve),
+    }  # fmt: skip
+    return {name: found[name] for name in NAMES}
 
 
 # --- to reconstruct --------------------------------------------------------------------------------------------------
@@ -137,8 +141,19 @@ def _of_point(point) -> float:  # type: ignore[no-untyped-def]
 # --- to sample -------------------------------------------------------------------------------------------------------
 
 
-def _sample(study: Study, curve: Sequence[Spot]) -> Purpose:
-    return _nothing("sample", "Not judged yet: look at the draws from the prior below.")
+def _sample(curve: Sequence[Spot], reconstructs: float | None) -> Purpose:
+    """Of draws from the prior: the smallest weight whose draws are as near to pictures as the nearest run's."""
+    found = sampling.sampling(curve)
+    if not found:
+        return _nothing("sample", "Not judged yet: look at the draws from the prior below.")
+    why, prior = sampling.in_words(found, reconstructs), found.get("prior")
+    if prior is None or not prior.serves:
+        return _nothing("sample", why)
+    tried = [spot.weight for spot in curve if spot.weight in next(iter(prior.distances.values()))]
+    low, high = prior.serves[-1], prior.serves[0]
+    ends = (high == max(tried), low == min(tried))
+    beyond = {(True, True): "indifferent", (True, False): "above", (False, True): "below"}.get(ends, "within")
+    return _purpose("sample", curve, Choice(low, low, high, beyond), why)
 
 
 # --- by likelihood ---------------------------------------------------------------------------------------------------
