@@ -6,10 +6,13 @@
 A failure prints the line @reproduce_failure(...) that tries its example again.
 """
 
+import os
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, configuration, settings
 from hypothesis.internal.conjecture import providers
 
 Test = TypeVar("Test", bound=Callable[..., object])
@@ -20,6 +23,7 @@ _COMMON = {
     "print_blob": True,
     "suppress_health_check": [HealthCheck.too_slow],  # a clock, too
 }
+configuration.set_hypothesis_home_dir(Path(tempfile.gettempdir()) / f"hypothesis-{os.getuid()}")
 settings.register_profile("fixed", derandomize=True, **_COMMON)
 settings.register_profile("deep", max_examples=1000, **_COMMON)
 settings.load_profile("fixed")
