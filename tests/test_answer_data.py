@@ -138,3 +138,60 @@ def test_samples_that_were_judged_fill_their_purpose(tmp_path):
     data = json.loads((folder / "report" / "answer.json").read_text())
     assert (data["purposes"]["sample"]["kl_weight"], data["purposes"]["sample"]["beyond"]) == (0.03, "within")
     assert "the prior's draws, too, are as near to pictures as any run's." in data["lead"]
+
+
+# --- cases -----------------------------------------------------------------------------------------------------------
+
+
+def edit(path, change) -> None:
+    value = json.loads(path.read_text())
+    change(value)
+    path.write_text(json.dumps(value))
+
+
+def recommended(folder):
+    found = study.read([load_sweep(folder)])
+    return recommend(found, judge(found))
+
+
+def test_of_mixed_likelihoods_the_one_that_reconstructs_best_is_named(tmp_path):
+    """Decibels of decoded means are one yardstick for all: the family with 3 dB more, whatever its own unit."""
+    folder = write_sweep(tmp_path / "s", weights=WEIGHTS, latent_dims=(16, 64), autoencoder=False)
+    for run in sorted(folder.glob("0*"))[: len(WEIGHTS)]:  # those of 16 latents
+        edit(run / "result.json", lambda r: r["config"]["loss"].update(recon="bernoulli"))
+        edit(run / "evaluation.json", lambda e: [e[s].update(recon=500 + e[s]["sse"]) for s in ("train", "val")])
+    found = recommended(folder)
+    assert {p.latent_dim for s in found.curve for p in s.points} == {64}
+    assert {p.likelihood.name for s in found.curve for p in s.points} == {"sse"}
+
+
+def test_of_several_data_sets_one_is_judged(tmp_path):
+    folder = write_sweep(tmp_path / "s", weights=WEIGHTS, latent_dims=(16, 64), autoencoder=False)
+    for run in sorted(folder.glob("0*"))[: len(WEIGHTS)]:
+        edit(run / "result.json", lambda r: r.update(data_fingerprint="0ther"))
+    assert len({p.data for s in recommended(folder).curve for p in s.points}) == 1
+
+
+def test_unequal_seeds_are_said(tmp_path):
+    folder = write_sweep(tmp_path / "s", weights=WEIGHTS, latent_dims=(64,), seeds=(0, 1), failed=(2,))
+    report.build([folder], figures=False)
+    lead = json.loads((folder / "report" / "answer.json").read_text())["lead"]
+    assert "1 to 2 seeds" in lead
+
+
+def test_held_out_overfitting_is_seen(tmp_path):
+    """Training error falls to the end; held out it turns: nothing below the turn is named."""
+    folder = write_sweep(tmp_path / "s", weights=WEIGHTS, latent_dims=(64,), autoencoder=False)
+    held_out = dict(zip(WEIGHTS, (17.0, 18.5, 19.5, 19.0, 17.5, 16.0), strict=True))
+    for run in folder.glob("0*"):
+        weight = json.loads((run / "result.json").read_text())["config"]["loss"]["kl_weight"]
+        edit(run / "evaluation.json", lambda e, db=held_out[weight]: e["val"].update(psnr_mean=db))
+    assert recommended(folder).purposes["reconstruct"].kl_weight == 0.3
+
+
+def test_an_exhausted_latent_is_not_told_to_go_below(tmp_path):
+    """At 16 latents the error is the autoencoder's from weight 0.1 on: no smaller weight can help."""
+    folder = write_sweep(tmp_path / "s", weights=(0.1, 0.05, 0.03), latent_dims=(16,))
+    purpose = recommended(folder).purposes["reconstruct"]
+    assert purpose.beyond == "indifferent"
+    assert purpose.gain_db < 0.01

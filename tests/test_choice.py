@@ -1,5 +1,6 @@
 """The rules that name a weight: against the linear VAE's closed form, on random spectra and grids, with seed noise."""
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -103,12 +104,13 @@ def test_on_exact_curves_the_grid_decides_nothing_beyond_a_step():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("noise", "most"), [(0.0, 0.0), (0.007, 0.006), (0.03, 0.06)])
+@pytest.mark.parametrize(("noise", "most"), [(0.0, 0.0), (0.007, 0.006), (0.03, 0.03)])
 def test_laws_of_reconstruct_on_500_spectra(noise, most):
     """docs/validity.md has these figures."""
     found = trials(500, noise)
     assert not found["useless"].any()
-    for law in ("apart", "subset", "obeyed"):
+    assert not found["obeyed"].any()
+    for law in ("apart", "subset"):
         assert found[law].mean() <= most, law
 
 
@@ -133,6 +135,45 @@ def test_what_is_below_and_above_and_indifferent():
     assert near == choice.Choice(1.0, None, 1.0, "below")
     assert choice.reconstruct([1.0], [20.0]).beyond == "below"
     assert choice.reconstruct([], []) is None
+
+
+@given(st.lists(st.floats(5, 40), min_size=1, max_size=12), st.integers(1, 6))
+def test_smaller_weights_never_lead_back_above_whatever_they_measure(decibels, added):
+    """A theorem: a steep pair stays steep, for what larger weights have reached does not change."""
+    weights = 10.0 ** (-0.5 * np.arange(len(decibels)))
+    before = weights[: max(1, len(decibels) - added)]
+    assert weight_of(weights, decibels) <= weight_of(before, decibels[: len(before)])
+
+
+def test_overfitting_is_no_gain():
+    """Held-out squared error 66, 52, 55, 70 at falling weights: the second is the best."""
+    weights = [1, 0.3, 0.1, 0.03]
+    found = choice.reconstruct(weights, [-10 * np.log10(error) for error in (66, 52, 55, 70)])
+    assert (found.weight, found.beyond) == (0.3, "within")
+    assert choice.reconstruct(weights, [18, 20, 15, 10]).weight == 0.3
+    assert choice.reconstruct(weights, [20, 18, 15, 10]).beyond == "above"
+
+
+NINE = {10: 307, 3: 217, 1.78: 188, 1: 167, 0.3: 131, 0.1: 111, 0.056: 103, 0.03: 94.4, 0.01: 90.8}  # docs/speed.md
+
+
+def test_the_nine_trained_runs_of_docs_speed_from_every_subset():
+    """Weight -> held-out squared error. From three runs upwards: obeying "at most" never leads back above, and
+    subsets that hold the answer of all nine, its neighbours and a run ten times below it name it or a neighbour."""
+    weights = list(NINE)
+    db = {w: -10 * np.log10(error) for w, error in NINE.items()}
+    of_all = choice.reconstruct(weights, list(db.values()))
+    at = weights.index(of_all.weight)
+    needed = {weights[max(at - 1, 0)], of_all.weight, weights[min(at + 1, 8)], 0.01}
+    for size in range(3, 10):
+        for chosen in itertools.combinations(weights, size):
+            found = choice.reconstruct(chosen, [db[w] for w in chosen])
+            if found.beyond == "below":
+                smaller = [w for w in weights if w < min(chosen)]
+                longer = [*chosen, *smaller]
+                assert weight_of(longer, [db[w] for w in longer]) <= found.weight
+            if needed <= set(chosen):
+                assert abs(weights.index(found.weight) - at) <= 1
 
 
 def test_a_plateau_between_two_clusters_is_not_the_end():

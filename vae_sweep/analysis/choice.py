@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import isotonic_regression
 
 Values = Sequence[Any] | np.ndarray  # one number per weight
 
@@ -36,19 +35,19 @@ class Choice:
 def reconstruct(weights: Values, decibels: Values, ceiling: float | None = None) -> Choice | None:
     """The largest weight from which ten times less weight gains less than WORTH_DB, there and everywhere below.
 
-    decibels: PSNR of the decoded means, held out, at each weight. What noise makes fall towards smaller weights is
-    levelled first (isotonic regression in the order of the weights). A pair of weights is *steep* if the smaller gains
-    WORTH_DB per tenfold between them; a pair nearer than tenfold has to gain all of WORTH_DB. The weight named is the
-    largest below every steep pair's larger one. Without weights tenfold below it, it is an upper bound; unless
-    `ceiling`, what the autoencoder of the same network reaches, leaves no WORTH_DB to be gained by any smaller weight.
+    decibels: PSNR of the decoded means, held out, at each weight. What has been reached at a weight counts for smaller
+    ones, too: where they lose it, by noise or by overfitting, they gain nothing. A pair of weights is *steep* if the
+    smaller gains WORTH_DB per tenfold between them; a pair nearer than tenfold has to gain all of WORTH_DB. The weight
+    named is the largest below every steep pair's larger one. Without weights tenfold below it, it is an upper bound;
+    unless `ceiling`, what the autoencoder of the same network reaches, leaves no WORTH_DB to any smaller weight.
     """
     w, db = _rising(weights, decibels)
     if not len(w):
         return None
-    db = isotonic_regression(db, increasing=False).x
+    measured, db = db, np.maximum.accumulate(db[::-1])[::-1]
     steep = _steep(np.log10(w), db)
     taken = int(np.flatnonzero(steep)[0]) - 1 if steep.any() else len(w) - 1
-    if not steep.any() and len(w) > 1 and np.ptp(db) < WORTH_DB * min(1.0, np.log10(w[-1] / w[0])):
+    if not steep.any() and len(w) > 1 and np.ptp(measured) < WORTH_DB * min(1.0, np.log10(w[-1] / w[0])):
         return Choice(float(w[-1]), None, None, "indifferent")
     above = float(w[taken + 1]) if taken + 1 < len(w) else None
     bounded = ceiling is not None and db.max() <= ceiling + 0.1 and ceiling - db[taken] < WORTH_DB
