@@ -201,9 +201,11 @@ def test_arrays(found: Evaluation, data: ImageData, optimum: LinearVAE) -> None:
     assert arrays["latent_std"][0] ** 2 == pytest.approx(optimum.posterior_variance, rel=1e-4)
     assert arrays["traversal_units"].tolist() == [0, 1, 2, 3, 4]
     assert np.abs(arrays["mean_image"] - np.round(255 * data.images.mean(0))).max() <= 1
-    # Paths begin and end at the reconstructions of held-out images; walks leave the first one's code in one unit.
-    np.testing.assert_array_equal(arrays["interpolations"][1, 0], arrays["recon_mean"][2])
-    np.testing.assert_array_equal(arrays["interpolations"][1, -1], arrays["recon_mean"][3])
+    # Paths begin and end at the reconstructions of held-out images, to a grey level, since they are decoded in another
+    # batch; walks leave the first one's code in one unit.
+    for end, image in ((0, 2), (-1, 3)):
+        reached = arrays["interpolations"][1, end].astype(int)
+        assert np.abs(reached - arrays["recon_mean"][image]).max() <= 1
     for walk, start in zip(arrays["traversals"].astype(float), arrays["traversal_start"], strict=True):
         inside = ((walk[2:5] > 0) & (walk[2:5] < 255)).all(0)  # not clipped; -1, 0, 1: this decoder is linear
         through = walk[3] + start * (walk[4] - walk[2]) / 2

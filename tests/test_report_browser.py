@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +17,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 from synthetic_sweep import write_sweep
+from waiting import PATIENCE_S
 
 from vae_sweep import report
 
@@ -60,7 +60,7 @@ class Page:
         return self.driver.find_element(By.CSS_SELECTOR, selector)
 
     def wait(self, until: Callable[["Page"], Any]) -> Any:
-        return WebDriverWait(self, 30, ignored_exceptions=(NoSuchElementException,)).until(until)
+        return WebDriverWait(self, PATIENCE_S, ignored_exceptions=(NoSuchElementException,)).until(until)
 
     def press(self, *keys: str) -> None:
         ActionChains(self.driver).send_keys(*keys).perform()
@@ -443,13 +443,12 @@ def test_the_printed_page_holds_every_picture_and_chart(page, index):
     """Without scrolling: what is folded or below the screen is drawn when the browser says that it will print."""
     page.open(index)
     page.wait(lambda p: sum(p.pixels(".stage figure:nth-child(2) canvas")))
-    time.sleep(2)  # the sheets are loaded while nobody waits
-    page("dispatchEvent(new Event('beforeprint'))")
-    blank = page(
-        "return [...document.querySelectorAll('main canvas')].filter(c => !c.closest('[hidden]')).filter(c => {"
-        " const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data; return !d.some(v => v); }).length"
+    drawn = (  # at once, when the sheets have been loaded, which happens while nobody waits
+        "dispatchEvent(new Event('beforeprint'));"
+        "return [...document.querySelectorAll('main canvas')].filter(c => !c.closest('[hidden]')).every(c => {"
+        " const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data; return d.some(v => v); })"
     )
-    assert blank == 0
+    page.wait(lambda p: p(drawn))
     charts = page(
         "return [...document.querySelectorAll('main .chart')].map(c => c.querySelectorAll('svg path, svg rect').length)"
     )
