@@ -180,6 +180,8 @@ def _arrays(
     }  # fmt: skip
     pairs = np.stack([mean[:2], mean[2:4]], 1)  # (P, 2, d)
     path = np.linspace(0, 1, 8)[None, :, None]
+    drawn = mean.std(0) * rng.standard_normal((64, d)) + mean.mean(0)
+    arrays |= {"fitted_samples": _bytes(model.decode(drawn), shape), "code_std": latents.std(0).astype(np.float32)}
     arrays["interpolations"] = _bytes(model.decode(pairs[:, :1] * (1 - path) + pairs[:, 1:] * path), shape)
     spread = mean.std(0) * rng.standard_normal((64, d)) + mean.mean(0)
     arrays["fitted_samples"] = _bytes(model.decode(spread), shape)  # of a Gaussian with the codes' own scale
@@ -237,7 +239,27 @@ def _evaluation(model: LinearVae, measured: dict[str, Json], config: Json, rng: 
         other = "val" if split == "train" else "train"
         if d:
             splits[split] = {key: value for key, value in out.items() if not key.startswith(_ONLY_OF[other])}
-    return {"schema": 1, "step": config["trainer"]["max_steps"], **splits}
+    samples = _samples(weight, config["objective"] == "autoencoder")
+    main = samples["distances"]["random_conv"]["cubic"]
+    splits["val"] |= {f"distance_{pair}": row["value"] for pair, row in main.items()}
+    splits["val"] |= {"code_std": 1.0, "code_correlation": 0.05, "sampler_components": 1.0, "sampler_novelty": 1.1}
+    splits["val"] |= {"sampler_left_out_nats": 0.2}
+    return {"schema": 1, "step": config["trainer"]["max_steps"], "samples": samples, **splits}
+
+
+def _samples(weight: float, autoencoder: bool) -> Json:
+    """Blur that grows with the weight, holes that grow as it falls, by every way of looking."""
+    blur, holes = 0.3 * weight**0.5, 0 if autoencoder else 0.1 / weight**0.5
+    values = {"blur": blur, "fitted": 1.1 * blur}
+    if not autoencoder:
+        values |= {"holes": holes, "prior": blur + holes}
+    rows = {pair: {"value": v, "low": 0.9 * v, "high": 1.1 * v} for pair, v in values.items()}
+    for pair in rows:
+        rows[pair] |= {"null_high": 0.01, "p": 0.005} if pair != "blur" else {}
+    ways = {f: {"cubic": rows, "inverse": rows} for f in ("random_conv", "random_filters", "pooled_pixels")}
+    sampler = {"components": 1, "shrinkage": 1.0, "codes": 200, "novelty": 1.1}
+    sampler |= {"left_out_nats": 0.2, "left_out_se": 0.1}
+    return {"images": 60, "distances": ways, "sampler": sampler}
 
 
 # What a real evaluation measures on one split alone.

@@ -29,7 +29,7 @@ def built(tmp_path_factory):
 
 def test_the_keys_are_those_that_the_documentation_names(built):
     _, _, data = built
-    assert set(data) == {"schema", "sweep", "kind", "front", "headline", "lead", "purposes", "runs", "next"}
+    assert set(data) == {"schema", "sweep", "kind", "front", "headline", "lead", "purposes", "samplers", "runs", "next"}
     assert set(data["purposes"]) == set(NAMES)
     keys = {"kl_weight", "beta", "low", "high", "beyond", "gain_db", "gain_nats", "why"}
     for purpose in data["purposes"].values():
@@ -48,7 +48,9 @@ def test_what_is_read_back_is_what_the_rules_say(built):
     assert (purpose["kl_weight"], purpose["beyond"]) == (expected.weight, expected.beyond)
     assert purpose["gain_db"] == pytest.approx(max(decibels.values()) - min(decibels.values()))
     assert data["runs"] == [p.id for p in found.points if p.weight == expected.weight]
-    assert data["purposes"]["sample"]["kl_weight"] is None
+    # The synthetic runs' distance of draws, 0.3 sqrt(w) + 0.1 / sqrt(w), is least at 1/3.
+    nearest_to_third = min(WEIGHTS, key=lambda w: 0.3 * w**0.5 + 0.1 / w**0.5)
+    assert data["purposes"]["sample"]["kl_weight"] == data["samplers"]["prior"]["kl_weights"][0] == nearest_to_third
     n, likeliest = 24 * 24 * 3, data["purposes"]["likelihood"]
     nearest = min(WEIGHTS, key=lambda w: abs(np.log(w / likeliest["beta"])))
     mse = next(p.get("val", "sse") for p in found.points if p.weight == nearest) / n

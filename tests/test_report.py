@@ -166,6 +166,18 @@ def test_failures_are_shown_with_their_traceback(tmp_path):
     assert "Traceback (most recent call last):" in text
 
 
+def test_samples_are_judged_on_the_page(sweep):
+    """The synthetic sweep's blur rises with the weight and its holes fall: no weight does both, the fitted one does."""
+    page = (sweep / "report" / "index.html").read_text()
+    assert "Draws of the prior are nearest to held-out pictures at" in page
+    assert "closes the holes" in page
+    data = json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)[1])
+    curve = data["sampling"]["curves"][0]["sets"]["random_conv"]
+    assert [row[0] for row in curve["blur"]] == sorted((row[0] for row in curve["blur"]), reverse=True)
+    assert [row[1] for row in curve["blur"]] == sorted((row[1] for row in curve["blur"]), reverse=True)
+    assert [row[1] for row in curve["holes"]] == sorted(row[1] for row in curve["holes"])
+
+
 def test_provenance_is_on_the_page(sweep):
     text = Text(build(sweep)).text
     for part in ("0123456789abcdef", "feedc0de", "python -m vae_sweep.run -m loss.kl_weight=1,0.5,0.1", "torch 2.0"):

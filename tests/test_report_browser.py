@@ -125,7 +125,8 @@ def test_it_is_drawn_without_a_complaint_or_a_request_and_is_accessible(page, in
     page.open(index, width, theme).read_to_the_end()
     assert page("return document.documentElement.scrollWidth") == WIDTHS[width]
     for selector in ("#hero canvas", "#slider canvas", "#matrix canvas", "#plane-chart .mark", "#curves path",
-                     "#latent-panels canvas", "#gaps .bar-row", "#table tbody tr"):  # fmt: skip
+                     "#latent-panels canvas", "#sampling .chart path", "#sampling .sample-strip canvas",
+                     "#gaps .bar-row", "#table tbody tr"):  # fmt: skip
         page.wait(lambda p, s=selector: p.all(s))
     page("document.querySelectorAll('details').forEach(details => { details.open = true; })")
     axe = Path(find_spec("axe_core_python").submodule_search_locations[0]) / "axe.min.js"  # type: ignore[union-attr, index]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from vae_sweep.analysis.sampling import closes, in_words, sampling
+from vae_sweep.analysis.sampling import beyond_chance, closes, in_words, sampling
 from vae_sweep.analysis.spots import Spot
 from vae_sweep.analysis.study import Point
 from vae_sweep.runs.reading import Run
@@ -52,6 +52,7 @@ def test_where_sets_agree() -> None:
     assert found["prior"].nearest == {("random_conv", "cubic"): 1.0, ("pooled_pixels", "cubic"): 1.0}
     assert found["fitted"].serves == (0.01,)  # 0.1 is outside the interval of 0.01 by textures
     assert closes(found) == [0.1, 0.01]
+    assert [beyond_chance(found, w) for w in WEIGHTS] == [0, 1, 2, 2]
     words = in_words(found, reconstructs=0.1)
     assert "nearest to held-out pictures at 1 and 0.1; 0.1 also reconstructs" in words
     assert "closes the holes: at 0.1 and 0.01" in words

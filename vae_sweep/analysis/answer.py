@@ -12,6 +12,7 @@ from vae_sweep.analysis.next_step import Next, next_step
 from vae_sweep.analysis.purposes import NAMES, Purpose, autoencoder_quality, quality
 from vae_sweep.analysis.questions import Question, questions
 from vae_sweep.analysis.recommend import Recommendation
+from vae_sweep.analysis.sampling import from_codes, sampling
 from vae_sweep.analysis.spots import Spot
 from vae_sweep.analysis.study import Study, name_of, short
 from vae_sweep.analysis.verdicts import Finding
@@ -60,6 +61,7 @@ def as_data(study: Study, said: Answer) -> dict[str, Any]:
     return {
         "schema": SCHEMA, "sweep": study.name, "kind": found.kind, "front": found.front,
         "headline": said.headline, "lead": said.lead, "purposes": purposes,
+        "samplers": {name: one.as_data() for name, one in sampling(found.curve).items()},
         "runs": [p.id for p in found.spot.points] if found.spot else [],
         "next": {"words": said.next.words, "command": said.next.command, "elsewhere": dict(said.next.elsewhere)},
     }  # fmt: skip
@@ -217,15 +219,17 @@ def _window(study: Study, found: Recommendation) -> str:
 def _draws(found: Recommendation) -> str:
     """Whether a weight serves both to reconstruct and to draw from the prior; where none does, what drawing costs."""
     reconstruct, sample = found.purposes["reconstruct"], found.purposes["sample"]
+    fitted = from_codes(sampling(found.curve), reconstruct.kl_weight)
     if sample.kl_weight is None or sample.low is None or sample.high is None or reconstruct.kl_weight is None:
-        return ""
+        return fitted
     both = [s.weight for s in found.curve if sample.low <= s.weight <= min(sample.high, reconstruct.kl_weight)]
     if both:
         ends = f"{both[0]:g}" if len(both) == 1 else f"{both[-1]:g} to {both[0]:g}"
         return f"At {ends} the prior's draws, too, are as near to pictures as any run's."
     own, other = reconstruct.spot, sample.spot
     lost = (quality(own) or 0.0) - (quality(other) or 0.0) if own and other else 0.0
-    return f"No weight does both: draws from the prior want {sample.kl_weight:g}, which costs {lost:.1f} dB."
+    cost = f"No weight does both: draws from the prior want {sample.kl_weight:g}, which costs {lost:.1f} dB."
+    return f"{cost} {fitted}".rstrip()
 
 
 def _leaves(study: Study, spot: Spot, who: str, images: str = "") -> str:

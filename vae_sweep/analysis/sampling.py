@@ -37,6 +37,11 @@ class Sampling:
         """Whether some weight serves by every way of looking."""
         return bool(self.serves)
 
+    def as_data(self) -> dict[str, Any]:
+        """For report/answer.json."""
+        nearest = {"/".join(way): weight for way, weight in self.nearest.items()}
+        return {"agree": self.agree, "kl_weights": list(self.serves), "nearest": nearest}
+
 
 def of_point(point: Point) -> dict[str, Any]:
     """`samples` of its evaluation.json, {} if it was not judged."""
@@ -95,6 +100,13 @@ def closes(found: Mapping[str, Sampling]) -> list[float]:
     return [w for w in weights if best and all(fitted[way][w][0] < least for way, least in best.items())]
 
 
+def beyond_chance(found: Mapping[str, Sampling], weight: float) -> int:
+    """By how many ways of looking its fitted draws are nearer than the interval of the prior's best reaches."""
+    prior, fitted = found["prior"], found["fitted"].distances
+    ways = [way for way in fitted if way in prior.distances]
+    return sum(fitted[way][weight][0] < prior.distances[way][prior.nearest[way]][1] for way in ways)
+
+
 # --- in words --------------------------------------------------------------------------------------------------------
 
 
@@ -109,6 +121,13 @@ def in_words(found: Mapping[str, Sampling], reconstructs: float | None = None) -
     if "fitted" in found:
         sentences.append(_of_fitted(found, reconstructs))
     return " ".join(sentences)
+
+
+def from_codes(found: Mapping[str, Sampling], reconstructs: float | None) -> str:
+    """For the lead: whether the fitted sampler closes the holes where a weight reconstructs; '' where it does not."""
+    if reconstructs is None or not any(weight <= reconstructs for weight in closes(found)):
+        return ""
+    return "New pictures drawn from its codes are nearer to yours than draws of the prior at any weight."
 
 
 def _of_prior(prior: Sampling, reconstructs: float | None) -> str:
@@ -144,7 +163,8 @@ def _of_fitted(found: Mapping[str, Sampling], reconstructs: float | None) -> str
         advice = "so take the weight that reconstructs, and sample from the codes"
         return (
             f"A sampler fitted to the codes afterwards closes the holes: at {_weights(where)} its draws are nearer to "
-            f"held-out pictures than the best draws of the prior at any weight, {by}: {advice}."
+            f"held-out pictures than the best draws of the prior at any weight, {by} "
+            f"({beyond_chance(found, where[0])} of them beyond chance at {where[0]:g}): {advice}."
         )
     if fitted.agree:
         return f"Draws of a sampler fitted to the codes are nearest at {_weights(fitted.serves)}, {by}."

@@ -13,6 +13,7 @@ from vae_sweep.analysis.curves import series, thin
 from vae_sweep.analysis.gap import PARTS, split_gap
 from vae_sweep.analysis.latents import GRID, marginals, project
 from vae_sweep.analysis.recommend import Recommendation
+from vae_sweep.analysis.sampling import SEES, of_point
 from vae_sweep.analysis.spots import Spot, spots
 from vae_sweep.analysis.study import (
     LATENT,
@@ -70,6 +71,7 @@ def build(study: Study, verdicts: dict[str, list[Finding]], context: Context, fo
         "planes": {split: _plane(study, split, context, colours) for split in SPLITS},
         "curves": {p.id: _curves(p) for p in study.points},
         "latents": latents,
+        "sampling": _sampling(study),
         "grid": GRID.tolist(), "gaps": _gaps(study), "gapParts": list(PARTS),
         "recommended": {"weight": found.weight, "runs": [p.id for p in found.spot.points] if found.spot else []},
         "squaredError": study.squared_error, "split": study.split,
@@ -219,6 +221,32 @@ def _spot(spot: Spot, split: str, context: Context, colours: dict[float, int]) -
         "seeds": [[p.rate(split), p.distortion(split)] for p in spot.points] if len(spot.points) > 1 else [],
         "dominated": any(p.id in context.dominated for p in spot.points),
     }  # fmt: skip
+
+
+# --- samples ---------------------------------------------------------------------------------------------------------
+
+_PAIRS = ("blur", "holes", "prior", "fitted")
+
+
+def _sampling(study: Study) -> Json:
+    """Of every curve by feature set (cubic kernel) and pair: [weight, value, low, high], means over seeds."""
+    curves = []
+    for family, own in spots(study).items():
+        judged = {s.weight: [of_point(p)["distances"] for p in s.points if of_point(p)] for s in own}
+        sets = {name: {pair: _distances(judged, name, pair) for pair in _PAIRS} for name in SEES}
+        if any(rows for pairs in sets.values() for rows in pairs.values()):
+            curves.append({"name": family_name(family), "sets": sets})
+    return {"curves": curves, "sees": SEES}
+
+
+def _distances(judged: dict[float, list[Json]], name: str, pair: str) -> list[list[float]]:
+    found = []
+    for weight, seeds in judged.items():
+        rows = [row for one in seeds if (row := one.get(name, {}).get("cubic", {}).get(pair))]
+        values = [[row["value"], row["low"], row["high"]] for row in rows if None not in row.values()]
+        if values:
+            found.append([weight, *np.mean(values, 0).tolist()])
+    return found
 
 
 # --- curves, latents, gaps -------------------------------------------------------------------------------------------

@@ -15,6 +15,8 @@ from vae_sweep.analysis.blur import blur
 from vae_sweep.analysis.confounds import confounds
 from vae_sweep.analysis.recommend import Recommendation
 from vae_sweep.analysis.rules import RULES
+from vae_sweep.analysis.sampling import in_words, sampling
+from vae_sweep.analysis.spots import spots
 from vae_sweep.analysis.study import Study, name_of, short
 from vae_sweep.analysis.survey import survey
 from vae_sweep.analysis.verdicts import Finding
@@ -40,6 +42,7 @@ SCRIPTS = (
     "progress.js",
     "latents.js",
     "gaps.js",
+    "samples.js",
     "table.js",
     "folds.js",
     "main.js",
@@ -77,8 +80,8 @@ def page(
         script=Markup(script()),
         settings=table.settings_columns(study), results=table.result_columns(study), cell=table.value,
         latent=compare.latent_sizes(study), schedule=compare.schedules(study), rules=_by_rule(study, verdicts),
-        glossary=glossary.load(), blur=blur(study), multi_rate=multi_rate.comparisons(study),
-        linear=linear.anchors(study),
+        glossary=glossary.load(), blur=blur(study), samples=_samples(study, found),
+        multi_rate=multi_rate.comparisons(study), linear=linear.anchors(study),
     )  # fmt: skip
 
 
@@ -88,6 +91,14 @@ def summary_markdown(study: Study, verdicts: dict[str, list[Finding]], found: Re
         **_common(study, verdicts, found, said), settings=table.settings_columns(study),
         results=table.result_columns(study), cell=table.value,
     )  # fmt: skip
+
+
+def _samples(study: Study, found: Recommendation) -> str:
+    """What samples are worth, on the recommended curve; or on the one that has most weights."""
+    curves = sorted(spots(study).values(), key=len, reverse=True)
+    family = found.spot.family if found.spot else None
+    curve = next((own for own in curves if own[0].family == family), curves[0] if curves else [])
+    return in_words(sampling(curve), found.weight)
 
 
 def _common(study: Study, verdicts: dict[str, list[Finding]], found: Recommendation, said: Answer) -> dict[str, Any]:

@@ -8,6 +8,7 @@ whenSeen(byId("plane-chart"), drawPlane);
 whenSeen(byId("curves"), drawCurves);
 drawProgress();
 whenSeen(byId("latent-panels"), drawLatents);
+whenSeen(byId("sampling"), drawSamples);
 whenSeen(byId("gaps"), drawGaps);
 enliven();
 
