@@ -22,7 +22,7 @@ def test_model_trains_a_step(compose, model: str) -> None:
     config = compose(f"model={model}", "trainer.max_steps=1")
     check_member(config)
     lit = build(config, (3, 32, 32), images=100)
-    loss, terms = lit.objective(torch.rand(2, 3, 32, 32), torch.randn(2, config["model"]["latent_dim"]), 1.0)
+    loss, terms = lit.objective(torch.rand(2, 3, 32, 32), torch.randn(2, lit.objective.vae.latent_dim), 1.0)
     loss.backward()
     assert terms["recon"].shape == terms["kl"].shape == (2,)
 

@@ -31,7 +31,7 @@ __all__ = ["DataError", "ImageData", "load"]
 
 log = logging.getLogger("vae_sweep")
 
-_NOT_OURS = ("_target_", "batch_size")
+_NOT_OURS = ("_target_", "batch_size", "augment")
 _IMAGE_SIZE = integer(4, 1024)
 _VAL_FRACTION = number(above=0, high=0.9)
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from vae_sweep.data import ImageData
+from vae_sweep.data.augment import augmented
 
 
 class Images:
@@ -85,7 +86,7 @@ class TrainBatches:
     """The batches of training: one `for` loop over it covers the steps up to the next validation.
 
     orders: one per member of a pack. Members of one seed share a batch (B, C, H, W); of several seeds they get
-    (N, B, C, H, W). `rank` of `world` processes sees its share of every batch.
+    (N, B, C, H, W). `rank` of `world` processes sees its share of every batch. augment: see data/augment.py.
     """
 
     def __init__(
@@ -96,8 +97,10 @@ class TrainBatches:
         first_step: int = 0,
         rank: int = 0,
         world: int = 1,
+        augment: str = "none",
     ):
         self.images = images
+        self.augment = augment
         self.orders = orders
         self.stops = stops
         self.next_step = first_step
@@ -112,8 +115,12 @@ class TrainBatches:
 
     def _batch(self, step: int) -> Tensor:
         if self.shared:
-            return self.images[self.orders[0][step][self.share]]
-        return torch.stack([self.images[order[step][self.share]] for order in self.orders])
+            return self._of(self.orders[0], step)
+        return torch.stack([self._of(order, step) for order in self.orders])
+
+    def _of(self, order: Order, step: int) -> Tensor:
+        x = self.images[order[step][self.share]]
+        return augmented(x, self.augment, order.seed, step, self.share, order.batch_size)
 
 
 class Stretches:

@@ -100,7 +100,7 @@ def _rows(objective: Objective, split: Split, name: str, kl_weights: Sequence[fl
     noise = noise_for((len(split), model.latent_dim), split.device, name)
     sums = torch.zeros(len(kl_weights), 3, dtype=torch.float64)
     for positions, x in split.batches(BATCH):
-        encoded = model.vae.encoder(x)  # does not know the weight: once for all
+        encoded = model.vae.encoded(x)  # does not know the weight: once for all
         for total, weight in zip(sums, kl_weights, strict=True):
             view = model.at(weight)
             posterior = view.posterior(encoded)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-ImageShape = tuple[int, int, int]  # (C, H, W)
+from vae_sweep.models.layout import SQUEEZED, ImageShape, Layout, layout_of, settled
 
 # Per layer and image: multiply-adds of the forward pass, parameters, numbers put out.
 Layer = tuple[int, int, int]
@@ -32,6 +32,7 @@ class Cost:
 
 def cost(model: Mapping[str, Any], image_shape: ImageShape, batch_size: int) -> Cost | None:
     """Cost of training cfg.model on batches of images, or None for a network that is not ours."""
+    model = settled(model, image_shape)
     layers_of = _BUILDERS.get(str(model.get("_target_", "")))
     if layers_of is None:
         return None
@@ -64,6 +65,10 @@ def _pyramid(image_shape: ImageShape, channels: int) -> tuple[list[int], list[in
 
 
 def _conv(model: Mapping[str, Any], image_shape: ImageShape) -> Iterator[Layer]:
+    at = layout_of(model, image_shape)
+    if at is not None:
+        yield from _grid(model, at, (1, 3))
+        return
     widths, pixels = _pyramid(image_shape, model["channels"])
     yield from _heads(model, widths[-1] * pixels[-1])
     for layer, (c_in, c_out) in enumerate(zip([image_shape[0], *widths], widths, strict=False)):
@@ -75,6 +80,11 @@ def _conv(model: Mapping[str, Any], image_shape: ImageShape) -> Iterator[Layer]:
 
 
 def _resnet(model: Mapping[str, Any], image_shape: ImageShape) -> Iterator[Layer]:
+    at = layout_of(model, image_shape)
+    if at is not None:
+        blocks = model.get("blocks", 1)
+        yield from _grid(model, at, (2 * blocks, 4 * blocks))
+        return
     widths, pixels = _pyramid(image_shape, model["channels"])
     colours, blocks = image_shape[0], model.get("blocks", 1)
     yield from _heads(model, widths[-1] * pixels[-1])
@@ -89,6 +99,36 @@ def _resnet(model: Mapping[str, Any], image_shape: ImageShape) -> Iterator[Layer
         yield _convolution(c_in, c_out, 3, pixels[-2 - layer])
         yield 0, 0, c_in * pixels[-2 - layer]  # upsampling
         yield from _residual(c_out, pixels[-2 - layer], blocks)
+
+
+def _grid(model: Mapping[str, Any], at: Layout, convolutions: tuple[int, int]) -> Iterator[Layer]:
+    """grid.py. convolutions: of the encoder's and of the decoder's blocks."""
+    width, cells, places = 2 * model["channels"], at.cells**2, at.places**2
+    path, patch, codes = bool(model.get("linear_path")), at.image_shape[0] * at.step**2, at.cell_codes
+    squeezed = SQUEEZED * at.squeezed**2
+    if path:
+        pixels = math.prod(at.image_shape)
+        yield 3 * pixels * at.picture_codes, at.picture_codes + codes, 3 * pixels
+        yield 2 * cells * at.patch * codes, 2 * at.patch * codes, cells * (codes + at.patch)
+    for channels_in in (patch * (1 + path), patch * path):
+        if channels_in:
+            yield _convolution(channels_in, width, 1, places)
+    for _ in range(sum(convolutions)):
+        yield _convolution(width, width, 3, places)
+        yield 0, 2 * width, 2 * width * places  # norm and SiLU
+    yield _convolution(width, width, at.places // at.cells, cells)
+    yield _convolution(width, SQUEEZED, 1, cells)
+    if codes:
+        yield _convolution(width, 2 * codes, 1, cells)
+        macs, _, outputs = _convolution(codes, width, at.places // at.cells, cells, places)
+        yield macs, codes * width * (at.places // at.cells) ** 2 + width, outputs
+    if at.picture_codes:
+        yield _dense(squeezed, 2 * at.picture_codes)
+        yield _dense(at.picture_codes, squeezed)
+        yield _convolution(SQUEEZED, width, 1, at.squeezed**2)
+    if model["posterior"] == "full":
+        yield _dense(SQUEEZED, at.latent_dim * (at.latent_dim - 1) // 2)
+    yield _convolution(width, patch, 3, places)
 
 
 def _residual(channels: int, pixels: int, blocks: int) -> Iterator[Layer]:

@@ -56,9 +56,11 @@ class MultiRateVAE(nn.Module):
         self.shift = nn.Linear(_FEATURES, 2 * d)
         nn.init.zeros_(self.shift.weight)
         nn.init.zeros_(self.shift.bias)
-        # Spread over the range: some units begin open at the lowest weights alone, where the highest cannot switch
-        # them off, and some at all.
+        # Where the linear optimum is led through, each at its own end. Else spread over the range: some units begin
+        # open at the lowest weights alone, where the highest cannot switch them off, and some at all.
         above_floor = math.log(high / low) * torch.linspace(0.1, 1.0, d)
+        if vae.ends is not None:
+            above_floor = (torch.log(vae.ends / low) - _FLOOR).clamp(min=0.05)
         self.raw_ends = nn.Parameter(torch.log(torch.expm1(above_floor)) / _PACE)
 
     @property
@@ -116,7 +118,7 @@ class AtWeight:
 
     def encode(self, x: Tensor) -> Diagonal:
         """q(z|x) of images x (B, C, H, W)."""
-        return self.posterior(self.vae.encoder(x))
+        return self.posterior(self.vae.encoded(x))
 
     def posterior(self, encoded: Tensor) -> Diagonal:
         """q(z|x) from what the encoder, which does not know the weight, makes of x: (B, 2 d)."""

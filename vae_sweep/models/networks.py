@@ -13,9 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vae_sweep.models.grid import Block, GridDecoder, GridEncoder, Path, conv_block, residual_block
+from vae_sweep.models.layout import ImageShape, Layout, layout
+from vae_sweep.models.numerics import at_least_float32
 from vae_sweep.models.posteriors import POSTERIORS, Posterior
+from vae_sweep.models.start import Frame, Start
 
-ImageShape = tuple[int, int, int]  # (C, H, W)
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
     "tanh": nn.Tanh,
@@ -26,10 +29,21 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 
 class VAE(nn.Module):
-    """Encoder (B, C, H, W) -> (B, n_params); decoder (B, d) -> (B, C, H, W)."""
+    """Encoder (B, C, H, W) -> (B, n_params); decoder (B, d) -> (B, C, H, W).
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module, posterior: type[Posterior], latent_dim: int):
+    start: what is known of the data, so that both work on (x - mean image) / unit; None: on the pixels as they are.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        posterior: type[Posterior],
+        latent_dim: int,
+        start: Start | None = None,
+    ):
         super().__init__()
+        self.frame = None if start is None else Frame(start)
         self.encoder = encoder
         self.decoder = decoder
         self.posterior = posterior
@@ -42,14 +56,25 @@ class VAE(nn.Module):
         """
         return self
 
+    @property
+    def ends(self) -> Tensor | None:
+        """The KL weights (d,) above which the linear path's units are shut; None without a path."""
+        path = getattr(getattr(self, "decoder", None), "path", None)
+        return None if path is None else path.ends
+
     def encode(self, x: Tensor) -> Posterior:
         """q(z|x) of images x (B, C, H, W) in [0, 1]."""
+        return self.posterior.from_params(self.encoded(x), self.latent_dim)
+
+    def encoded(self, x: Tensor) -> Tensor:
+        """Parameters (B, n_params) of the posteriors of images x."""
         # Under autocast the head comes out in bfloat16; a posterior's exponentials and sums want more digits.
-        return self.posterior.from_params(_at_least_float32(self.encoder(x)), self.latent_dim)
+        return at_least_float32(self.encoder(x if self.frame is None else self.frame.into(x)))
 
     def decode(self, z: Tensor) -> Tensor:
         """Raw output (B, C, H, W) of latents z (B, d)."""
-        return _at_least_float32(self.decoder(z))
+        y = at_least_float32(self.decoder(z))
+        return y if self.frame is None else self.frame.out(y)
 
     def forward(self, x: Tensor, noise: Tensor | None) -> tuple[Tensor, Posterior, Tensor]:
         """(raw output, posterior, z). noise: (B, d) standard normal; None decodes the posterior mean."""
@@ -58,11 +83,24 @@ class VAE(nn.Module):
         return self.decode(z), posterior, z
 
 
-def conv(image_shape: ImageShape, latent_dim: int, posterior: str = "diagonal", channels: int = 16) -> VAE:
+def conv(
+    image_shape: ImageShape,
+    latent_dim: int,
+    posterior: str = "diagonal",
+    channels: int = 16,
+    latent_grid: int = 1,
+    linear_path: bool = False,
+    start: Start | None = None,
+) -> VAE:
     """Strided 4x4 convolutions down to at most 4x4 cells, and back. Depth follows the image size.
 
     Sides are padded up to a multiple of 2^depth inside and cropped again at the output, so that any size works.
+    latent_grid: N > 1 lays the latents on an N x N grid, linear_path leads the closed-form optimum through (grid.py):
+    then the convolutions, twice `channels` wide, run over the grid. Raises ValueError for latents that do not fit it.
     """
+    if latent_grid > 1 or linear_path:
+        at = layout(image_shape, latent_dim, latent_grid, linear_path)
+        return _on_grid(at, posterior, linear_path, start, 2 * channels, (1, 3), conv_block)
     family = POSTERIORS[posterior]
     grid = _Grid(image_shape, channels)
     down: list[nn.Module] = [_PadTo(grid.padded)]
@@ -75,13 +113,24 @@ def conv(image_shape: ImageShape, latent_dim: int, posterior: str = "diagonal", 
     decoder = nn.Sequential(
         nn.Linear(latent_dim, grid.cells), nn.Unflatten(1, grid.shape), *up, _CropTo(image_shape[1:])
     )
-    return _initialised(VAE(encoder, decoder, family, latent_dim), last=up[-1])
+    return _initialised(VAE(encoder, decoder, family, latent_dim, start), last=up[-1])
 
 
 def resnet(
-    image_shape: ImageShape, latent_dim: int, posterior: str = "diagonal", channels: int = 16, blocks: int = 1
+    image_shape: ImageShape,
+    latent_dim: int,
+    posterior: str = "diagonal",
+    channels: int = 16,
+    blocks: int = 1,
+    latent_grid: int = 1,
+    linear_path: bool = False,
+    start: Start | None = None,
 ) -> VAE:
     """Residual stages (GroupNorm, SiLU) between strided convolutions; as `conv` otherwise."""
+    if latent_grid > 1 or linear_path:
+        at = layout(image_shape, latent_dim, latent_grid, linear_path)
+        numbers = (blocks, 2 * blocks)
+        return _on_grid(at, posterior, linear_path, start, 2 * channels, numbers, residual_block)
     family = POSTERIORS[posterior]
     grid = _Grid(image_shape, channels)
     down: list[nn.Module] = [_PadTo(grid.padded), nn.Conv2d(image_shape[0], grid.widths[0], 3, padding=1)]
@@ -100,7 +149,22 @@ def resnet(
     decoder = nn.Sequential(
         nn.Linear(latent_dim, grid.cells), nn.Unflatten(1, grid.shape), *up, _CropTo(image_shape[1:])
     )
-    return _initialised(VAE(encoder, decoder, family, latent_dim), last=up[-1])
+    return _initialised(VAE(encoder, decoder, family, latent_dim, start), last=up[-1])
+
+
+def _on_grid(
+    at: Layout,
+    posterior: str,
+    linear_path: bool,
+    start: Start | None,
+    width: int,
+    blocks: tuple[int, int],
+    block: Block,
+) -> VAE:
+    family = POSTERIORS[posterior]
+    path = Path(at, start) if linear_path else None
+    encoder = GridEncoder(at, family, path, width, blocks[0], block)
+    return VAE(encoder, GridDecoder(at, path, width, blocks[1], block), family, at.latent_dim, start)
 
 
 def mlp(
@@ -109,13 +173,14 @@ def mlp(
     posterior: str = "diagonal",
     hidden: Sequence[int] = (512, 256),
     activation: str = "relu",
+    start: Start | None = None,
 ) -> VAE:
     """Fully connected; the decoder mirrors the encoder. activation: one of ACTIVATIONS."""
     family = POSTERIORS[posterior]
     pixels = math.prod(image_shape)
     encoder = [nn.Flatten(), *_dense([pixels, *hidden, family.n_params(latent_dim)], activation)]
     decoder = [*_dense([latent_dim, *reversed(hidden), pixels], activation), nn.Unflatten(1, image_shape)]
-    return VAE(nn.Sequential(*encoder), nn.Sequential(*decoder), family, latent_dim)
+    return _at_the_mean(VAE(nn.Sequential(*encoder), nn.Sequential(*decoder), family, latent_dim, start), decoder[-2])
 
 
 class _LinearEncoder(nn.Module):
@@ -131,13 +196,13 @@ class _LinearEncoder(nn.Module):
         return torch.cat([mean, self.scale.expand(mean.shape[0], -1)], dim=1)
 
 
-def linear(image_shape: ImageShape, latent_dim: int, posterior: str = "diagonal") -> VAE:
+def linear(image_shape: ImageShape, latent_dim: int, posterior: str = "diagonal", start: Start | None = None) -> VAE:
     """xhat = W z + m, q = N(V (x - m), S) with one S for all x. Lucas et al. 2019 (probabilistic PCA)."""
     family = POSTERIORS[posterior]
     pixels = math.prod(image_shape)
     encoder = _LinearEncoder(pixels, latent_dim, family.n_params(latent_dim) - latent_dim)
     decoder = nn.Sequential(nn.Linear(latent_dim, pixels), nn.Unflatten(1, image_shape))
-    return VAE(encoder, decoder, family, latent_dim)
+    return _at_the_mean(VAE(encoder, decoder, family, latent_dim, start), decoder[0])
 
 
 class _Grid:
@@ -188,7 +253,8 @@ class _ResidualBlock(nn.Module):
 def _initialised(vae: VAE, last: Any) -> VAE:
     """Weights that keep the scale of activations through the depth (He et al. 2015), counting the inputs that a
     strided transposed convolution really adds up; torch's defaults shrink them by half at every layer, and the first
-    epochs go into growing them back. Images begin close to mid grey, posterior scales close to the prior's.
+    epochs go into growing them back. Images begin close to the mean
+    image (mid grey where the data are not known), posterior scales close to the prior's.
 
     last: the layer that puts out the image.
     """
@@ -207,7 +273,16 @@ def _initialised(vae: VAE, last: Any) -> VAE:
         head: Any = vae.encoder[-1]  # type: ignore[index]
         head.weight[vae.latent_dim :].mul_(0.1)
         last.weight.mul_(0.1)
-        last.bias.fill_(0.5)
+        last.bias.fill_(0.5 if vae.frame is None else 0.0)
+    return vae
+
+
+def _at_the_mean(vae: VAE, last: Any) -> VAE:
+    """Images begin close to the mean image, where the data are known."""
+    if vae.frame is not None:
+        with torch.no_grad():
+            last.weight.mul_(0.1)
+            last.bias.zero_()
     return vae
 
 
@@ -220,7 +295,3 @@ def _dense(sizes: Sequence[int], activation: str) -> list[nn.Module]:
     for n_in, n_out in pairwise(sizes):
         layers += [nn.Linear(n_in, n_out), ACTIVATIONS[activation]()]
     return layers[:-1]
-
-
-def _at_least_float32(x: Tensor) -> Tensor:
-    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x

@@ -24,6 +24,10 @@ _ONLY_VARIATIONAL = (
     "loss.dimension_weight", "loss.tc_estimator", "kl_schedule", "model.posterior", "model.multi_rate",
     "model.kl_weight_range",
 )  # fmt: skip
+_AS_EVER = (
+    ("data", "augment", "none"), ("optimizer", "weight_decay", 0),
+    ("model", "latent_grid", 1), ("model", "linear_path", False),
+)  # fmt: skip
 _SLUG_LENGTH = 60
 
 
@@ -68,6 +72,10 @@ def config_that_matters(config: Mapping[str, Any]) -> dict[str, Any]:
         for parent in parents:
             node = node.get(parent, {})
         node.pop(last, None)
+    # What older folders have no word for, where it is as it was.
+    for section, key, old in _AS_EVER:
+        if kept.get(section, {}).get(key) == old:
+            del kept[section][key]
     return kept
 
 

@@ -15,6 +15,7 @@ from vae_sweep.runs.schema import DataSet, Entry, Manifest
 from vae_sweep.sweep.settings import SettingsError
 from vae_sweep.theory import Loss, banner, data_forecast, first_look
 from vae_sweep.theory.covariance import Pixels
+from vae_sweep.theory.forecast import MAX_RANK
 from vae_sweep.theory.pca import principal_axes
 from vae_sweep.traits import LikelihoodTraits
 
@@ -64,7 +65,7 @@ def with_forecast(manifest: Manifest, images: Mapping[str, ImageData]) -> tuple[
         bernoulli = any(_likelihood(entry).collapse == "correlation" for entry in entries)
         axes = None
         if data.binarize != "dynamic":  # each look is another picture
-            axes = principal_axes(Pixels(data.images, data.train), max(dims))
+            axes = principal_axes(Pixels(data.images, data.train), min(max(dims), MAX_RANK))
             shown = chosen(data.val, first_look.PICTURES)
             pictures[first_look.file_name(fingerprint)] = first_look.pictures(axes, data.images, shown, dims, betas)
         found = data_forecast(

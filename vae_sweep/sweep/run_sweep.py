@@ -9,7 +9,7 @@ is partial, and new jobs extend the sweep. Nothing is written before all is chec
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from vae_sweep.runs.schema import Entry, Event, Manifest
 from vae_sweep.sweep import plan, provenance
 from vae_sweep.sweep.continuing import Work, work
 from vae_sweep.sweep.forecast import Pictures, banners, check_schedule, describe, with_forecast
-from vae_sweep.sweep.settings import check_members
+from vae_sweep.sweep.settings import check_members, settle
 from vae_sweep.sweep.trial import try_out
 from vae_sweep.tracking import choose_mode
 
@@ -83,6 +83,7 @@ def run_sweep(
             raise SweepError(f"{key} cannot be swept: it is one for the whole sweep")
     with place.preloading():
         images = _loaded(load, [job.config["data"] for job in jobs])
+        jobs = [replace(job, config=settle(job.config, data.shape)) for job, data in zip(jobs, images, strict=True)]
         for job, data in zip(jobs, images, strict=True):
             check_schedule(job.config, len(data.train))
         members = [

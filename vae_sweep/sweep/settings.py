@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vae_sweep.checks import Check, SettingsError, boolean, choice, either, file_name, integer, number, optional, text
+from vae_sweep.models.layout import AUTO, layout_of, settled
 from vae_sweep.runs.members import flatten, is_multi_rate
 from vae_sweep.traits import LIKELIHOODS, likelihood, target_of
 
@@ -38,7 +39,9 @@ def either_named(*names: str) -> Check:
 # The range of every key that a member may have. Keys of other people's models (`_target_`) are not in here.
 CHECKS: dict[str, Check] = {
     "objective": choice("vae", "autoencoder"),
-    "model.latent_dim": integer(1),
+    "model.latent_dim": either(choice(AUTO), integer(1)),
+    "model.latent_grid": either(choice(AUTO), integer(1)),
+    "model.linear_path": boolean,
     "model.posterior": choice("diagonal", "shared_scale", "full"),
     "model.channels": integer(1),
     "model.blocks": integer(0),
@@ -47,6 +50,7 @@ CHECKS: dict[str, Check] = {
     "model.kl_weight_range": _rising,
     "model.activation": choice("relu", "tanh", "silu", "gelu", "softplus"),
     "data.batch_size": integer(1),
+    "data.augment": choice("none", "flip", "crop", "flip_crop"),
     "data.val_fraction": number(above=0, high=0.9),
     "loss.recon": either_named(*LIKELIHOODS),
     "loss.kl_weight": number(low=0),
@@ -65,8 +69,9 @@ CHECKS: dict[str, Check] = {
     "loss.weight_kl_weight": optional(number(low=0)),
     "loss.weight_prior_scale": number(above=0),
     "optimizer.lr": number(above=0),
-    "optimizer.lr_schedule": choice("cosine", "constant"),
+    "optimizer.lr_schedule": choice("plateau", "cosine", "constant"),
     "optimizer.grad_clip": optional(number(above=0)),
+    "optimizer.weight_decay": number(low=0),
     "trainer.max_epochs": number(above=0),
     "trainer.max_steps": optional(integer(1)),
     "trainer.accelerator": choice("auto", "cpu", "cuda", "mps"),
@@ -113,7 +118,7 @@ def check_member(config: Mapping[str, Any]) -> None:
     if loss["free_bits"] is not None and loss["divergence"] != "kl":
         raise SettingsError(f"loss.free_bits={loss['free_bits']}: needs loss.divergence=kl")
     groups, latents = loss["free_bits_groups"], config["model"]["latent_dim"]
-    if groups is not None and latents % groups:
+    if groups is not None and latents != AUTO and latents % groups:
         raise SettingsError(f"loss.free_bits_groups={groups}: does not divide model.latent_dim={latents}")
     if config["objective"] == "vae" and loss["kl_weight"] == 0:
         raise SettingsError("loss.kl_weight=0: a VAE without KL has no noise scale; objective=autoencoder is that run")
@@ -158,6 +163,22 @@ def _check_target(key: str, target: Any) -> None:
         except (ImportError, ValueError):
             continue
     raise SettingsError(f"{key}={target}: no such module; is it importable from this folder?")
+
+
+def settle(config: Mapping[str, Any], image_shape: tuple[int, int, int]) -> dict[str, Any]:
+    """A member's config with the numbers that `auto` stands for on images (C, H, W).
+
+    Raises SettingsError for latents that do not lie on the grid, and for free bits that do not divide them.
+    """
+    model = settled(config["model"], image_shape)
+    try:
+        layout_of(model, image_shape)
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+    groups = config["loss"].get("free_bits_groups")
+    if groups is not None and model["latent_dim"] % groups:
+        raise SettingsError(f"loss.free_bits_groups={groups}: does not divide model.latent_dim={model['latent_dim']}")
+    return {**config, "model": model}
 
 
 def check_members(configs: Sequence[Mapping[str, Any]]) -> None:

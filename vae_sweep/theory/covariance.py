@@ -46,6 +46,11 @@ class Spectrum:
         return max(0.0, self.total_variance - float(self.top(d).sum()))
 
     @property
+    def known(self) -> int:
+        """How many eigenvalues there are, counting the zeros beyond the rank."""
+        return self.pixels if self._complete else len(self.eigenvalues)
+
+    @property
     def _complete(self) -> bool:
         left_out = self.total_variance - float(self.eigenvalues.sum())
         return len(self.eigenvalues) >= self.pixels or left_out <= 1e-6 * self.total_variance

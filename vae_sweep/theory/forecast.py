@@ -10,9 +10,10 @@ from vae_sweep.theory.linear import collapse_threshold, linear_vae, optimal_sigm
 from vae_sweep.theory.pca import Axes, principal_axes
 from vae_sweep.theory.weights import likelihood_optimal_weight
 
-KEPT_EIGENVALUES = 512
+KEPT_EIGENVALUES = 2048
 CURVE_POINTS = 81
 MOST_PROJECTED = 2048  # images whose mean a curve on one split is
+MAX_RANK = 1024  # of a large set; a model of more latents is drawn with the eigenvalues that are known
 
 
 def data_forecast(
@@ -37,7 +38,7 @@ def data_forecast(
     """
     pixels = Pixels(images, train, binarized=binarize == "dynamic")
     known = axes.spectrum if axes else None
-    found = known or spectrum(pixels, rank=max(256, 2 * max(latent_dims)), seed=seed)
+    found = known or spectrum(pixels, rank=max(256, min(2 * max(latent_dims), MAX_RANK)), seed=seed)
     return {
         "n": found.pixels,
         "images": found.images,
@@ -65,7 +66,7 @@ def _curves(
     curves = [_curve(found, d, weights) for d in latent_dims]
     if pixels.binarized or found.total_variance == 0:  # a draw of its own in every look: no picture to project
         return curves
-    axes = axes or principal_axes(pixels, max(latent_dims), seed=seed)
+    axes = axes or principal_axes(pixels, min(max(latent_dims), MAX_RANK), seed=seed)
     own = axes.project(pixels.some(MOST_PROJECTED, seed))
     others = (
         None if held_out is None or not len(held_out) else Pixels(pixels.images, held_out).some(MOST_PROJECTED, seed)
@@ -81,15 +82,16 @@ def _curves(
 def curve_weights(found: Spectrum, kl_weights: Sequence[float], latent_dims: Sequence[int]) -> list[float]:
     """Weights to draw the curves at: from total collapse to all units active, past the weights asked for."""
     threshold = collapse_threshold(found) or 1.0
-    all_active = 2 * float(found.top(max(latent_dims))[-1])
+    all_active = 2 * float(found.top(min(max(latent_dims), found.known))[-1])
     low = min([*kl_weights, max(all_active, 1e-4 * threshold)]) / 3
     high = max([*kl_weights, threshold]) * 1.5
     return sorted({float(weight) for weight in [*np.geomspace(low, high, CURVE_POINTS), *kl_weights]})
 
 
 def _curve(found: Spectrum, latent_dim: int, weights: Sequence[float]) -> dict[str, Any]:
-    points = [linear_vae(found, latent_dim, weight) for weight in weights]
-    sigma2 = optimal_sigma2(found, latent_dim) if latent_dim < found.pixels else 0.0
+    units = min(latent_dim, found.known)
+    points = [linear_vae(found, units, weight) for weight in weights]
+    sigma2 = optimal_sigma2(found, units) if units < found.pixels else 0.0
     return {
         "latent_dim": latent_dim,
         "kl_weight": list(weights),

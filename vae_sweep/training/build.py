@@ -13,6 +13,7 @@ from vae_sweep.data.image_data import ImageData
 from vae_sweep.evaluation import Metric
 from vae_sweep.models.bayesian import BayesianVAE
 from vae_sweep.models.divergences import KL, Capacity, Divergence, divergence
+from vae_sweep.models.layout import settled
 from vae_sweep.models.likelihoods import Likelihood, likelihood
 from vae_sweep.models.multi_rate import MultiRateVAE
 from vae_sweep.models.networks import ImageShape
@@ -20,7 +21,9 @@ from vae_sweep.models.objective import Objective
 from vae_sweep.models.own import as_vae, call_with_taken
 from vae_sweep.runs.members import total_steps
 from vae_sweep.schedules import constant
+from vae_sweep.theory.start import Moments
 from vae_sweep.training.lit_vae import LitVAE, OptimizerSettings
+from vae_sweep.training.starting import start_of
 from vae_sweep.traits import DIVERGENCES, LIKELIHOODS, ScheduleTraits, is_ours, schedule
 
 Section = Mapping[str, Any]  # of a config
@@ -30,7 +33,8 @@ Section = Mapping[str, Any]  # of a config
 class RunSettings:
     """How a member is trained and measured, beside its objective. metrics: of other packages.
 
-    batch_size: images of a step, over all devices; val_every_n_epochs: may be a fraction; checkpoint_every_s: seconds.
+    batch_size: images of a step, over all devices; val_every_n_epochs: may be a fraction; checkpoint_every_s: seconds;
+    augment: see data/augment.py.
     """
 
     batch_size: int
@@ -40,6 +44,7 @@ class RunSettings:
     val_every_n_epochs: float
     checkpoint_every_s: float
     evaluate: bool
+    augment: str = "none"
     metrics: tuple[Metric, ...] = ()
 
 
@@ -53,20 +58,23 @@ def run_settings(config: Mapping[str, Any]) -> RunSettings:
         val_every_n_epochs=trainer["val_every_n_epochs"],
         checkpoint_every_s=trainer["checkpoint_every_s"],
         evaluate=trainer["evaluate"],
+        augment=config["data"].get("augment", "none"),
         metrics=tuple(own_metrics(config)),
     )
 
 
-def build(config: Mapping[str, Any], image_shape: ImageShape, images: int) -> LitVAE:
-    """The untrained module of a member. images: how many there are to train on.
+def build(config: Mapping[str, Any], image_shape: ImageShape, images: int, moments: Moments | None = None) -> LitVAE:
+    """The untrained module of a member. images: how many there are to train on; moments: theirs, if the network starts
+    from them.
 
     The weights follow from the seed alone, so that a member begins alike in a pack, alone and on any device. Raises
     ValueError, naming the key, for a combination that has no meaning.
     """
     steps = total_steps(config, images)
+    config = {**config, "model": settled(config["model"], image_shape)}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config["seed"])
-        vae = build_vae(config, image_shape)
+        vae = build_vae(config, image_shape, moments)
         kl_schedule, capacity = build_schedule(config, steps)
         objective = Objective(
             vae,
@@ -90,14 +98,15 @@ def build(config: Mapping[str, Any], image_shape: ImageShape, images: int) -> Li
     ).to(memory_format=torch.channels_last)
 
 
-def build_vae(config: Mapping[str, Any], image_shape: ImageShape) -> nn.Module:
+def build_vae(config: Mapping[str, Any], image_shape: ImageShape, moments: Moments | None = None) -> nn.Module:
     """The network, with what the member makes of it: one model for all weights, or random weights."""
     # A partial, so that the network gets a tuple and lists, not the containers of Hydra.
     model, loss = dict(config["model"]), config["loss"]
     multi_rate, kl_weight_range = model.pop("multi_rate", False), model.pop("kl_weight_range", None)
+    known = {} if moments is None else {"start": start_of(config, moments, image_shape)}
     make = instantiate(model, _partial_=True, _convert_="all")
     call = make if model["_target_"].startswith("vae_sweep.") else partial(call_with_taken, make)
-    vae: nn.Module = as_vae(call(image_shape=tuple(image_shape)), model["latent_dim"], image_shape)
+    vae: nn.Module = as_vae(call(image_shape=tuple(image_shape), **known), model["latent_dim"], image_shape)
     if multi_rate and config["objective"] != "autoencoder":
         vae = MultiRateVAE(vae, loss["kl_weight"], kl_weight_range)
     if loss.get("weight_kl_weight") is not None:

@@ -5,7 +5,7 @@ A pack writes one for each member. A kill may fall between two of them, so every
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,3 +71,18 @@ def common_checkpoints(folders: Sequence[Path]) -> list[dict[str, Any]] | None:
         by_step.append({checkpoint["step"]: checkpoint for checkpoint in found})
     common = set.intersection(*(set(steps) for steps in by_step))
     return [steps[max(common)] for steps in by_step] if common else None
+
+
+def began_without_start(folders: Iterable[Path]) -> bool:
+    """Whether runs have checkpoints of a network that was told nothing of its data, as in older folders."""
+    return any(
+        not starts_from_data(load_checkpoint(folder / name))
+        for folder in folders
+        for name in (PREVIOUS, LAST)
+        if (folder / name).exists()
+    )
+
+
+def starts_from_data(checkpoint: Mapping[str, Any]) -> bool:
+    """Whether the network was told of its data (models/start.py)."""
+    return any(name.endswith("frame.mean") for name in checkpoint["state_dict"])

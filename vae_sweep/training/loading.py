@@ -23,8 +23,9 @@ from vae_sweep.models.networks import VAE, ImageShape
 from vae_sweep.models.posteriors import Posterior
 from vae_sweep.runs.reading import load_run
 from vae_sweep.training.build import build
-from vae_sweep.training.checkpoints import LAST, load_checkpoint
+from vae_sweep.training.checkpoints import LAST, load_checkpoint, starts_from_data
 from vae_sweep.training.lit_vae import LitVAE
+from vae_sweep.training.starting import unknown_moments
 
 
 class TrainedVAE:
@@ -181,7 +182,9 @@ def load_lit(path: str | Path) -> tuple[LitVAE, dict]:
     path = Path(path)
     checkpoint = load_checkpoint(path / LAST if path.is_dir() else path)
     known = checkpoint["hyper_parameters"]
-    lit = build(known["config"], tuple(known["image_shape"]), known["images"])
+    shape = tuple(known["image_shape"])
+    moments = unknown_moments(known["config"], shape) if starts_from_data(checkpoint) else None
+    lit = build(known["config"], shape, known["images"], moments)
     lit.restore_weights(checkpoint)
     return lit, checkpoint
 

@@ -83,7 +83,7 @@ class Training:
             val = Images(self.data, self.data.val, dtype, self.place)
             batch_size, processes = settings.batch_size, settings.devices
             orders = [Order(len(train), batch_size, member.seed) for member in members]
-            batches = TrainBatches(train, orders, stops, step, ranks.rank(), processes)
+            batches = TrainBatches(train, orders, stops, step, ranks.rank(), processes, settings.augment)
             checkpoints = Checkpoints(
                 save=self._save,
                 step=lambda: self.step,

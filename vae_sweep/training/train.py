@@ -13,8 +13,10 @@ from vae_sweep.training import ddp as ranks
 from vae_sweep.training import device as hardware
 from vae_sweep.training.build import build, image_shape, run_settings
 from vae_sweep.training.callbacks import Interrupted
+from vae_sweep.training.checkpoints import began_without_start
 from vae_sweep.training.lit_vae import LitVAE
 from vae_sweep.training.pack import Training, quiet_lightning
+from vae_sweep.training.starting import moments_for
 
 
 def train_pack(
@@ -43,7 +45,8 @@ def train_pack(
     members: list[LitVAE] = []
     trackers: list[Tracker] = []
     try:
-        members = [build(config, image_shape(data), len(data.train)) for config in configs]
+        moments = None if began_without_start(file.folder for file in files) else moments_for(configs[0], data)
+        members = [build(config, image_shape(data), len(data.train), moments) for config in configs]
         settings = [run_settings(config) for config in configs]
         pack = Training(configs, settings, members, files, data, device, should_stop)
         pack.restore()
