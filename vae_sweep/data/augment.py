@@ -5,10 +5,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vae_sweep.checks import choice
-
-KINDS = ("none", "flip", "crop", "flip_crop")
-CHECK = choice(*KINDS)
 _REACH = 16  # a crop moves a picture by up to a sixteenth of its side
 
 
@@ -20,7 +16,8 @@ def augmented(x: Tensor, kind: str, seed: int, step: int, share: slice = slice(N
     """
     if kind == "none":
         return x
-    draw = np.random.Generator(np.random.Philox(key=[seed, step | 2**63]))  # apart from the order of an epoch
+    key = np.array([seed, step + 2**63], np.uint64)  # apart from the order of an epoch
+    draw = np.random.Generator(np.random.Philox(key=key))
     count = batch_size or len(x)
     mirrored = torch.from_numpy(draw.random(count) < 0.5)[share].to(x.device)
     down, right = max(1, x.shape[-2] // _REACH), max(1, x.shape[-1] // _REACH)
