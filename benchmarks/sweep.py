@@ -26,7 +26,7 @@ from benchmarks.figures import Table, parser, publish
 from benchmarks.members import config_of, paintings
 from benchmarks.peers import tool
 from benchmarks.peers.scores import sse_and_kl
-from benchmarks.peers.task import Task, decoded_once
+from benchmarks.peers.task import ONE_CODE, Task, decoded_once
 from vae_sweep.data import image_cache
 from vae_sweep.data.decoding import Decoding
 from vae_sweep.sweep.run_sweep import load_images
@@ -117,7 +117,7 @@ def large_files(folder: Path, count: int) -> Path:
 
 def _task(root: Path, cache: Path, epochs: int) -> Task:
     """With the split that the tool will make."""
-    config = config_of("data=image_folder", f"data.root={root}", f"data.cache_dir={cache}")
+    config = config_of("data=image_folder", f"data.root={root}", f"data.cache_dir={cache}", *ONE_CODE)
     data, (files, decoded) = load_images(config["data"]), _decoded(root, cache, config["data"]["image_size"])
     return Task(
         root=str(root),

@@ -18,6 +18,12 @@ from torchvision import transforms
 
 from vae_sweep.models.networks import VAE, conv
 
+# The network of one code per picture, which other libraries have too, trained on the pictures as they are.
+ONE_CODE = (
+    "model.latent_grid=1", "model.linear_path=false", "model.latent_dim=128", "data.augment=none",
+    "optimizer.lr_schedule=cosine",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Task:

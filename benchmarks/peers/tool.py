@@ -1,10 +1,10 @@
-"""vae-sweep itself, by its command line and at its defaults: evaluation, pictures, files."""
+"""vae-sweep itself, by its command line, with the network that all have: evaluation, pictures, files."""
 
 import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.peers.task import Task
+from benchmarks.peers.task import ONE_CODE, Task
 from vae_sweep.runs.reading import load_sweep
 from vae_sweep.training.loading import load_lit
 
@@ -18,6 +18,7 @@ def command(task: Task) -> list[str]:
         f"data.cache_dir={task.out}/cache",
         f"output_dir={task.out}",
         "sweep=sweep",
+        *ONE_CODE,
         *precision,
     ]
 
