@@ -35,7 +35,8 @@ WEIGHTS = (0.01, 0.03, 0.056, 0.1, 0.3, 1.0, 1.78, 3.0, 10.0)  # 0.056 to 1.78: 
 ALWAYS = ("logger.wandb=disabled", "trainer.accelerator=cpu")
 LINEAR = (
     "data=arrays", "model=linear", "model.latent_dim=4", "data.batch_size=500", "optimizer.lr=0.05",
-    "optimizer.lr_schedule=cosine", "trainer.precision=32", "trainer.val_every_n_epochs=1e6", "trainer.log_every_n_steps=500",
+    "optimizer.lr_schedule=cosine", "trainer.precision=32", "trainer.val_every_n_epochs=1e6",
+    "trainer.log_every_n_steps=500",
 )  # fmt: skip
 LINEAR_RANGE = (0.002, 2.0)  # of which the middle decade and a half is 0.011 to 0.36
 LINEAR_STEPS = 6000
