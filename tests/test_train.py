@@ -57,6 +57,7 @@ def trained_apart_and_together(small_sweep: SmallSweep, common: list[str]) -> li
 @pytest.mark.parametrize("steps", [50, pytest.param(300, marks=pytest.mark.slow)])
 def test_pack_equals_separate_runs_in_float64(small_sweep: SmallSweep, steps: int) -> None:
     common = [f"trainer.max_steps={steps}", "trainer.precision=64", "model.channels=2", "data.batch_size=8"]
+    common += ["model.latent_grid=1", "model.linear_path=false"]
     for alone, packed in trained_apart_and_together(small_sweep, [*common, "trainer.val_every_n_epochs=100"]):
         other = weights(packed)
         for name, tensor in weights(alone).items():

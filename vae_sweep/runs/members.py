@@ -24,6 +24,7 @@ _ONLY_VARIATIONAL = (
     "loss.dimension_weight", "loss.tc_estimator", "kl_schedule", "model.posterior", "model.multi_rate",
     "model.kl_weight_range",
 )  # fmt: skip
+# What older folders have no word for, where it is as it was.
 _AS_EVER = (
     ("data", "augment", "none"), ("optimizer", "weight_decay", 0),
     ("model", "latent_grid", 1), ("model", "linear_path", False),
@@ -47,7 +48,11 @@ class Member:
 
 def member_id(config: Mapping[str, Any], data_fingerprint: str) -> str:
     """8 hex digits of the config that matters and the data's fingerprint."""
-    matters = json.dumps([config_that_matters(config), data_fingerprint], sort_keys=True)
+    kept = config_that_matters(config)
+    for section, key, old in _AS_EVER:
+        if kept.get(section, {}).get(key) == old:
+            del kept[section][key]
+    matters = json.dumps([kept, data_fingerprint], sort_keys=True)
     return hashlib.sha256(matters.encode()).hexdigest()[:8]
 
 
@@ -72,10 +77,6 @@ def config_that_matters(config: Mapping[str, Any]) -> dict[str, Any]:
         for parent in parents:
             node = node.get(parent, {})
         node.pop(last, None)
-    # What older folders have no word for, where it is as it was.
-    for section, key, old in _AS_EVER:
-        if kept.get(section, {}).get(key) == old:
-            del kept[section][key]
     return kept
 
 
