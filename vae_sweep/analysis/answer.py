@@ -33,6 +33,15 @@ class Fact:
     value: str
     words: str
 
+    @property
+    def first(self) -> str:
+        """The first sentence of the words."""
+        return self.words.partition(". ")[0].rstrip(".") + "."
+
+    @property
+    def rest(self) -> str:
+        return self.words.partition(". ")[2]
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -213,7 +222,7 @@ def _window(study: Study, found: Recommendation) -> str:
     if purpose.beyond in ("within", "above") and len(served) > 1:
         alike = f"From {served[-1]:g} to {served[0]:g} the pictures are alike{where}. "
     where = "" if alike else where
-    return f"{alike}{purpose.why[:-1]};{_leaves(study, spot, f' {spot.weight:g} ')} at {_nats(spot)}{where}."
+    return f"{alike}{purpose.why[:-1]};{_leaves(study, spot, f' {spot.weight:g} ')}, at {_nats(spot)}{where}."
 
 
 def _draws(found: Recommendation) -> str:
@@ -249,7 +258,7 @@ def _leaves(study: Study, spot: Spot, who: str, images: str = "") -> str:
 def _sure(study: Study, found: Recommendation) -> str:
     """The interval, and what it rests on."""
     purpose = found.chosen
-    if purpose is None or purpose.beyond != "within" or purpose.low is None:
+    if found.train_longer or purpose is None or purpose.beyond != "within" or purpose.low is None:
         return ""
     seeds = {len(s.points) for s in found.curve}
     known = f"{min(seeds)} to {max(seeds)} seeds" if len(seeds) > 1 else count(seeds.pop(), "seed")
@@ -259,7 +268,7 @@ def _sure(study: Study, found: Recommendation) -> str:
 
 def _stake(found: Recommendation) -> str:
     purpose = found.purposes["reconstruct"]
-    if purpose.gain_db is None or purpose.beyond == "indifferent":
+    if found.train_longer or purpose.gain_db is None or purpose.beyond == "indifferent":
         return ""
     nats = f" and {figure(purpose.gain_nats)} nats of likelihood" if purpose.gain_nats is not None else ""
     ends = f"between {found.curve[0].weight:g} and {found.curve[-1].weight:g}"

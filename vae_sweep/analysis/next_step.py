@@ -10,7 +10,7 @@ from vae_sweep.analysis.verdicts import Finding
 from vae_sweep.commands import command
 from vae_sweep.theory.conventions import REDUCTIONS, from_sum
 
-_STEPS = ("trainer.max_epochs", "trainer.max_steps")
+_STEPS = ("trainer.max_steps", "trainer.max_epochs")  # the first decides where both are set
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,9 @@ class Next:
 
 
 def next_step(study: Study, found: Recommendation, verdicts: dict[str, list[Finding]]) -> Next:
+    if found.kind == "unfinished":
+        folders = [str(sweep.folder) for sweep in study.sweeps]
+        return Next("Wait; to have the page follow the runs", command("report", "--watch", *folders))
     words, values = _plan(study, found, verdicts)
     return Next(words, _command(study, values) if values else "", tuple(_elsewhere(study, found)))
 
@@ -91,7 +94,9 @@ def _command(study: Study, values: dict[str, str]) -> str:
     typed = [str(word) for word in study.manifest.get("command") or []][1:]
     if typed[:1] == ["-m"] and typed[1:2] == ["vae_sweep.run"]:  # a Python, not sys.argv
         typed = typed[2:]
-    replaced = (*values, "sweep", "retry", "objective")
+    replaced = {*values, "sweep", "retry"}
+    if "sweep" not in values:  # its autoencoder has been trained
+        replaced.add("objective")
     kept = [word for word in typed if word not in ("-m", "--multirun") and word.partition("=")[0] not in replaced]
     settings = {key: value for key, value in values.items() if key != "sweep"} | {
         "sweep": values.get("sweep", study.name)

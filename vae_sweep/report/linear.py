@@ -49,7 +49,7 @@ def anchors(study: Study) -> list[Anchor]:
 def _anchor(study: Study, forecast: dict, arrays: dict[str, np.ndarray], at: int) -> Anchor:  # type: ignore[type-arg]
     d = int(arrays["latent_dims"][at])
     curve = next((c for c in forecast.get("linear", []) if c["latent_dim"] == d), None)
-    rows = [Row("original", study.held_out_words, _uri(arrays["originals"]))]
+    rows = [Row("original", "held out", _uri(arrays["originals"]))]
     for beta, pictures in zip(arrays["betas"], arrays["linear"][at], strict=True):
         rows.append(Row(_typed(study, d, float(beta)), _words(curve, float(beta)), _uri(pictures)))
     return Anchor(d, rows)
