@@ -1,7 +1,8 @@
 """At which weights do samples look like the pictures? From the prior, and from the sampler fitted afterwards.
 
 A weight serves if its samples are not farther from held-out pictures than the upper end of the interval of the nearest
-run's, by every feature set and kernel. Where no weight does, the sets disagree, and no weight is named.
+run's, by every feature set and kernel. Where the run that is nearest by one of them does not serve by all, they disagree,
+and no weight is named: with few pictures every interval is wide, and a compromise would be called the best.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -71,8 +72,9 @@ def _judgement(sampler: str, judged: Mapping[float, Sequence[Distances]]) -> Sam
         {weight for weight, (value, _, _) in row.items() if value <= row[nearest[way]][2]}
         for way, row in distances.items()
     ]
-    serves = sorted(set.intersection(*as_good), reverse=True)
-    return Sampling(sampler, distances, nearest, tuple(serves))
+    serves = set.intersection(*as_good)
+    agreed = sorted(serves, reverse=True) if serves.issuperset(nearest.values()) else []
+    return Sampling(sampler, distances, nearest, tuple(agreed))
 
 
 def _ways(judged: Iterable[Sequence[Distances]]) -> list[Way]:
