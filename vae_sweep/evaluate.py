@@ -1,6 +1,7 @@
 """`python3 -m vae_sweep.evaluate RUN ...`: measure trained runs again, from their checkpoints.
 
-Writes evaluation.json and evaluation.npz into each run folder; training does the same at its end, with the defaults.
+Writes evaluation.json, evaluation.npz and sampler.npz into each run folder; training does the same at its end, with the
+defaults. Or writes the codes of all images into a file.
 """
 
 import argparse
@@ -22,6 +23,7 @@ EXAMPLES = """examples:
   {command} outputs/my_sweep                    every finished run of a sweep
   {command} outputs/my_sweep/000-kl_weight=1-4f2a9c01 --k 1000 --bound-images all
   {command} outputs/my_sweep/000-multi_rate=true-77c01e9a --weights 0.03,0.1   add to its curve.json
+  {command} outputs/my_sweep/000-kl_weight=1-4f2a9c01 --codes codes.csv   every image's code, with its file name
 """
 
 
@@ -38,6 +40,9 @@ def _main(args: argparse.Namespace) -> int:
     try:
         folders = [folder for path in args.paths for folder in _run_folders(path)]
         settings = _settings(args)
+        if args.codes:
+            print(f"{args.codes}: {codes_of_run(_only(folders), args.codes, args.device)} codes")
+            return 0
         if args.weights:
             for folder in folders:
                 print(f"{folder}:\n{_curve_in_words(curve_run(folder, args.weights, args.device), args.weights)}")
@@ -67,6 +72,25 @@ def evaluate_run(folder: Path, settings: "Settings", device: str = "cpu") -> dic
     evaluation = evaluate(lit.objective, weight, lit.step, data, batch_size, settings, own_metrics(config))
     evaluation.write(folder)
     return evaluation.values
+
+
+def codes_of_run(folder: Path, path: Path, device: str = "cpu") -> int:
+    """Write the codes of all images of the run in `folder` to `path` (.npz or .csv); how many.
+
+    Raises as `evaluate_run` does, and ValueError for another suffix.
+    """
+    from vae_sweep.evaluation.export import all_codes, write_codes
+
+    lit, data, _ = _trained(folder, device)
+    codes = all_codes(lit.objective.eval(), data, next(lit.parameters()).device)
+    write_codes(path, codes)
+    return len(codes["mean"])
+
+
+def _only(folders: Sequence[Path]) -> Path:
+    if len(folders) != 1:
+        raise EvaluationError(f"--codes is of one run, these are {len(folders)}: name its folder")
+    return folders[0]
 
 
 def curve_run(folder: Path, weights: Sequence[float], device: str = "cpu") -> dict[str, Any]:
@@ -153,8 +177,17 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument(
         "--weights", type=_weights, metavar="W,W,...", help="only this: KL weights at which to measure a multi-rate run"
     )
+    found.add_argument(
+        "--codes", type=_table, metavar="FILE", help="only this: the codes of all images, to a .npz or .csv file"
+    )
     found.add_argument("--device", default="cpu", help="cpu | cuda | mps (default cpu)")
     return found
+
+
+def _table(text: str) -> Path:
+    if Path(text).suffix not in (".npz", ".csv"):
+        raise argparse.ArgumentTypeError(f"{text!r} does not end in .npz or .csv")
+    return Path(text)
 
 
 def _weights(text: str) -> list[float]:

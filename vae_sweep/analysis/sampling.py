@@ -1,8 +1,8 @@
 """At which weights do samples look like the pictures? From the prior, and from the sampler fitted afterwards.
 
 A weight serves if its samples are not farther from held-out pictures than the upper end of the interval of the nearest
-run's, by every feature set and kernel. Where the run that is nearest by one of them does not serve by all, they disagree,
-and no weight is named: with few pictures every interval is wide, and a compromise would be called the best.
+run's, by every feature set and kernel. Where the run that is nearest by one of them does not serve by all, they
+disagree, and no weight is named: with few pictures every interval is wide, and a compromise would be called the best.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

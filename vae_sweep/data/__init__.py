@@ -139,7 +139,8 @@ def image_folder(
         if len(decoded.unreadable) > max_unreadable:
             raise DataError(f"{message}; data.max_unreadable={len(decoded.unreadable)} leaves them out")
         log.warning("left out %s", message)
-    labels, label_names = _folder_labels([files[row].name for row in decoded.files])
+    names = [files[row].name for row in decoded.files]
+    labels, label_names = _folder_labels(names)
     train, val = split(decoded.pixel_digests, val_fraction, decoded.file_digests)
     return ImageData(
         images=decoded.images,
@@ -149,6 +150,7 @@ def image_folder(
         name=folder.name,
         labels=labels,
         label_names=label_names,
+        names=names,
     )
 
 

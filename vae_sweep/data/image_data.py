@@ -1,6 +1,7 @@
 """What a data set is to the rest of the tool: pixels, a split, a fingerprint, and what is known about each image."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ class ImageData:
     fingerprint: hex; the same for the same pixels, labels, factors and split, wherever they lie
     labels: (N,) int64, or None; label_names[label] where the classes have names
     factors: (N, F) float64 ground truth, or None; factor_names has F names
+    names: (N,) of the files that the images come from, or None
     binarize: none | static (already applied to `images`) | dynamic (to be drawn anew, x ~ Bernoulli(x), at each step)
     """
 
@@ -35,6 +37,7 @@ class ImageData:
     factors: np.ndarray | None = None
     factor_names: tuple[str, ...] = ()
     binarize: str = "none"
+    names: Sequence[str] | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:

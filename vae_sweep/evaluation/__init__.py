@@ -3,7 +3,8 @@
 member.py   one member, all of it             codes.py    images through the network once
 noise.py    which pixel noise it is judged by  bounds.py   importance-weighted likelihood
 slopes.py   gradients on the encoder          showing.py  pictures and codes for the report
-curve.py    a multi-rate model at many weights
+curve.py    a multi-rate model at many weights  samples.py  blur, holes, and a sampler fitted to the codes
+export.py   the codes of all images
 
 Seconds by default, on a bounded number of images that the result names; the same images, in the same order, with the
 same noise for every run of a sweep, whatever its seed. In eval mode and float32; means over images.
