@@ -100,7 +100,7 @@ def codes_of(objective: Objective, split: Split) -> Tensor:
 @torch.no_grad()
 def encoded(objective: Objective, split: Split) -> np.ndarray:
     """(N, 2 d) float32: what the encoder of a multi-rate model says, which is the same at every weight."""
-    return torch.cat([objective.vae.vae.encoder(x) for _, x in split.batches()]).float().cpu().numpy()
+    return torch.cat([objective.vae.vae.encoded(x) for _, x in split.batches()]).float().cpu().numpy()
 
 
 def saved_sampler(path: Path, step: int, vae: Any) -> CodeSampler:
