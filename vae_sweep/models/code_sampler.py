@@ -27,7 +27,7 @@ CODES_PER_COMPONENT = 40
 EM_STEPS = 3
 EM_SHRINKAGE = 0.1
 MOST_NUMBERS = 1_000_000  # in all covariances together: 4 MB beside the checkpoint
-MOST_LATENTS = 1024  # beyond them no matrix of all pairs of units is made
+MOST_LATENTS = 2048  # beyond them no matrix of all pairs of units is made
 RANK = 256
 
 
