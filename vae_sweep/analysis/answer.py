@@ -1,6 +1,6 @@
 """The answer in words and as data: which weight, for what, how sure, what next.
 
-One object, from which the page, the terminal, the Markdown summary, W&B and `runs.answer` are made, so that they cannot
+One object, from which the page, the terminal, the Markdown summary and `runs.answer` are made, so that they cannot
 disagree; report/answer.json is `as_data` of it.
 """
 
