@@ -29,6 +29,7 @@ EM_SHRINKAGE = 0.1
 MOST_NUMBERS = 1_000_000  # in all covariances together: 4 MB beside the checkpoint
 MOST_LATENTS = 2048  # beyond them no matrix of all pairs of units is made
 RANK = 256
+MOST_CODES_BEYOND = 2048  # images
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,8 @@ def fit(codes: Array, seed: int = 0) -> CodeSampler:
 
     Raises ValueError for fewer than 2 codes, or codes that are not finite.
     """
+    if np.ndim(codes) == 2 and codes.shape[1] > MOST_LATENTS:
+        codes = codes[:MOST_CODES_BEYOND]
     codes = np.asarray(codes, np.float64)
     if codes.ndim != 2 or len(codes) < 2 or not np.isfinite(codes).all():
         raise ValueError(f"a sampler is fitted to at least 2 finite codes (N, d), not to an array {codes.shape}")
@@ -171,14 +174,14 @@ def _one(x: Array) -> CodeSampler:
 
 
 def _towards_units(x: Array) -> float:
-    """The optimal shrinkage of the covariance of codes (N, d) of mean 0 towards a multiple of the identity.
+    """How far the covariance of codes (N, d) of mean 0 is best shrunk towards a multiple of the identity."""
+    products = x.T @ x if x.shape[1] < len(x) else x @ x.T
+    return _shrinkage(float((products**2).sum()), (x**2).sum(1), x.shape[1])
 
-    Ledoit & Wolf 2004, lemmas 3.2 to 3.4, by the smaller of the d x d and N x N products.
-    """
-    images, d = x.shape
-    lengths = (x**2).sum(1)
-    products = x.T @ x if d < images else x @ x.T
-    squares, total = float((products**2).sum()) / images**2, float(lengths.mean())  # |S|^2, tr S
+
+def _shrinkage(squared_norm: float, lengths: Array, d: int) -> float:
+    """Ledoit & Wolf 2004, lemmas 3.2 to 3.4. squared_norm: of X^T X, or of X X^T; lengths: |x_i|^2 (N,)."""
+    images, squares, total = len(lengths), squared_norm / len(lengths) ** 2, float(lengths.mean())  # |S|^2, tr S
     error = (float((lengths**2).mean()) - squares) / images
     distance = squares - total**2 / d
     return min(1.0, max(error / distance, 1e-6)) if distance > 0 else 1.0
@@ -215,14 +218,23 @@ def _grouped(x: Array, shares: Array) -> _Groups:
 
 
 def _of_low_rank(x: Array) -> CodeSampler:
-    """One Gaussian of very many units: the main directions, and one variance for all others. The trace is kept."""
-    from scipy.sparse.linalg import svds
+    """One Gaussian of very many units, by products of images: the main directions, and one variance for all others.
 
-    (images, d), shrinkage = x.shape, _towards_units(x)
-    _, values, directions = svds(x, min(RANK, images - 1), rng=_randomness(0))
-    along = (1 - shrinkage) * values**2 / images
-    rest = (float((x**2).sum()) / images - along.sum()) / d
-    factors = (directions.T * np.sqrt(along))[None]
+    The trace is that of the shrunk covariance.
+    """
+    from scipy.linalg import eigh
+
+    images, d = x.shape
+    near = x.astype(np.float32)  # half the time; only relations between images come of it
+    gram = (near @ near.T).astype(float)
+    lengths = np.diag(gram)
+    shrinkage = _shrinkage(float((gram**2).sum()), lengths, d)
+    rank = min(RANK, images - 1)
+    values, vectors = eigh(gram, subset_by_index=[images - rank, images - 1])
+    directions = vectors.T @ near / np.sqrt(np.maximum(values, 1e-12))[:, None]  # (rank, d)
+    along = (1 - shrinkage) * values / images
+    rest = max(float(lengths.mean()) - float(along.sum()), 0.0) / d
+    factors = (directions.T * np.sqrt(np.maximum(along, 0)))[None]
     return CodeSampler(np.ones(1), np.zeros((1, d)), factors, np.full((1, d), math.sqrt(rest)), 1.0, images)
 
 
