@@ -45,7 +45,7 @@ def thread_environment(threads: int, environ: Mapping[str, str] = os.environ) ->
     """What a process of so many threads must find in its environment when it loads torch.
 
     Threads with nothing to do sleep. By themselves those of torch's OpenMP spin for some milliseconds, on cores where
-    other processes wait, and then wait themselves for a thread that has lost its core (docs/speed.md has figures).
+    other processes wait, and then wait themselves for a thread that has lost its core: see `benchmarks.threads`.
     environ: of the user, who may have said how threads are to wait, and is then not contradicted.
     """
     found = dict.fromkeys(_THREAD_VARIABLES, str(threads))
