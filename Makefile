@@ -1,11 +1,12 @@
 # `make` prints what there is. Set-up is done once, and again only when pyproject.toml or constraints.txt change.
-# It downloads about 3 GB, most of it CUDA. `make setup TORCH=cpu` takes PyTorch's build for CPUs (or TORCH=cu128, ...).
+# It downloads about 3 GB, most of it CUDA. `make setup TORCH_INDEX=URL` takes another build, such as the one for CPUs,
+# from the index that PyTorch's installation page names for it.
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-PYTORCH := $(if $(TORCH),--extra-index-url https://download.pytorch.org/whl/$(TORCH))
+PYTORCH := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 demo report sync: export VAE_SWEEP_CALLED_AS := python3  # so that what they print is what the README shows
 
 .PHONY: help setup demo report sync test test-all lint format bench clean
@@ -18,8 +19,8 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PYTORCH) -c constraints.txt -e '.[dev,notebook,slurm]'
 	@touch $@
 
-demo: $(READY)  ## five KL weights and the autoencoder on embedded paintings, then the report
-	$(BIN)/python -m vae_sweep.run -m objective=vae,autoencoder loss.kl_weight=1,0.5,0.1,0.03,0.01 sweep=demo
+demo: $(READY)  ## six KL weights and the autoencoder on embedded paintings, then the report
+	$(BIN)/python -m vae_sweep.run -m objective=vae,autoencoder loss.kl_weight=1,0.5,0.1,0.03,0.01,0.003 sweep=demo
 	$(BIN)/python -m vae_sweep.report outputs/demo
 
 report: $(READY)  ## the page of the latest sweep, or of SWEEP=outputs/NAME

@@ -279,7 +279,7 @@ def test_an_autoencoder_has_no_probabilities(data: ImageData) -> None:
     assert found.values["val"]["sse"] == found.values["val"]["sse_mean"]
     assert found.arrays.keys() == {
         "originals", "recon_mean", "interpolations", "latent_mean", "activity", "mean_image", "fitted_samples",
-        "code_std",
+        "code_std", "val_image_recon", "val_image_sse", "val_image_psnr_mean",
     }  # fmt: skip
 
 

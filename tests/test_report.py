@@ -168,7 +168,7 @@ def test_failures_are_shown_with_their_traceback(tmp_path):
 
 def test_samples_are_judged_on_the_page(sweep):
     """The synthetic sweep's blur rises with the weight and its holes fall: no weight does both, the fitted one does."""
-    page = (sweep / "report" / "index.html").read_text()
+    page = build(sweep)
     assert "Draws of the prior are nearest to held-out pictures at" in page
     assert "closes the holes" in page
     data = json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)[1])

@@ -23,6 +23,7 @@ from vae_sweep.commands import Parser, door
 from vae_sweep.conf_folder import CONF
 from vae_sweep.data.image_data import ImageData
 from vae_sweep.data.split import chosen
+from vae_sweep.models.layout import AUTO, ONE_CODE
 from vae_sweep.sweep.overrides import check_overrides
 from vae_sweep.sweep.refusal import refused_in_one_line
 from vae_sweep.sweep.settings import SettingsError
@@ -156,7 +157,8 @@ def _settings(words: Sequence[str]) -> tuple[dict[str, Any], list[int], list[flo
         with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
             config = compose("config", rest)
         section = OmegaConf.to_container(config.data, resolve=True, throw_on_missing=True)
-        dims = [int(d) for d in (swept.get("model.latent_dim") or str(config.model.latent_dim)).split(",")]
+        own = ONE_CODE if config.model.latent_dim == AUTO else config.model.latent_dim
+        dims = [int(d) for d in (swept.get("model.latent_dim") or str(own)).split(",")]
         betas = [float(w) for w in swept.get("loss.kl_weight", "").split(",") if w] or list(DEFAULT_WEIGHTS)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise SettingsError(str(error).splitlines()[0]) from None
