@@ -73,12 +73,20 @@ def test_no_weight_does_both() -> None:
     assert "no weight does both with the prior" in in_words(sampling(AGREED), reconstructs=0.01)
 
 
-def test_wide_intervals_do_not_make_a_compromise_the_best() -> None:
-    """As of 43 held-out pictures: everything lies within everything's interval but the two best by two ways."""
-    prior = {"random_conv": [2.9, 3.2, 3.5, 3.7], "random_filters": [9.0, 8.0, 4.0, 3.0]}
-    found = sampling(curve(prior, prior, half=1.5))
-    assert found["prior"].nearest == {("random_conv", "cubic"): 10.0, ("random_filters", "cubic"): 0.01}
-    assert found["prior"].serves == ()
+def test_a_compromise_is_not_named_and_who_cannot_tell_has_no_vote() -> None:
+    """0.1 lies within the interval of both bests; of the second sweep pixels see no difference between the weights."""
+    torn = {"random_conv": [1.0, 1.2, 1.4, 3.0], "random_filters": [3.0, 2.5, 1.4, 1.0]}
+    assert sampling(curve(torn, torn, half=0.5))["prior"].serves == ()
+    blind = {"random_conv": [3.0, 2.0, 0.4, 0.3], "pooled_pixels": [0.0, 0.01, 0.02, 0.03]}
+    assert sampling(curve(blind, blind, half=0.2))["prior"].serves == (0.1, 0.01)
+
+
+def test_no_holes_to_close() -> None:
+    """Codes that are the prior: what is fitted to them draws the same."""
+    alike = {"random_conv": [0.9, 0.16, 0.1, 0.09], "pooled_pixels": [0.1, 0.0, 0.01, 0.0]}
+    found = sampling(curve(alike, {way: [v + 0.01 for v in row] for way, row in alike.items()}))
+    assert "hardly any holes to close" in in_words(found, reconstructs=0.1)
+    assert "hardly any holes" not in in_words(sampling(AGREED), reconstructs=0.1)
 
 
 def test_holes_that_stay_open() -> None:

@@ -2,7 +2,8 @@
 
 A weight serves if its samples are not farther from held-out pictures than the upper end of the interval of the nearest
 run's, by every feature set and kernel. Where the run that is nearest by one of them does not serve by all, they
-disagree, and no weight is named: with few pictures every interval is wide, and a compromise would be called the best.
+disagree, and no weight is named: a compromise would be called the best. A way of looking that cannot tell the weights
+apart has no vote.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -73,7 +74,8 @@ def _judgement(sampler: str, judged: Mapping[float, Sequence[Distances]]) -> Sam
         for way, row in distances.items()
     ]
     serves = set.intersection(*as_good)
-    agreed = sorted(serves, reverse=True) if serves.issuperset(nearest.values()) else []
+    tells = [way for way, alike in zip(distances, as_good, strict=True) if len(alike) < len(judged)]
+    agreed = sorted(serves, reverse=True) if serves.issuperset(nearest[way] for way in tells) else []
     return Sampling(sampler, distances, nearest, tuple(agreed))
 
 
@@ -168,9 +170,23 @@ def _of_fitted(found: Mapping[str, Sampling], reconstructs: float | None) -> str
             f"held-out pictures than the best draws of the prior at any weight, {by} "
             f"({beyond_chance(found, where[0])} of them beyond chance at {where[0]:g}): {advice}."
         )
+    if _needless(found, reconstructs):
+        return "A sampler fitted to the codes comes no nearer: there are hardly any holes to close."
     if fitted.agree:
         return f"Draws of a sampler fitted to the codes are nearest at {_weights(fitted.serves)}, {by}."
     return "A sampler fitted to the codes does not close them by every way of looking."
+
+
+def _needless(found: Mapping[str, Sampling], reconstructs: float | None) -> bool:
+    """Whether draws of the prior lie within the interval of the fitted ones, by every way, wherever it matters."""
+    if set(found) != set(SAMPLERS):
+        return False
+    prior, fitted = found["prior"].distances, found["fitted"].distances
+    return all(
+        prior[way][weight][0] <= row[2]
+        for way in fitted if way in prior
+        for weight, row in fitted[way].items() if reconstructs is None or weight <= reconstructs
+    )  # fmt: skip
 
 
 def _weights(weights: Sequence[float], last: str = " and ") -> str:
