@@ -195,7 +195,8 @@ def _mirrored(pictures: Array, own: Array, rank: int) -> tuple[Array, Array]:
     values = np.concatenate([even_values, odd_values])
     vectors = np.concatenate([even_vectors, odd_vectors], axis=-1)
     order = np.argsort(-values, kind="stable")[:rank]
-    return vectors[..., order].reshape(-1, len(order)), values[order]
+    kept = vectors[..., order]
+    return kept.reshape(math.prod(kept.shape[:-1]), len(order)), values[order]  # none where the rank is 0
 
 
 def _principal(centred: Array, own: Array, rank: int) -> tuple[Array, Array]:
