@@ -1,14 +1,14 @@
 """A training that costs nothing and does what its member's id says, to try the engine on. Not a test."""
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 from waiting import PATIENCE_S, wait_until
+
+from vae_sweep.runs.files import read_json, write_json
 
 IMPORTER = os.getpid()
 
@@ -32,8 +32,7 @@ def note(folder, member):
         "device": os.environ.get("CUDA_VISIBLE_DEVICES"),
         "threads": os.environ.get("OMP_NUM_THREADS"),
     }
-    (folder / "seen").mkdir(exist_ok=True)
-    (folder / "seen" / f"{member}.json").write_text(json.dumps(seen))
+    write_json(folder / "seen" / f"{member}.json", seen)  # there whole, or not at all
 
 
 def fine(folder, member, members, report, should_stop):
@@ -83,8 +82,7 @@ def stoppable(folder, member, members, report, should_stop):
 def deaf(folder, member, members, report, should_stop):
     """Hears no request to stop, and has a child."""
     child = subprocess.Popen([sys.executable, "-c", f"import time; time.sleep({2 * PATIENCE_S})"])
-    (folder / "child").write_text(str(child.pid))
-    Path(folder / "deaf").touch()
+    write_json(folder / "child", child.pid)
     time.sleep(2 * PATIENCE_S)
 
 
@@ -97,7 +95,6 @@ KINDS = {
 def train_members(sweep, members, report, should_stop):
     """Writes a run's files as training does: ten steps, continued from where `checkpoint` stands. What happens after
     the fifth, the first time, is said by model.kind."""
-    from vae_sweep.runs.files import read_json, write_json
     from vae_sweep.runs.writing import RunFiles
 
     entries = {entry["id"]: entry for entry in read_json(sweep / "sweep.json")["members"]}

@@ -146,7 +146,7 @@ def test_a_killed_fork_server_takes_its_workers_along(tmp_path):
     def kill_server(event):
         if (
             event["event"] == "tick"
-            and (tmp_path / "deaf").exists()
+            and (tmp_path / "child").exists()
             and not gone(server := seen(tmp_path, "deaf")["importer"])
         ):
             os.kill(server, signal.SIGKILL)
@@ -225,7 +225,7 @@ def test_wide_packs_take_devices_of_their_own(tmp_path):
 
 def test_stop_checkpoints_and_leaves_nothing_unfinished_behind(tmp_path):
     def ctrl_c(event):
-        if event["event"] == "tick" and len(list((tmp_path / "seen").glob("*"))) == 2:
+        if event["event"] == "tick" and len(list((tmp_path / "seen").glob("*.json"))) == 2:
             os.kill(os.getpid(), signal.SIGINT)
 
     before = signal.getsignal(signal.SIGINT)
@@ -250,7 +250,7 @@ def ctrl_c_once(ctrl_c):
 
 def test_a_worker_that_hears_nothing_is_killed_after_the_grace_time(tmp_path):
     def terminate(event):
-        if event["event"] == "tick" and (tmp_path / "deaf").exists():
+        if event["event"] == "tick" and (tmp_path / "child").exists():
             os.kill(os.getpid(), signal.SIGTERM)
 
     watch, stop = run(tmp_path, [["deaf"]], on_event=ctrl_c_once(terminate), grace_s=0.1)
@@ -269,8 +269,8 @@ def test_workers_die_with_a_killed_parent(tmp_path):
         f"    pool.run(packs, slots, Path({str(tmp_path)!r}), server, lambda event: None)\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", script])
-    wait_until(lambda: len(list((tmp_path / "seen").glob("*"))) == 2, "both members to begin")
-    wait_until(lambda: (tmp_path / "deaf").exists(), "the deaf member")
+    wait_until(lambda: len(list((tmp_path / "seen").glob("*.json"))) == 2, "both members to begin")
+    wait_until((tmp_path / "child").exists, "the deaf member's child")
     parent.kill()
     parent.wait()
     for pid in (seen(tmp_path, member)["pid"] for member in ("deaf", "stoppable")):

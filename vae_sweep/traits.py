@@ -57,8 +57,13 @@ class LikelihoodTraits:
         return "sse" if self.squared_error else "recon"
 
     def beta(self, weight: float, scale: float = 1.0) -> float:
-        """The weight of distortion + beta KL with the optimum of R + weight KL. scale: of the pixels' noise."""
-        return weight if self.sse is None else self.sse * scale**2 * weight
+        """The weight of distortion + beta KL with the optimum of R + weight KL.
+
+        scale: of the pixels' noise; where there is none to set, it changes nothing.
+        """
+        if self.sse is None:
+            return weight
+        return self.sse * weight * (1.0 if self.scale == "none" else scale**2)
 
     def noise_at(self, weight: float, scale: float = 1.0) -> float | None:
         """The pixel noise at which R + weight KL is a multiple of the exact -ELBO; None if there is none to set.
