@@ -6,15 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vae_sweep.analysis import words
-from vae_sweep.analysis.curves import series, still_falling, thin
+from vae_sweep.analysis.curves import series, thin
 from vae_sweep.analysis.latents import GRID, marginals, project
-
-
-def rows(recon, kl=None):
-    return [
-        {"step": 10 * i, "train/recon": float(r)} | ({} if kl is None else {"train/kl": float(kl[i])})
-        for i, r in enumerate(recon)
-    ]
 
 
 def test_series_leaves_out_null_and_missing_values():
@@ -30,25 +23,6 @@ def test_thinning_keeps_ends_and_extremes(values, points):
     assert len(kept) <= max(points + 2, 4)
     assert {values[0], values[-1], min(values), max(values)} <= set(kept)
     assert (np.diff(steps) > 0).all()
-
-
-def test_a_curve_that_still_falls_is_named_and_a_flat_one_is_not():
-    rng = np.random.default_rng(0)
-    noise = rng.standard_normal(200)
-    falling = 100 + 50 * np.exp(-np.linspace(0, 1, 200)) + 0.1 * noise
-    # the mean of exp(-t) over a quarter ending at b is 4 (e^-(b - 1/4) - e^-b)
-    third, last = (100 + 200 * (np.exp(-(b - 0.25)) - np.exp(-b)) for b in (0.75, 1.0))
-    assert still_falling(rows(falling), "recon", None) == pytest.approx(third / last - 1, rel=0.05)
-    assert still_falling(rows(100 + noise), "recon", None) is None
-    assert still_falling(rows(falling[:8]), "recon", None) is None
-
-
-def test_progress_is_judged_at_the_target_weight():
-    """A swap of error for nats at the price of the weight is no progress."""
-    error = np.linspace(100, 80, 100)
-    kl = np.linspace(10, 50, 100)  # 20 less error for 40 nats
-    assert still_falling(rows(error, kl), "recon", 0.5) is None
-    assert still_falling(rows(error, kl), "recon", 0.1) == pytest.approx(4 / (80 + 5), rel=0.1)
 
 
 def test_marginals_of_a_gaussian_model_are_the_prior():

@@ -72,6 +72,7 @@ def as_data(study: Study, said: Answer) -> dict[str, Any]:
         "headline": said.headline, "lead": said.lead, "purposes": purposes,
         "samplers": {name: one.as_data() for name, one in sampling(found.curve).items()},
         "runs": [p.id for p in found.spot.points] if found.spot else [],
+        "convergence": {member: known.word for member, known in found.convergence.items()},
         "next": {"words": said.next.words, "command": said.next.command, "elsewhere": dict(said.next.elsewhere)},
     }  # fmt: skip
 
@@ -175,8 +176,9 @@ def _one_weight(study: Study, found: Recommendation) -> tuple[str, str]:
 
 def _curve(study: Study, found: Recommendation) -> tuple[str, str]:
     headline = _headline(found)
-    if found.train_longer:
-        headline = f"So far: {headline[0].lower()}{headline[1:-1]}; train longer to be sure."
+    if found.in_doubt:
+        what = "train longer" if found.train_longer else "some runs are stuck, try other seeds"
+        headline = f"So far: {headline[0].lower()}{headline[1:-1]}; {what} to be sure."
     said = (
         _window(study, found),
         _draws(found),
@@ -258,7 +260,7 @@ def _leaves(study: Study, spot: Spot, who: str, images: str = "") -> str:
 def _sure(study: Study, found: Recommendation) -> str:
     """The interval, and what it rests on."""
     purpose = found.chosen
-    if found.train_longer or purpose is None or purpose.beyond != "within" or purpose.low is None:
+    if found.in_doubt or purpose is None or purpose.beyond != "within" or purpose.low is None:
         return ""
     seeds = {len(s.points) for s in found.curve}
     known = f"{min(seeds)} to {max(seeds)} seeds" if len(seeds) > 1 else count(seeds.pop(), "seed")
@@ -268,7 +270,7 @@ def _sure(study: Study, found: Recommendation) -> str:
 
 def _stake(found: Recommendation) -> str:
     purpose = found.purposes["reconstruct"]
-    if found.train_longer or purpose.gain_db is None or purpose.beyond == "indifferent":
+    if found.in_doubt or purpose.gain_db is None or purpose.beyond == "indifferent":
         return ""
     nats = f" and {figure(purpose.gain_nats)} nats of likelihood" if purpose.gain_nats is not None else ""
     ends = f"between {found.curve[0].weight:g} and {found.curve[-1].weight:g}"
@@ -285,7 +287,7 @@ def _against(found: Recommendation) -> str:
 
 
 def _late(found: Recommendation) -> str:
-    if not found.train_longer:
+    if not found.in_doubt:
         return ""
     weight = found.weight if found.weight in found.unconverged else next(iter(found.unconverged))
     late = found.unconverged

@@ -37,6 +37,8 @@ def _plan(study: Study, found: Recommendation, verdicts: dict[str, list[Finding]
         return "Sweep below the threshold of collapse", {WEIGHT: _list(start / 3**k for k in range(1, 9, 2))}
     if found.kind == "constant" or found.train_longer:
         return "Train longer, under a name of its own", _longer(study)
+    if found.in_doubt:
+        return "Begin the stuck runs from other seeds", {WEIGHT: _list(sorted(found.stuck, reverse=True)), SEED: "1,2"}
     if found.kind not in ("curve", "one_weight"):
         return ("Sweep the weight over decades", {WEIGHT: "10,1,0.1,0.01", "objective": "vae,autoencoder"})
     weight = found.curve[-1].weight if found.kind == "one_weight" else found.purposes["reconstruct"].kl_weight

@@ -5,14 +5,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from vae_sweep.analysis.convergence import LATE, Convergence, convergence
 from vae_sweep.analysis.purposes import NAMES, Purpose, purposes, quality
 from vae_sweep.analysis.rules import DEAD_RATE
 from vae_sweep.analysis.spots import Spot, spots
 from vae_sweep.analysis.study import Setting, Study
+from vae_sweep.analysis.survey import survey
 from vae_sweep.analysis.verdicts import Finding
 
 TIE_DB = 0.1  # families whose best runs are nearer than that reconstruct alike: the smaller latent wins
-UNCONVERGED = {"beaten", "slope", "stationary", "falling"}
 Curves = dict[tuple[Setting, ...], list[Spot]]
 
 
@@ -22,8 +23,9 @@ class Recommendation:
     only_multi_rate | only_controllers | only_autoencoder | unfinished | all_failed | empty.
 
     `curve`: the weights of the network that the answer is about which learned something, largest first; `idle`: those
-    which did not. `purposes`: by name; `front`: which comes first. `unconverged`: weight -> what a rule says against
-    its convergence. `behind`: how many of the curve's weights are behind the linear model. `overfits`: likewise.
+    which did not. `purposes`: by name; `front`: which comes first. `convergence`: of every run, by its id.
+    `unconverged`: weight -> what speaks against the convergence of one of its runs; `stuck`: those of them that longer
+    training does not mend. `behind`: how many of the curve's weights are behind the linear model. `overfits`: likewise.
     """
 
     kind: str
@@ -33,6 +35,8 @@ class Recommendation:
     purposes: dict[str, Purpose] = field(default_factory=dict)
     families: int = 0
     unconverged: dict[float, str] = field(default_factory=dict)
+    stuck: set[float] = field(default_factory=set)
+    convergence: dict[str, Convergence] = field(default_factory=dict)
     behind: int = 0
     overfits: int = 0
 
@@ -53,29 +57,44 @@ class Recommendation:
         return self.spot.weight if self.spot else None
 
     @property
-    def train_longer(self) -> bool:
+    def in_doubt(self) -> bool:
         """Whether runs that have not converged may change the answer: the one named, or a third of the curve."""
         late = len(self.unconverged)
         return bool(late) and (self.weight in self.unconverged or 3 * late >= len(self.curve))
+
+    @property
+    def train_longer(self) -> bool:
+        """Whether the answer is in doubt, and longer training may mend it."""
+        return self.in_doubt and bool(self.unconverged.keys() - self.stuck)
+
+    @property
+    def doubling(self) -> float:
+        """The largest share of an objective that a run of twice the length is expected to gain; 0 if unknown."""
+        return max((c.trend.gain for c in self.convergence.values() if c.trend is not None), default=0.0)
 
 
 def recommend(study: Study, verdicts: Mapping[str, list[Finding]], front: str = "reconstruct") -> Recommendation:
     """Raises ValueError for an unknown purpose."""
     if front not in NAMES:
         raise ValueError(f"purpose={front}: expected one of {', '.join(NAMES)}")
+    context = survey(study)
+    known = {point.id: convergence(point, context) for point in study.points}
     curves = _on_one_data_set(_of_their_own_weight(spots(study)))
     if not curves:
-        return Recommendation(_without_runs(study), front)
+        return Recommendation(_without_runs(study), front, convergence=known)
     learned = {family: useful(curve) for family, curve in curves.items()}
     family = _best_family({f: c for f, c in learned.items() if c} or curves)
     curve, idle = learned[family], [spot for spot in curves[family] if spot not in learned[family]]
     if not curve:
         constant = any(spot.rate >= DEAD_RATE for spot in curves[family])
-        return Recommendation("constant" if constant else "collapsed", front, idle=idle, families=len(curves))
+        kind = "constant" if constant else "collapsed"
+        return Recommendation(kind, front, idle=idle, families=len(curves), convergence=known)
+    late = {spot.weight: [c for p in spot.points if (c := known[p.id]).word in LATE] for spot in curve}
     return Recommendation(
         "curve" if len(curves[family]) > 1 else "one_weight", front, curve, idle, purposes(study, curve), len(curves),
-        _hit(curve, verdicts, UNCONVERGED), len(_hit(curve, verdicts, {"behind-linear"})),
-        len(_hit(curve, verdicts, {"overfits"})),
+        {weight: next(iter(found[0].doubts.values()))[0] for weight, found in late.items() if found},
+        {weight for weight, found in late.items() if found and all(c.word == "stuck" for c in found)},
+        known, len(_hit(curve, verdicts, {"behind-linear"})), len(_hit(curve, verdicts, {"overfits"})),
     )  # fmt: skip
 
 

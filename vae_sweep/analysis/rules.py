@@ -6,27 +6,28 @@ The gravest come first. A threshold stands once, here, and again in the sentence
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-
-from vae_sweep.analysis.curves import still_falling
+from vae_sweep.analysis.convergence import (
+    BEATEN,
+    BETA_HAT,
+    FALLING,
+    MOMENT,
+    SLOPE_FACTOR,
+    Evidence,
+    convergence,
+)
 from vae_sweep.analysis.multi_rate import DEARER, behind_separate
 from vae_sweep.analysis.study import Point
 from vae_sweep.analysis.survey import Context, linear_objective
-from vae_sweep.analysis.words import figure, percent, times
+from vae_sweep.analysis.words import figure, percent
 
 DEAD_RATE = 0.01  # nats
 CONSTANT_RATE = 0.1  # nats that no active unit explains: a constant code away from the prior
-SLOPE_FACTOR = 2.0  # a chord between two weights may miss them by this much before it counts
-BEATEN = 0.02  # fraction of its own objective
-BETA_HAT = 1.5
 BEHIND_LINEAR = 0.1
-FALLING = 0.05
 OVERFIT = 0.25
 MMD_FACTOR = 3.0
 HOLE_FACTOR = 2.0
 FEW_UNITS = 0.1
 
-Evidence = tuple[tuple[str, str], ...]  # (what, value), ...
 Check = Callable[[Point, Context], tuple[str, Evidence] | None]
 
 
@@ -88,60 +89,13 @@ def _collapsed(point: Point, context: Context) -> tuple[str, Evidence] | None:
     return words, tuple(evidence)
 
 
-def _beaten(point: Point, context: Context) -> tuple[str, Evidence] | None:
-    if point.autoencoder:
-        return _beaten_autoencoder(point, context)
-    spot, share, chance_share = context.beaten_by.get(point.id, (None, 0.0, 0.0))
-    if spot is None or share < max(BEATEN, chance_share):
-        return None
-    evidence = (
-        ("at this run's own beta", f"kl_weight {spot.weight:g} reaches an objective {percent(share)} lower"),
-        ("seeds may differ by", percent(chance_share)),
-    )
-    return f"not converged: beaten by kl_weight {spot.weight:g} at its own objective", evidence
+def _doubted(name: str) -> Check:
+    """What speaks against the run's convergence under that name."""
 
+    def check(point: Point, context: Context) -> tuple[str, Evidence] | None:
+        return convergence(point, context).doubts.get(name)
 
-def _beaten_autoencoder(point: Point, context: Context) -> tuple[str, Evidence] | None:
-    """With nothing but the error to lower, it must not lose to a VAE that decodes its means with the same network."""
-    own = point.get("train", "sse")
-    families = [family for family in context.study.families if set(point.family) <= set(family)]
-    rivals = [
-        (error, p.weight)
-        for family in families
-        for p in context.study.families[family]
-        if (error := p.get("train", "sse_mean")) is not None
-    ]
-    best, weight = min(rivals, default=(None, None))
-    if own is None or best is None or weight is None or best > own * (1 - BEATEN):
-        return None
-    evidence = (("training error", figure(own)), (f"of kl_weight {weight:g}, decoding the mean", figure(best)))
-    return f"not converged: kl_weight {weight:g} reconstructs better", evidence
-
-
-def _slope(point: Point, context: Context) -> tuple[str, Evidence] | None:
-    """The run is blamed only if it is the one that lies above the hull of its neighbours."""
-    missing = [(c, s) for c, s in context.chords.get(point.id, []) if not 1 / SLOPE_FACTOR <= c.factor <= SLOPE_FACTOR]
-    if not missing or context.above_hull.get(point.id, 0.0) < 0.005:
-        return None
-    chord, spot = max(missing, key=lambda pair: abs(np.log(max(pair[0].factor, 1e-3))))
-    evidence = (
-        (f"slope towards kl_weight {spot.weight:g}", f"{figure(chord.slope)} per nat"),
-        ("optima keep it within", f"{figure(chord.low)} to {figure(chord.high)}"),
-        ("above the hull", percent(context.above_hull[point.id])),
-    )
-    return f"not converged: slope {times(chord.factor)} beta", evidence
-
-
-def _stationary(point: Point, _: Context) -> tuple[str, Evidence] | None:
-    beta, beta_hat = point.beta, point.get("train", "beta_hat")
-    if beta is None or beta_hat is None or beta < 0.01:
-        return None
-    ratio = beta_hat / beta
-    if 1 / BETA_HAT <= ratio <= BETA_HAT:
-        return None
-    evidence = (("beta_hat / beta", f"{figure(beta_hat)} / {figure(beta)} = {figure(ratio)}"),
-                ("cosine of the two gradients", figure(point.get("train", "grad_cosine"))))  # fmt: skip
-    return f"not converged: gradients balance at {times(ratio)} beta", evidence
+    return check
 
 
 def _behind_linear(point: Point, context: Context) -> tuple[str, Evidence] | None:
@@ -162,15 +116,6 @@ def _behind_linear(point: Point, context: Context) -> tuple[str, Evidence] | Non
     if not shares or min(shares) <= BEHIND_LINEAR:
         return None
     return f"behind a linear model: objective {percent(shares[-1])} higher", tuple(evidence)
-
-
-def _falling(point: Point, _: Context) -> tuple[str, Evidence] | None:
-    priced = point.autoencoder or point.beta is not None
-    key = point.distortion_key if priced else "loss"
-    fall = still_falling(point.rows, key, point.beta, arbitrary_zero=not point.zero_means_something)
-    if point.multi_rate or fall is None or fall < FALLING:
-        return None
-    return f"still falling: {percent(fall)} in the last quarter", (("fall of the objective", percent(fall)),)
 
 
 def _overfit(point: Point, _: Context) -> tuple[str, Evidence] | None:
@@ -249,7 +194,7 @@ RULES = (
         "beaten",
         "bad",
         "not converged: beaten at its own objective",
-        _beaten,
+        _doubted("beaten"),
         f"Another run of the same network has an objective over {percent(BEATEN)} lower at this run's own beta, and "
         "further below than seeds may differ, or, for an autoencoder, a lower error; an optimum is beaten by nobody.",
     ),
@@ -257,7 +202,7 @@ RULES = (
         "slope",
         "warn",
         "not converged: off its curve",
-        _slope,
+        _doubted("slope"),
         "Between optima the slope -dD/dR lies between their two betas; here it misses them by more than a factor of "
         f"{SLOPE_FACTOR:g}, and this run lies above the hull.",
     ),
@@ -265,18 +210,27 @@ RULES = (
         "stationary",
         "warn",
         "not converged: the gradients do not balance",
-        _stationary,
+        _doubted("stationary"),
         "At a stationary point the encoder's two gradients balance at beta_hat = beta; here they differ by more "
         "than a "
         f"factor of {BETA_HAT:g}.",
     ),
     Rule(
+        "moments",
+        "warn",
+        "not converged: codes out of scale",
+        _doubted("moments"),
+        "Where the code enters and leaves by affine maps, E[mu² + sigma²] is 1 at every stationary point; here the "
+        f"mean over the units is off by more than a factor of {MOMENT:g}.",
+    ),
+    Rule(
         "falling",
         "warn",
-        "still falling",
-        _falling,
-        f"The objective at the target weight fell by over {percent(FALLING)} from the third to the last quarter of "
-        "training, beyond two standard errors.",
+        "not converged: a longer run would be better",
+        _doubted("falling"),
+        f"The held-out objective at the target weight, fitted over the steps at the full learning rate, would be over "
+        f"{percent(FALLING)} lower at the end of a run of twice the length. What falls with the learning rate alone "
+        "does not count.",
     ),
     Rule(
         "behind-separate",

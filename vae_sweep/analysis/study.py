@@ -26,6 +26,8 @@ WEIGHT, LATENT, SCHEDULE, SEED, OBJECTIVE, MULTI_RATE, RANGE = (
     "model.kl_weight_range",
 )  # fmt: skip
 SPLITS = ("train", "val")
+_AFFINE = ("vae_sweep.models.linear", "vae_sweep.models.mlp")
+_AFFINE_OF_ONE_CODE = ("vae_sweep.models.conv", "vae_sweep.models.resnet")
 
 PER_IMAGE = "val_image_"  # prefix of the terms of every held-out image in evaluation.npz
 
@@ -163,6 +165,20 @@ class Point:
         """Whether loss.kl_weight is not the weight in the end: a controller sets it, or it pulls to a target rate."""
         found = schedule(self.run.config.get("kl_schedule"), self.run.result.get("says"))
         return found.capacity or bool(found.aims)
+
+    @property
+    def affine_heads(self) -> bool:
+        """Whether scaling the code is in the power of its network, and costs the plain KL alone.
+
+        Then E[mu^2 + sigma^2] is 1 at every stationary point, whatever the likelihood and the weight.
+        """
+        model, loss = self.run.config.get("model") or {}, self.run.config.get("loss") or {}
+        target = str(model.get("_target_"))
+        plain = target in _AFFINE or (
+            target in _AFFINE_OF_ONE_CODE and model.get("latent_grid", 1) == 1 and not model.get("linear_path")
+        )
+        kl = loss.get("divergence", "kl") == "kl" and not loss.get("free_bits") and not self.weight_moves
+        return plain and kl and model.get("posterior", "diagonal") == "diagonal" and not self.multi_rate
 
     @property
     def distortion_key(self) -> str:

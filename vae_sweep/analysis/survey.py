@@ -1,6 +1,7 @@
 """The runs of each curve compared with one another, once: what the rules know beside the run itself."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,7 @@ class Context:
     chords: dict[str, list[tuple[frontier.Chord, Spot]]] = field(default_factory=dict)  # run id -> chord, neighbour
     above_hull: dict[str, float] = field(default_factory=dict)
     dominated: set[str] = field(default_factory=set)
+    judged: dict[str, Any] = field(default_factory=dict)  # run id -> its Convergence, once it was asked for
 
 
 def survey(study: Study) -> Context:

@@ -7,6 +7,7 @@ from typing import Any
 from vae_sweep.checks import Check, SettingsError, boolean, choice, either, file_name, integer, number, optional, text
 from vae_sweep.models.layout import AUTO, layout_of, settled
 from vae_sweep.runs.members import flatten, is_multi_rate
+from vae_sweep.schedules.learning_rate import NAMES
 from vae_sweep.traits import LIKELIHOODS, likelihood, target_of
 
 
@@ -69,7 +70,7 @@ CHECKS: dict[str, Check] = {
     "loss.weight_kl_weight": optional(number(low=0)),
     "loss.weight_prior_scale": number(above=0),
     "optimizer.lr": number(above=0),
-    "optimizer.lr_schedule": choice("plateau", "cosine", "constant"),
+    "optimizer.lr_schedule": choice(*NAMES),
     "optimizer.grad_clip": optional(number(above=0)),
     "optimizer.weight_decay": number(low=0),
     "trainer.max_epochs": number(above=0),

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from vae_sweep.data.batches import binarized, generator
 from vae_sweep.data.split import EVALUATION_SEED
 from vae_sweep.models.objective import Objective, Terms, Weight
+from vae_sweep.schedules.learning_rate import multiplier
 from vae_sweep.schedules.weight import WeightInForce, in_force
 from vae_sweep.training.lit_steps import LitSteps
 from vae_sweep.training.running_means import RunningMeans
@@ -36,8 +37,7 @@ class RowLogger(Protocol):
 class OptimizerSettings:
     """Adam; weight_decay: decoupled from it (Loshchilov & Hutter 2019). grad_clip: largest norm of the gradient.
 
-    lr_schedule: constant; cosine (to zero at the last step); plateau (rises over the first 4 % of the steps, at most
-    100, stays until the half, then cosine to zero).
+    lr_schedule: see schedules/learning_rate.py.
     """
 
     lr: float = 1e-3
@@ -46,15 +46,7 @@ class OptimizerSettings:
     weight_decay: float = 0.0
 
     def lr_at(self, step: int, total_steps: int) -> float:
-        if self.lr_schedule == "constant":
-            return self.lr
-        done = step / total_steps
-        if self.lr_schedule == "plateau":
-            rising = min(100, math.ceil(0.04 * total_steps))
-            if step < rising:
-                return self.lr * (step + 1) / rising
-            done = max(0.0, 2 * done - 1)
-        return self.lr * 0.5 * (1 + math.cos(math.pi * done))
+        return self.lr * multiplier(self.lr_schedule, step, total_steps)
 
 
 class LitVAE(LitSteps):
