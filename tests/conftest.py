@@ -107,14 +107,11 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-def small_sweep(
-    compose: Callable[..., dict[str, Any]], images: Path, tmp_path: Path
-) -> Callable[..., tuple[Path, list[str]]]:
-    """small_sweep([overrides], ..., name=...) -> (folder with a manifest, ids of its members)."""
+@pytest.fixture(scope="session")
+def small_sweep_at(compose: Callable[..., dict[str, Any]], images: Path) -> Callable[..., list[str]]:
+    """small_sweep_at(folder, [overrides], ...) -> ids of the members of the manifest that it writes there"""
 
-    def made(*members: list[str], name: str = "sweep") -> tuple[Path, list[str]]:
-        folder = tmp_path / name
+    def made(folder: Path, *members: list[str]) -> list[str]:
         entries = []
         for number, overrides in enumerate(members):
             config = compose("data=arrays", f"data.path={images}", *SMALL, *overrides)
@@ -129,10 +126,16 @@ def small_sweep(
                     "config": config,
                 }
             )
-        write_json(folder / "sweep.json", {"schema": 1, "sweep": name, "versions": {}, "members": entries})
-        return folder, [entry["id"] for entry in entries]
+        write_json(folder / "sweep.json", {"schema": 1, "sweep": folder.name, "versions": {}, "members": entries})
+        return [entry["id"] for entry in entries]
 
     return made
+
+
+@pytest.fixture
+def small_sweep(small_sweep_at: Callable[..., list[str]], tmp_path: Path) -> Callable[..., tuple[Path, list[str]]]:
+    """small_sweep([overrides], ..., name=...) -> (folder with a manifest, ids of its members)."""
+    return lambda *members, name="sweep": (tmp_path / name, small_sweep_at(tmp_path / name, *members))
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Grids of codes and linear paths: exact at step 0, of any size, in packs and for all weights."""
 
+import functools
 import math
 
 import numpy as np
@@ -40,16 +41,26 @@ def moments(images, at, flips=False):
     return theory.moments(images, np.arange(len(images)), at.picture_codes, at.cell, at.cells, flips)
 
 
+@functools.cache
+def known_moments(latent_dim, latent_grid, flips):
+    """Of pictures()."""
+    return moments(pictures(), layout(SHAPE, latent_dim, latent_grid, True), flips)
+
+
+@functools.cache
+def known_spectrum():
+    return spectrum(Pixels(pictures()))
+
+
 def tensor(images):
     return torch.from_numpy(images).permute(0, 3, 1, 2).double()
 
 
 def begun(weight, latent_dim=150, latent_grid=4, images=None, flips=False, name="conv", **options):
     """(vae in double precision, its moments, its layout)"""
-    images = pictures() if images is None else images
-    shape = (images.shape[3], *images.shape[1:3])
+    shape = SHAPE if images is None else (images.shape[3], *images.shape[1:3])
     at = layout(shape, latent_dim, latent_grid, True)
-    known = moments(images, at, flips)
+    known = known_moments(latent_dim, latent_grid, flips) if images is None else moments(images, at, flips)
     build = getattr(networks, name)
     vae = build(shape, latent_dim, latent_grid=latent_grid, linear_path=True, start=Start(known, weight), **options)
     return vae.double(), known, at
@@ -71,14 +82,14 @@ def expected_loss(vae, x, weight):
 @pytest.mark.parametrize("latent_grid", [1, 4])
 def test_a_path_begins_at_the_closed_form(weight, latent_grid, flips):
     images = pictures()
-    vae, known, at = begun(weight, 150 if latent_grid > 1 else 40, latent_grid, images, flips)
+    vae, known, at = begun(weight, 150 if latent_grid > 1 else 40, latent_grid, flips=flips)
     x = tensor(images)
     if flips:
         x = torch.cat([x, x.flip(-1)])
     path = theory.linear_path(known, at.picture_codes, at.cell_codes, weight / 2)
     assert expected_loss(vae, x, weight) == pytest.approx(path.distortion + weight * path.rate, rel=1e-5)
     if latent_grid == 1 and not flips:  # then it is the linear VAE of as many latents
-        linear = linear_vae(spectrum(Pixels(images)), 40, weight)
+        linear = linear_vae(known_spectrum(), 40, weight)
         assert (path.distortion, path.rate) == (
             pytest.approx(linear.distortion, rel=1e-5),
             pytest.approx(linear.rate, rel=1e-5, abs=1e-5),
@@ -97,7 +108,7 @@ def test_where_the_grid_goes_beyond_the_picture_the_closed_form_is_a_bound():
 def test_no_other_scale_of_a_unit_is_better_at_the_start():
     """Every part of the path is at an optimum of its own: scaled up or down, or given another variance, it loses."""
     images, weight = pictures(), 0.002
-    vae, *_ = begun(weight, images=images)
+    vae, *_ = begun(weight)
     x, path, cell_decode = tensor(images), vae.decoder.path, vae.decoder.cell_decode.weight
     best = expected_loss(vae, x, weight)
     assert path.cell_logvar.max() < -0.1  # all are on
@@ -201,7 +212,7 @@ def test_every_parameter_learns_where_a_unit_is_on():
 @pytest.mark.parametrize("weight", [0.05, 0.5, 2.0])
 def test_one_model_for_all_weights_begins_at_the_closed_form_of_each(weight):
     images = pictures()
-    known = moments(images, layout(SHAPE, 40, 1, True))
+    known = known_moments(40, 1, False)
     vae = networks.conv(SHAPE, 40, latent_grid=1, linear_path=True, start=Start(known, 0.0))
     model = MultiRateVAE(vae, 0.1, [0.001, 10.0]).double().at(weight)
     x = tensor(images)
@@ -211,7 +222,7 @@ def test_one_model_for_all_weights_begins_at_the_closed_form_of_each(weight):
         columns = model.decode(torch.eye(40).double()) - model.decode(torch.zeros(1, 40).double())
         noise = posterior.variance @ (columns**2).flatten(1).sum(1)
         loss = (error + noise + weight * posterior.kl()).mean().item()
-    assert loss == pytest.approx(linear_vae(spectrum(Pixels(images)), 40, weight).loss, rel=2e-3)
+    assert loss == pytest.approx(linear_vae(known_spectrum(), 40, weight).loss, rel=2e-3)
 
 
 @pytest.mark.parametrize("weight", [4.0, 1.0, 0.1])
@@ -225,7 +236,7 @@ def test_a_bernoulli_path_begins_below_its_bound(weight):
     x = tensor(images)
     objective = Objective(vae, likelihood("bernoulli"))
     with torch.no_grad():
-        loss = np.mean([objective(x, torch.randn(200, 100).double(), weight)[0].item() for _ in range(20)])
+        loss = np.mean([objective(x, torch.randn(200, 100).double(), weight)[0].item() for _ in range(5)])
     path = theory.linear_path(known, at.picture_codes, at.cell_codes, weight / 4)
     mean = tensor(images).mean(0).clamp(1e-3, 1 - 1e-3)
     entropy = -(mean * mean.log() + (1 - mean) * (1 - mean).log()).sum().item()

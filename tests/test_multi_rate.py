@@ -2,6 +2,7 @@
 
 import copy
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -142,7 +143,7 @@ def rows(run: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("packed", [False, True], ids=["alone", "pack"])
 def test_continued_run_is_the_uninterrupted_one_bit_for_bit(small_sweep: SmallSweep, packed: bool) -> None:
-    members = [["model.multi_rate=true", f"seed={seed}"] for seed in range(1 + packed)]
+    members = [["model.multi_rate=true", "model.channels=2", f"seed={seed}"] for seed in range(1 + packed)]
     whole, ids = small_sweep(*members, name="whole")
     train_pack(whole, ids)
     parts, _ = small_sweep(*members, name="parts")
@@ -171,15 +172,20 @@ def test_pack_equals_separate_runs(small_sweep: SmallSweep) -> None:
             torch.testing.assert_close(theirs[name], tensor, rtol=1e-9, atol=1e-9)
 
 
+@pytest.fixture(scope="module")
+def trained(small_sweep_at: Callable[..., list[str]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sweep of a multi-rate run with its evaluation, and of two separate weights that are not trained."""
+    folder = tmp_path_factory.mktemp("multi_rate") / "sweep"
+    multi_rate = ["model.multi_rate=true", "model.channels=2", "loss.kl_weight=1", "trainer.evaluate=true"]
+    ids = small_sweep_at(folder, multi_rate, ["loss.kl_weight=0.123"], ["loss.kl_weight=30"])
+    train_pack(folder, ids[:1])
+    return folder
+
+
 @pytest.fixture
-def run(small_sweep: SmallSweep) -> Path:
-    """A multi-rate run with its evaluation, in a sweep with two separate weights."""
-    evaluated = "trainer.evaluate=true"
-    sweep, ids = small_sweep(
-        ["model.multi_rate=true", "loss.kl_weight=1", evaluated], ["loss.kl_weight=0.123"], ["loss.kl_weight=30"]
-    )
-    train_pack(sweep, ids[:1])
-    return load_sweep(sweep).runs[0].folder
+def run(trained: Path, tmp_path: Path) -> Path:
+    """A multi-rate run to do with as one likes."""
+    return load_sweep(shutil.copytree(trained, tmp_path / "sweep")).runs[0].folder
 
 
 def test_a_run_writes_its_curve(run: Path) -> None:

@@ -151,6 +151,7 @@ def test_a_parameter_that_was_typed_is_one_that_there_is(config) -> None:
     assert refused(taken, ["+model.width=3"], torch.rand(4, *SHAPE), 100) is None
 
 
+@pytest.mark.slow
 def test_the_planner_hears_of_it_from_a_child(config) -> None:
     made = config(BODY.format_map(GOOD), "model.latent_dim=3")
     pixels = np.random.default_rng(0).integers(0, 256, (40, 16, 16, 3), dtype=np.uint8)

@@ -36,9 +36,10 @@ def test_the_last_picture_is_the_evaluation_s(small_sweep: SmallSweep) -> None:
 
 
 def test_a_continued_run_has_the_pictures_of_an_uninterrupted_one(small_sweep: SmallSweep) -> None:
-    whole, ids = small_sweep(COMMON, name="whole")
+    common = [*COMMON, "model.channels=2"]
+    whole, ids = small_sweep(common, name="whole")
     train_pack(whole, ids)
-    parts, _ = small_sweep(COMMON, name="parts")
+    parts, _ = small_sweep(common, name="parts")
     polled = iter(range(1, 1000))
     train_pack(parts, ids, should_stop=lambda: next(polled) >= 15)
     train_pack(parts, ids)
