@@ -325,6 +325,22 @@ def test_every_metric_of_a_run_is_in_the_glossary(sweep):
     assert names <= glossary.keys()
 
 
+def test_columns_and_charts_of_the_glossary_are_metrics_that_it_explains():
+    assert {name.partition("/")[2] for name in glossary.columns()} | set(glossary.charts()) <= glossary.keys()
+
+
+def test_an_entry_of_the_glossary_is_all_that_a_column_and_a_chart_need(sweep, monkeypatch):
+    entry = glossary.Entry("mse", "per pixel", "", "", "", ("train/mse", "val/mse"), "error of a pixel, squared")
+    monkeypatch.setattr(glossary, "load", lambda: [glossary.Group("all", "", [entry])])
+    page = build(sweep)
+    heads = re.findall(r"<th[^>]*>(.*?)</th>", page, re.DOTALL)
+    assert sum(re.sub("<.*?>", "", head).strip() in ("train mse", "val mse") for head in heads) == 2
+    assert (
+        '"charts": {"mse": "error of a pixel, squared"}' in page
+        or '"charts":{"mse":"error of a pixel, squared"}' in page
+    )
+
+
 def test_the_metrics_page_of_the_docs_is_the_glossary():
     page = Path(__file__).parents[1] / "docs" / "metrics.md"
     assert page.read_text() == glossary.markdown(), "python3 -m vae_sweep.analysis.glossary > docs/metrics.md"

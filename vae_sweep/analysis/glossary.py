@@ -6,16 +6,22 @@ python3 -m vae_sweep.analysis.glossary > docs/metrics.md
 import re
 import tomllib
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 
 
 @dataclass(frozen=True)
 class Entry:
+    """column: full names, `val/psnr_mean`, of what the run table shows of it. chart: the title of its training curves,
+    if it is logged and drawn."""
+
     key: str
     name: str
     formula: str
     unit: str
     source: str
+    column: tuple[str, ...] = ()
+    chart: str = ""
 
 
 @dataclass(frozen=True)
@@ -25,10 +31,15 @@ class Group:
     entries: list[Entry]
 
 
+@cache
 def load() -> list[Group]:
     text = files("vae_sweep.analysis").joinpath("glossary.toml").read_text(encoding="utf-8")
     return [
-        Group(group["title"], group["about"], [Entry(**entry) for entry in group["entry"]])
+        Group(
+            group["title"],
+            group["about"],
+            [Entry(**entry | {"column": tuple(entry.get("column", ()))}) for entry in group["entry"]],
+        )
         for group in tomllib.loads(text)["group"]
     ]
 
@@ -42,6 +53,16 @@ def keys() -> set[str]:
             stems = [word for word in words if not word.startswith("_")]
             found |= set(stems) | {stem + tail for stem in stems for tail in words if tail.startswith("_")}
     return found
+
+
+def columns() -> list[str]:
+    """Full names of the metrics in the run table."""
+    return [name for group in load() for entry in group.entries for name in entry.column]
+
+
+def charts() -> dict[str, str]:
+    """{key in a run's rows, without its split: title} of the training curves."""
+    return {entry.key: entry.chart for group in load() for entry in group.entries if entry.chart}
 
 
 def markdown() -> str:

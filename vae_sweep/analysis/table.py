@@ -5,14 +5,9 @@ import io
 from dataclasses import dataclass
 from typing import Any
 
+from vae_sweep.analysis import glossary
 from vae_sweep.analysis.study import SPLITS, Point, Study, name_of, short
 from vae_sweep.analysis.verdicts import Finding
-
-# What the page shows; the CSV has every metric.
-RESULTS = (
-    ("train", "kl"), ("train", "sse"), ("val", "sse"), ("val", "sse_mean"), ("val", "psnr_mean"), ("val", "ssim_mean"),
-    ("val", "active_units"), ("val", "elbo_calibrated"), ("val", "mmd2"),
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -39,12 +34,12 @@ def _numeric(study: Study, key: str) -> bool:
 
 
 def result_columns(study: Study) -> list[Column]:
-    """Those of RESULTS, and metrics of other packages (trainer.metrics), that at least one run has."""
-    own = dict.fromkeys(("val", name) for p in study.points for name in p.evaluation.get("own_metrics", []))
+    """The glossary's, and metrics of other packages (trainer.metrics), that at least one run has."""
+    own = dict.fromkeys(f"val/{name}" for p in study.points for name in p.evaluation.get("own_metrics", []))
     return [
-        Column(f"{split}/{name}", f"{split} {name}", True)
-        for split, name in (*RESULTS, *own)
-        if any(p.get(split, name) is not None for p in study.points)
+        Column(name, name.replace("/", " "), True)
+        for name in (*glossary.columns(), *own)
+        if any(value(p, name) is not None for p in study.points)
     ]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from vae_sweep.analysis import frontier
+from vae_sweep.analysis import frontier, glossary
 from vae_sweep.analysis.curves import series, thin
 from vae_sweep.analysis.gap import PARTS, split_gap
 from vae_sweep.analysis.latents import GRID, marginals, project
@@ -69,7 +69,7 @@ def build(study: Study, verdicts: dict[str, list[Finding]], context: Context, fo
         "weights": weights, "positions": weight_positions(weights), "originals": pictures.originals,
         "matrix": _matrix(study), "hero": _hero(study, found),
         "planes": {split: _plane(study, split, context, colours) for split in SPLITS},
-        "curves": {p.id: _curves(p) for p in study.points},
+        "curves": {p.id: _curves(p) for p in study.points}, "charts": glossary.charts(),
         "latents": latents,
         "sampling": _sampling(study),
         "grid": GRID.tolist(), "gaps": _gaps(study), "gapParts": list(PARTS),
@@ -253,9 +253,9 @@ def _distances(judged: dict[float, list[Json]], name: str, pair: str) -> list[li
 
 
 def _curves(point: Point) -> Json:
-    """{"recon": {"train": [steps, values], "val": ...}, "kl": ..., "weight": [steps, values]}; empty ones left out."""
+    """{"recon": {"train": [steps, values], "val": ...}, ..., "weight": [steps, values]}; empty ones left out."""
     found: Json = {}
-    for term in ("recon", "kl"):
+    for term in glossary.charts():
         for split in SPLITS:
             steps, values = thin(*series(point.rows, f"{split}/{term}"), CURVE_POINTS)
             if len(steps):

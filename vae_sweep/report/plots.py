@@ -14,7 +14,7 @@ from matplotlib import figure as mpl_figure
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from vae_sweep.analysis import frontier
+from vae_sweep.analysis import frontier, glossary
 from vae_sweep.analysis.curves import series, thin
 from vae_sweep.analysis.gap import PARTS, split_gap
 from vae_sweep.analysis.latents import project
@@ -115,22 +115,23 @@ def plot_rate_distortion(study: Study, split: str | None = None) -> Figure | Non
 
 
 def plot_curves(study: Study) -> Figure | None:
-    """Both terms, unweighted, on their own axes, and the weight in force; solid: training, dotted: held out."""
+    """The terms, unweighted, on their own axes, and the weight in force; solid: training, dotted: held out."""
     drawn = [p for p in study.points if p.rows]
     if not drawn:
         return None
-    figure = Figure(figsize=(9, 5), layout="constrained")
-    grid = figure.subplot_mosaic([["recon", "kl"], ["weight", "weight"]], height_ratios=(3, 1))
+    charts = glossary.charts() | {"recon": _error_name(study)}
+    figure = Figure(figsize=(4.5 * len(charts), 5), layout="constrained")
+    grid = figure.subplot_mosaic([list(charts), ["weight"] * len(charts)], height_ratios=(3, 1))
     colours = _colours(study)
     for point in drawn:
         line: Any = {"color": colours[point.weight], "lw": 1.2}
-        for term in ("recon", "kl"):
+        for term in charts:
             for split, style in (("train", "-"), ("val", ":")):
                 grid[term].plot(*thin(*series(point.rows, f"{split}/{term}"), CURVE_POINTS), style, **line)
         if not point.autoencoder:
             grid["weight"].plot(*thin(*series(point.rows, "kl_weight"), CURVE_POINTS), **line)
-    grid["recon"].set(title=_error_name(study), xlabel="optimiser step")
-    grid["kl"].set(title="KL, nats per image", xlabel="optimiser step")
+    for term, title in charts.items():
+        grid[term].set(title=title, xlabel="optimiser step")
     grid["weight"].set(title="weight in force", xlabel="optimiser step")
     _weight_legend(study, grid["kl"])
     return figure

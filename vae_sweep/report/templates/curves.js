@@ -6,6 +6,7 @@ function drawCurves() {
   const root = byId("curves");
   const shown = data.runs.filter((run) => Object.keys(data.curves[run.id] || {}).length);
   if (!shown.length) return nothing(root, "No run has logged a row yet.");
+  const terms = Object.keys(data.charts);
   let log = false, shared = true;
   const overview = el("div"), panels = el("div", { class: "panels" });
   const sides = segments("Axes of the panels", [["shared", "the same"], ["own", "each its own"]], "shared", (value) => { shared = value === "shared"; draw(); });
@@ -16,19 +17,22 @@ function drawCurves() {
   drawGradients(root);
 
   function draw() {
-    const tools = ["recon", "kl", "weight"].map((term) => termChart(term, shown, log)).filter(Boolean);
-    overview.replaceChildren(el("div", { class: "columns" }, tools.slice(0, 2)), ...tools.slice(2), weightKey());
-    const same = shared && Object.fromEntries(["recon", "kl"].map((term) => [term, rangesOf(shown.flatMap((run) => linesOf(run, term).map(([, line]) => line)), log)]));
+    const charts = (names) => names.map((term) => termChart(term, shown, log)).filter(Boolean);
+    overview.replaceChildren(el("div", { class: "columns" }, charts(terms)), ...charts(["weight"]), weightKey());
+    const same = shared && Object.fromEntries(terms.map((term) => [term, rangesOf(shown.flatMap((run) => linesOf(run, term).map(([, line]) => line)), log)]));
     panels.replaceChildren(...shown.map((run) => {
       const panel = el("div", { class: "panel", style: `--c:${colourOf(run)}` }, el("h3", {}, run.label));
-      whenSeen(panel, () => panel.append(...["recon", "kl"].map((term) => ownChart(run, term, log, same && same[term])).filter(Boolean)));
+      whenSeen(panel, () => panel.append(...terms.map((term) => ownChart(run, term, log, same && same[term])).filter(Boolean)));
       return panel;
     }));
   }
   draw();
 }
 
-const TERMS = { recon: () => (data.squaredError ? "reconstruction: squared error" : "reconstruction term"), kl: () => "KL, nats", weight: () => "weight in force" };
+function titleOf(term) {
+  if (term === "weight") return "weight in force";
+  return term === "recon" && data.squaredError ? "reconstruction: squared error" : data.charts[term];
+}
 
 // The weight in force is a line only where it moves.
 function linesOf(run, term) {
@@ -42,8 +46,8 @@ function termChart(term, shown, log) {
   if (!lines.length) return null;
   const x = extent(lines.flatMap((l) => l.steps), false), y = extent(lines.flatMap((l) => robust(l.values)), log);
   return chart({
-    label: `${TERMS[term]()} of every run over the steps`, height: term === "weight" ? 150 : 300,
-    x: { title: "optimiser step", range: [0, x[1]], log: false }, y: { title: TERMS[term](), range: y, log },
+    label: `${titleOf(term)} of every run over the steps`, height: term === "weight" ? 150 : 300,
+    x: { title: "optimiser step", range: [0, x[1]], log: false }, y: { title: titleOf(term), range: y, log },
   }, (g, sx, sy) => {
     const many = lines.length > 80;
     const paths = lines.map((line) => el("path", {
@@ -94,8 +98,8 @@ function ownChart(run, term, log, same) {
   const { x, y } = same || rangesOf(lines.map(([, line]) => line), log);
   const top = weight ? Math.max(...weight[1]) : 0;
   return chart({
-    label: `${run.label}: ${TERMS[term]()}`, height: 130, margin: { bottom: 24, left: 46, right: weight ? 40 : 10 },
-    x: { title: "", range: [0, x[1]], log: false }, y: { title: TERMS[term](), range: y, log },
+    label: `${run.label}: ${titleOf(term)}`, height: 130, margin: { bottom: 24, left: 46, right: weight ? 40 : 10 },
+    x: { title: "", range: [0, x[1]], log: false }, y: { title: titleOf(term), range: y, log },
   }, (g, sx, sy, size) => {
     if (weight && top) {
       const sw = scale(0, top * 1.05, size.height - size.margin.bottom, size.margin.top, false);
