@@ -17,6 +17,7 @@ def test_figures_show_themselves_and_tables_too(tmp_path: Path) -> None:
         "runs[['loss.kl_weight', 'val/kl']]",
         "runs.plot_rate_distortion()",
         "runs[runs.status == 'done'].plot_reconstructions()",
+        "runs.report(figures=False, height=500)",
         "[name for name in dir(vae_sweep) if not name.startswith('_')]",
     ]
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
@@ -25,4 +26,5 @@ def test_figures_show_themselves_and_tables_too(tmp_path: Path) -> None:
     assert "text/html" in shown[1]
     for picture in shown[2:4]:
         assert len(picture["image/png"]) > 10_000
-    assert shown[4]["text/plain"] == "['load', 'load_model']"
+    assert shown[4]["text/html"].startswith("<iframe srcdoc=")
+    assert shown[5]["text/plain"] == "['load', 'load_model', 'sweep']"

@@ -7,7 +7,9 @@ runs[runs["seed"] == 0].plot_rate_distortion()      # of the rows that are left
 vae = runs.load(0.1)                                # the trained model of that weight
 """
 
-from dataclasses import replace
+import html
+import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +29,27 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from vae_sweep.training.loading import TrainedVAE
+
+
+@dataclass(frozen=True)
+class Page:
+    """A report. path: of its page, one self-contained file; height: pixels of it in a notebook."""
+
+    path: Path
+    height: int
+
+    def show(self) -> None:
+        """Inline where this is a notebook, else by its path."""
+        ipython: Any = sys.modules.get("IPython")  # a notebook has loaded it
+        if ipython and hasattr(ipython.get_ipython(), "kernel"):
+            ipython.display.display(self)
+        else:
+            print(f"page      {self.path}")
+
+    def _repr_html_(self) -> str:
+        """A frame with the page in it, for it has styles and scripts of its own; nothing is fetched."""
+        page = html.escape(self.path.read_text(), quote=True)
+        return f'<iframe srcdoc="{page}" style="width:100%;height:{self.height}px;border:0"></iframe>'
 
 
 class Runs(pd.DataFrame):
@@ -63,6 +86,19 @@ class Runs(pd.DataFrame):
         """What report/answer.json would hold of these rows: purposes, lead, next."""
         verdicts = judge(self.study)
         return as_data(self.study, answer(self.study, recommend(self.study, verdicts), verdicts))
+
+    def report(self, show: bool = True, figures: bool = True, height: int = 900) -> "Page":
+        """Write the report of these runs' sweeps, with all of their runs; `figures` beside it, as PNG and SVG.
+
+        show: in a notebook the page itself, `height` pixels high; elsewhere where it is.
+        """
+        from vae_sweep.report.writing import build
+
+        folders = list(dict.fromkeys(Path(folder).parent for folder in self["folder"]))
+        page = Page(build(folders, figures=figures), height)
+        if show:
+            page.show()
+        return page
 
     def _draw(self, name: str, **options: Any) -> "Figure":
         from vae_sweep.report import plots

@@ -7,6 +7,8 @@
     plan.py         members -> packs: who may train together, and where it pays
     continuing.py   which packs are to be trained now: new ones, and old ones that are not done
     run_sweep.py    all of it, in order
+    in_python.py    settings of a Python program -> what would be typed
+    from_python.py  `vae_sweep.sweep(...)`: a program's door, beside Hydra's
 
 What `run_sweep` does, in this order, so that a refusal leaves nothing behind:
 
@@ -25,3 +27,23 @@ To change what makes two members the same, go to runs/members.py, and think of t
 who may share a pack, to plan.py. A new check belongs into settings.py if it needs the settings alone, into forecast.py
 if it needs the images, and into training/build.py if it needs the network.
 """
+
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vae_sweep.report.notebook import Runs
+
+
+class _Callable(ModuleType):
+    """This package is `vae_sweep.sweep` by its place, and so is the function that people call by that name."""
+
+    def __call__(self, **settings: Any) -> "Runs":
+        """Train a sweep; see `vae_sweep.sweep.from_python.sweep`, which this calls."""
+        from vae_sweep.sweep.from_python import sweep
+
+        return sweep(**settings)
+
+
+sys.modules[__name__].__class__ = _Callable

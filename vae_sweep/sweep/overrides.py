@@ -70,6 +70,18 @@ class Conf:
         return {key.rsplit(".", depth)[0] for key in flat for depth in range(key.count(".") + 1)}
 
     @property
+    def sections(self) -> set[str]:
+        """Keys with keys below them, and groups."""
+        return {key.split(".")[0] for key in self.keys if "." in key}
+
+    def default_of(self, key: str) -> Any:
+        """What a dotted key is without any override, in the first option that has it; None for one that none has."""
+        for keys in (self.defaults, *self.groups.get(key.split(".")[0], {}).values()):
+            if key in keys:
+                return keys[key]
+        return None
+
+    @property
     def names(self) -> list[str]:
         """Keys and groups, those first that there always are."""
         return sorted(self.keys | set(self.groups), key=lambda name: (name not in self.defaults, name))
