@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from vae_sweep.data.array_file import read_array_file
+from vae_sweep.data.array_file import Meaning, read_array_file
+from vae_sweep.data.decoding import Decoding, decode
 from vae_sweep.data.image_data import DataError
 
 RNG = np.random.default_rng(0)
@@ -87,6 +89,91 @@ def test_a_big_npy_is_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         assert not images.flags.writeable
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64])
+def test_0_and_1_are_black_and_white(tmp_path: Path, dtype: type, caplog):
+    caplog.set_level("INFO", "vae_sweep")
+    images = read_array_file(saved(tmp_path, (GREY > 100).astype(dtype))).images
+    assert np.array_equal(images[..., 0], np.where(GREY > 100, 255, 0))
+    assert "0 and 1 alone: read as black and white" in caplog.text
+
+
+@pytest.mark.parametrize(("low", "high"), [(-1, 1), (0, 255), (-2.1, 2.6)])
+def test_a_range_is_taken_when_it_is_said(tmp_path: Path, low: float, high: float):
+    path = saved(tmp_path, (low + (high - low) * (COLOUR / 255)).astype(np.float32))
+    images = read_array_file(path, Meaning(span=(low, high))).images
+    assert np.abs(images - COLOUR / 255).max() < 1e-5
+    with pytest.raises(DataError, match=r"data.range=\[0, 0.1\]: .* has pixels in"):
+        read_array_file(path, Meaning(span=(0, 0.1)))
+
+
+def test_twelve_bits_agree_with_files(tmp_path: Path, caplog):
+    """Arrays and pictures of the same numbers are the same bytes, whichever white is said; and little is a warning."""
+    values = np.random.default_rng(0).integers(0, 4096, (3, 8, 8), np.uint16)
+    for white in (None, 4095):
+        files = []
+        for row, image in enumerate(values):
+            Image.fromarray(image).save(tmp_path / f"{row}.png")
+            files.append(decode(tmp_path / f"{row}.png", Decoding(8, channels=1, white=white))[1])
+        caplog.clear()
+        images = read_array_file(saved(tmp_path, values), Meaning(white=white)).images
+        assert np.array_equal(images, np.stack(files))
+        expected = np.round(values / (white or 65535) * 255)
+        assert np.abs(images[..., 0] - expected).max() <= 1
+        assert (images.max() > 250) == (white == 4095)
+        assert ("data.white=4095 makes their variance 256 times as large" in caplog.text) == (white is None)
+
+
+def test_any_number_of_bands(tmp_path: Path):
+    bands = RNG.integers(0, 256, (6, 8, 9, 5), np.uint8)
+    path = saved(tmp_path, bands)
+    assert np.array_equal(read_array_file(path, Meaning(channels=5)).images, bands)
+    assert np.array_equal(read_array_file(path, Meaning(channels=5, bands=(4, 0, 1))).images, bands[..., [4, 0, 1]])
+    assert np.array_equal(
+        read_array_file(saved(tmp_path, bands.transpose(0, 3, 1, 2)), Meaning(channels=5)).images, bands
+    )
+    with pytest.raises(DataError, match=r"data.bands=\[5\]: .* has 5 channels, from 0"):
+        read_array_file(path, Meaning(channels=5, bands=(5,)))
+
+
+def test_keras_and_medmnist(tmp_path: Path, caplog):
+    """Official splits as they are, with labels (N, 1); the official validation images where there are some."""
+    caplog.set_level("INFO", "vae_sweep")
+    np.savez(tmp_path / "mnist.npz", x_train=GREY, y_train=np.arange(6), x_test=GREY[:2], y_test=np.arange(2))
+    content = read_array_file(tmp_path / "mnist.npz")
+    assert (len(content.images), content.held_out) == (8, 2)
+    assert content.labels.tolist() == [0, 1, 2, 3, 4, 5, 0, 1]
+    assert "6 of x_train and 2 of x_test held out" in caplog.text
+    parts = {f"{part}_images": COLOUR[:n] for part, n in (("train", 6), ("val", 3), ("test", 2))}
+    parts |= {f"{part}_labels": np.arange(n)[:, None] for part, n in (("train", 6), ("val", 3), ("test", 2))}
+    np.savez(tmp_path / "medmnist.npz", **parts)
+    content = read_array_file(tmp_path / "medmnist.npz")
+    assert (len(content.images), content.held_out, content.labels.tolist()[-3:]) == (9, 3, [0, 1, 2])
+    chosen = read_array_file(tmp_path / "medmnist.npz", images="test_images", labels="test_labels")
+    assert (len(chosen.images), chosen.held_out, chosen.labels.tolist()) == (2, None, [0, 1])
+
+
+def test_several_arrays_are_not_guessed(tmp_path: Path):
+    np.savez(tmp_path / "a.npz", left=GREY, right=COLOUR, other=np.arange(3))
+    refused(tmp_path / "a.npz", r"data.images=NAME says which.*: left \(6, 8, 9\), right \(6, 8, 9, 3\)$")
+    assert read_array_file(tmp_path / "a.npz", images="right").images.shape == COLOUR.shape
+    with pytest.raises(DataError, match=r"data.images=up: .* has left, right, other"):
+        read_array_file(tmp_path / "a.npz", images="up")
+
+
+def test_dsprites_own_file(tmp_path: Path):
+    """Its pickled metadata are not touched; 0 and 1 are black and white; the factors that vary are known by name."""
+    values = np.c_[np.ones(6), [1, 2, 3, 1, 2, 3], np.linspace(0.5, 1, 6), np.eye(6)[:, :3]]
+    np.savez_compressed(
+        tmp_path / "dsprites.npz",
+        metadata=np.array({"a": 1}, dtype=object), imgs=(GREY > 100).astype(np.uint8),
+        latents_classes=np.zeros((6, 6), np.int64), latents_values=values,
+    )  # fmt: skip
+    content = read_array_file(tmp_path / "dsprites.npz")
+    assert set(np.unique(content.images)) == {0, 255}
+    assert content.factor_names == ("shape", "scale", "orientation", "posX", "posY")
+    assert np.array_equal(content.factors, values[:, 1:])
+
+
 def nan(array: np.ndarray) -> np.ndarray:
     array = array / 255
     array[3, 2, 1] = np.nan
@@ -98,13 +185,14 @@ def nan(array: np.ndarray) -> np.ndarray:
     [
         (nan(COLOUR), "NaN or infinite pixels, first in image 3"),
         (COLOUR / 255 - 0.5, r"float pixels in \[-0.5, 0.5\]"),
-        (COLOUR.astype(np.float32), r"in \[0, 255\]; they must be in \[0, 1\], or uint8"),
-        (COLOUR.astype(np.int64), "dtype int64"),
-        (COLOUR.astype(np.uint16), "dtype uint16"),
+        (COLOUR.astype(np.float32), r"in \[0, 255\]; data.range=\[0,255\] takes them.* 65025 times smaller"),
+        (COLOUR / 255 - 0.5, r"data.range=\[-1,1\] takes them.* 4 times smaller"),
+        (COLOUR / 42.5 - 2.25, r"standardised\? data.range=\[-2.3,3.8\].* 37.2 times smaller"),
+        (COLOUR.astype(np.int64) * 9, r"int64 pixels in \[0, 2295\]; data.white=2295"),
+        (COLOUR.astype(np.int16) - 9, r"int16 pixels in \[-9, 246\]"),
         (COLOUR.astype(complex), "dtype complex128"),
         (np.array([["a"]]), "dtype <U1"),
-        ((GREY > 100).astype(np.uint8), "only 0 and 1"),
-        (COLOUR[..., :2], "no axis is 1 or 3 channels"),
+        (COLOUR[..., :2], "no axis is 1 or 3 channels; data.channels=2"),
         (COLOUR[:, :3, :3], "set data.layout=nhwc or nchw"),
         (COLOUR[0, 0], r"has shape \(9, 3\)"),
         (COLOUR[:0], "is empty"),

@@ -9,7 +9,7 @@ import importlib
 import inspect
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import numpy as np
 
 from vae_sweep.checks import boolean, choice, integer, number, optional, text
 from vae_sweep.data import canvas, image_cache, painters, torchvision_sets
-from vae_sweep.data.array_file import LAYOUTS, ArrayFile, read_array_file
+from vae_sweep.data.array_file import LAYOUTS, ArrayFile, Meaning, read_array_file
 from vae_sweep.data.cache import cached_folder, resolve_cache_dir
 from vae_sweep.data.decoding import FITS, Decoding
 from vae_sweep.data.image_cache import ImageFile
@@ -34,6 +34,17 @@ log = logging.getLogger("vae_sweep")
 _NOT_OURS = ("_target_", "batch_size", "augment")
 _IMAGE_SIZE = integer(4, 1024)
 _VAL_FRACTION = number(above=0, high=0.9)
+
+
+def _span(value: Any) -> str | None:
+    """Of what is black and what is white."""
+    fine = isinstance(value, (list, tuple)) and len(value) == 2 and all(number()(end) is None for end in value)
+    return None if fine and value[0] < value[1] else "[black, white], two rising numbers"
+
+
+def _channel_list(value: Any) -> str | None:
+    fine = isinstance(value, (list, tuple)) and value and all(integer(0)(band) is None for band in value)
+    return None if fine else "a list of channels, from 0"
 
 
 def load(config: Mapping[str, Any]) -> ImageData:
@@ -156,25 +167,33 @@ def image_folder(
 
 def arrays(
     path: str | None = None,
+    images: str | None = None,
+    labels: str | None = None,
     layout: str = "auto",
+    range: Sequence[float] | None = None,
+    white: int | None = None,
+    channels: int | None = None,
+    bands: Sequence[int] | None = None,
     image_size: int | None = None,
     val_fraction: float = 0.1,
     max_images: int | None = None,
     cache_dir: str | None = None,
 ) -> ImageData:
-    """Images from a .npy or .npz file, in its order. See `vae_sweep.data.array_file` for what it may hold.
+    """Images from a .npy or .npz file, in its order. See array_file.py for what it may hold, pixels.py for its numbers.
 
-    image_size: null leaves the size as it is. cache_dir: for the digests of memory-mapped files.
+    images, labels: names of arrays in a .npz. image_size: null leaves the size as it is. An official split is kept.
+    cache_dir: for the digests of memory-mapped files.
     """
     if path is None:
         raise DataError("data.path is not set: name the .npy or .npz file with the images, data.path=FILE")
     require("path", path, text)
     require("layout", layout, choice(*LAYOUTS))
+    meaning = _meaning(layout, range, white, channels, bands)
     require("image_size", image_size, optional(_IMAGE_SIZE))
     require("val_fraction", val_fraction, _VAL_FRACTION)
     require("max_images", max_images, optional(integer(2)))
     file = _absolute(path)
-    content = read_array_file(file, layout)
+    content = read_array_file(file, meaning, images, labels)
     contents = _array_digests(file, content.images, resolve_cache_dir(cache_dir))
     if image_size is not None:
         height, width = content.images.shape[1:3]
@@ -275,14 +294,19 @@ def _split_by_content(
 ) -> ImageData:
     """contents: the digest of each image before it is resized, so that every size has the same split."""
     images, labels, factors = content.images, content.labels, content.factors
+    held_out = content.held_out
     if max_images is not None and max_images < len(images):
-        rows = subset(contents, max_images)
+        rows = subset(contents, max_images) if held_out is None else _share_of_both(contents, held_out, max_images)
+        held_out = held_out and int((rows >= len(images) - held_out).sum())
         images, contents = images[rows], [contents[row] for row in rows]
         labels = labels if labels is None else labels[rows]
         factors = factors if factors is None else factors[rows]
     if image_size is not None:
         images = resized(images, image_size)
-    train, val = split(contents, val_fraction)
+    if held_out is None:
+        train, val = split(contents, val_fraction)
+    else:
+        train, val = np.split(np.arange(len(images)), [len(images) - held_out])
     return ImageData(
         images=images,
         train=train,
@@ -293,6 +317,25 @@ def _split_by_content(
         label_names=content.label_names,
         factors=factors,
         factor_names=content.factor_names,
+    )
+
+
+def _share_of_both(contents: list[bytes], held_out: int, count: int) -> np.ndarray:
+    """Rows of `count` images: of either part of a split its share, at least one."""
+    n_train, n_val = len(contents) - held_out, max(round(count * held_out / len(contents)), 1)
+    return np.concatenate([subset(contents[:n_train], count - n_val), n_train + subset(contents[n_train:], n_val)])
+
+
+def _meaning(
+    layout: str, span: Sequence[float] | None, white: int | None, channels: int | None, bands: Sequence[int] | None
+) -> Meaning:
+    """Raises DataError for settings that mean nothing."""
+    require("range", span, optional(_span))
+    require("white", white, optional(integer(1)))
+    require("channels", channels, optional(integer(1)))
+    require("bands", bands, optional(_channel_list))
+    return Meaning(
+        layout, (float(span[0]), float(span[1])) if span else None, white, channels, tuple(bands) if bands else None
     )
 
 
@@ -338,13 +381,9 @@ def _standard_set(
     n_train = int(np.load(entry / "n_train.npy"))
     contents = digests(images)
     if max_images is not None and max_images < len(images):
-        # Of either part its share, at least one.
-        n_val = max(round(max_images * (1 - n_train / len(images))), 1)
-        rows = np.concatenate(
-            [subset(contents[:n_train], max_images - n_val), n_train + subset(contents[n_train:], n_val)]
-        )
+        rows = _share_of_both(contents, len(images) - n_train, max_images)
         images, labels, contents = images[rows], labels[rows], [contents[row] for row in rows]
-        n_train = max_images - n_val
+        n_train = int((rows < n_train).sum())
     rows = np.arange(len(images))
     return _standard(images, rows[:n_train], rows[n_train:], name, contents, labels=labels, binarize=binarize)
 

@@ -1,132 +1,168 @@
-"""Images from a .npy or .npz file that somebody else wrote: checked before they are believed, never unpickled."""
+"""Images from a .npy or .npz file that somebody else wrote: checked before they are believed, never unpickled.
 
+Which arrays of a .npz are the images and the labels: those that are named (`images`, `labels`), else the names that
+people use. Official splits are kept: x_train beside x_test, train_images beside val_images and test_images.
+"""
+
+import logging
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from vae_sweep.data.image_data import DataError
+from vae_sweep.data.pixels import LAYOUTS, Meaning, as_images
 
-LAYOUTS = ("auto", "nhw", "nhwc", "nchw")
+__all__ = ["LAYOUTS", "ArrayFile", "Meaning", "read_array_file"]
 
-_IMAGES, _LABELS, _FACTORS, _NAMES = ("images", "x"), ("labels", "y"), ("factors",), ("factor_names",)
+log = logging.getLogger("vae_sweep")
+
+_IMAGES, _LABELS = ("images", "x", "imgs"), ("labels", "y", "targets")
+_FACTORS, _NAMES = ("factors", "latents_values"), ("factor_names",)
+# Training and held-out images with their labels, as Keras and MedMNIST have them.
+_SPLITS = (
+    (("x_train", "y_train"), ("x_val", "y_val"), ("x_test", "y_test")),
+    (("X_train", "y_train"), ("X_val", "y_val"), ("X_test", "y_test")),
+    (("train_images", "train_labels"), ("val_images", "val_labels"), ("test_images", "test_labels")),
+)
+# Of the official dSprites file, whose own list of them is pickled.
+_DSPRITES = ("color", "shape", "scale", "orientation", "posX", "posY")
 _MAP_ABOVE = 256 << 20  # bytes: smaller files are read into memory
-_CHUNK_BYTES = 64 << 20
+
+Read = Callable[[str], np.ndarray]
 
 
 @dataclass(frozen=True)
 class ArrayFile:
-    """images: (N, H, W, C) uint8, or float32 in [0, 1]; a read-only memory map if the file is a big .npy."""
+    """images: (N, H, W, C) uint8, or float32 in [0, 1]; a read-only memory map if the file is a big .npy.
+    held_out: how many at the end are the official validation images; None: there is no official split."""
 
     images: np.ndarray
     labels: np.ndarray | None
     label_names: tuple[str, ...]
     factors: np.ndarray | None
     factor_names: tuple[str, ...]
+    held_out: int | None = None
 
 
-def read_array_file(path: Path, layout: str = "auto") -> ArrayFile:
-    """.npy: the images. .npz: `images` or `x`, else its first array; `labels` or `y`; `factors`, `factor_names`.
+def read_array_file(
+    path: Path, meaning: Meaning | str = "auto", images: str | None = None, labels: str | None = None
+) -> ArrayFile:
+    """meaning: of the pixels, or their layout alone. images, labels: names of arrays in a .npz; null: as above.
 
     Raises DataError, which names the file and what is wrong with it.
     """
-    arrays = _load(path)
-    name = next((name for name in _IMAGES if name in arrays), next(iter(arrays)))
-    images = _checked_images(_with_channels(arrays[name], layout, path), path)
-    labels, label_names = _labels(_first(arrays, _LABELS), len(images), path)
-    factors, factor_names = _factors(_first(arrays, _FACTORS), _first(arrays, _NAMES), len(images), path)
-    return ArrayFile(images, labels, label_names, factors, factor_names)
+    meaning = Meaning(meaning) if isinstance(meaning, str) else meaning
+    with _opened(path) as (names, read, shapes):
+        for key, name in (("images", images), ("labels", labels)):
+            if name is not None and name not in names:
+                raise DataError(f"data.{key}={name}: {path} has {', '.join(names)}")
+        pairs = [(images, labels)] if images is not None else _official(names) or [(_only(path, names, shapes), labels)]
+        parts = [as_images(read(str(name)), meaning, _where(path, names, str(name))) for name, _ in pairs]
+        if len(pairs) == 1:
+            label = pairs[0][1] or next((name for name in _LABELS if name in names), None)
+            found = None if label is None else read(label)
+            factors, factor_names = _factors_of(names, read, len(parts[0]), path)
+        else:
+            told = " and ".join(f"{len(part):,} of {name}" for (name, _), part in zip(pairs, parts, strict=True))
+            log.info("%s: the official split, %s held out", path.name, told)
+            found = np.concatenate([_flat(read(label)) for _, label in pairs if label]) if pairs[0][1] else None
+            factors, factor_names = None, ()
+    known, label_names = _labels(found, sum(map(len, parts)), path)
+    whole = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    return ArrayFile(whole, known, label_names, factors, factor_names, len(parts[1]) if len(parts) > 1 else None)
 
 
-def _first(arrays: Mapping[str, np.ndarray], names: tuple[str, ...]) -> np.ndarray | None:
-    return next((arrays[name] for name in names if name in arrays), None)
+def _official(names: Sequence[str]) -> list[tuple[str, str | None]]:
+    """[(training images, their labels), (held-out images, their labels)], if the file has them. The official validation
+    images, else the test images: nothing is chosen by either."""
+    for (train, train_labels), *held_out in _SPLITS:
+        for images, labels in held_out:
+            if train in names and images in names:
+                has = train_labels in names and labels in names
+                return [(train, train_labels if has else None), (images, labels if has else None)]
+    return []
 
 
-def _load(path: Path) -> dict[str, np.ndarray]:
+def _only(path: Path, names: Sequence[str], shapes: Callable[[str], tuple[int, ...]]) -> str:
+    """The array that must be the images. Raises DataError with the names where there are several."""
+    for name in _IMAGES:
+        if name in names:
+            return name
+    candidates = names if len(names) == 1 else [name for name in names if len(shapes(name)) in (3, 4)]
+    if len(candidates) == 1:
+        return candidates[0]
+    if not names:
+        raise DataError(f"data.path: {path} holds no arrays")
+    listed = ", ".join(f"{name} {shapes(name)}" for name in candidates or names)
+    raise DataError(f"data.path: {path} has several arrays; data.images=NAME says which are the images: {listed}")
+
+
+def _where(path: Path, names: Sequence[str], name: str) -> str:
+    return str(path) if len(names) == 1 else f"{path} ({name})"
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[list[str], Read, Callable[[str], tuple[int, ...]]]]:
+    """(the names of the arrays, what reads one, what tells its shape from its header)
+
+    Only what is asked for is read: a pickled array beside the images is no matter.
+    """
     if path.suffix not in (".npy", ".npz"):
         raise DataError(f"data.path: {path} is neither .npy nor .npz")
     if not path.is_file():
         raise DataError(f"data.path: no such file: {path}")
-    try:
+    with _refused(path):
         if path.suffix == ".npy" and path.stat().st_size > _MAP_ABOVE:
-            return {"images": np.load(path, mmap_mode="r", allow_pickle=False)}
+            mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+            yield ["images"], lambda _: mapped, lambda _: mapped.shape
+            return
         with open(path, "rb") as file:
             loaded = np.load(file, allow_pickle=False)
-            is_one = isinstance(loaded, np.ndarray)
-            arrays = {"images": loaded} if is_one else {name: loaded[name] for name in loaded.files}
+            if isinstance(loaded, np.ndarray):
+                yield ["images"], lambda _: loaded, lambda _: loaded.shape
+            else:
+                yield list(loaded.files), loaded.__getitem__, lambda name: _shape(loaded.zip, name)
+
+
+def _shape(archive: zipfile.ZipFile, name: str) -> tuple[int, ...]:
+    """From the header alone. () of what is none, or holds pickled objects."""
+    with archive.open(f"{name}.npy" if f"{name}.npy" in archive.namelist() else name) as member:
+        version = np.lib.format.read_magic(member)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(member)
+    return () if dtype.hasobject else shape
+
+
+@contextmanager
+def _refused(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except DataError:
+        raise
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, MemoryError, NotImplementedError, KeyError) as error:
         raise DataError(f"data.path: {path} is truncated or damaged: {_one_line(error)}") from None
     except (ValueError, TypeError, SyntaxError, UnicodeError, AttributeError) as error:
         if "pickle" in str(error):
             raise DataError(f"data.path: {path} holds pickled Python objects, which are never loaded") from None
         raise DataError(f"data.path: {path} is truncated or damaged: {_one_line(error)}") from None
-    if not arrays:
-        raise DataError(f"data.path: {path} holds no arrays")
-    return arrays
 
 
-def _with_channels(array: np.ndarray, layout: str, path: Path) -> np.ndarray:
-    """(N, H, W, C), whatever the layout."""
-    if array.dtype.kind not in "buif":
-        raise DataError(f"data.path: {path} has dtype {array.dtype}; images are uint8, or float in [0, 1]")
-    if layout == "auto":
-        layout = _guess_layout(array.shape, path)
-    if array.ndim != len(layout):
-        raise DataError(f"data.layout={layout}: {path} has shape {array.shape}, which has not {len(layout)} axes")
-    array = array[..., None] if layout == "nhw" else array.transpose(0, 2, 3, 1) if layout == "nchw" else array
-    if 0 in array.shape:
-        raise DataError(f"data.path: {path} is empty: its shape is {array.shape}")
-    if array.shape[-1] not in (1, 3):
-        raise DataError(f"data.path: {path} has {array.shape[-1]} channels as {layout}; images have 1 or 3")
-    return array
-
-
-def _guess_layout(shape: tuple[int, ...], path: Path) -> str:
-    if len(shape) == 3:
-        return "nhw"
-    if len(shape) != 4:
-        raise DataError(f"data.path: {path} has shape {shape}; images are (N, H, W), (N, H, W, C) or (N, C, H, W)")
-    fits = [layout for layout, channels in (("nhwc", shape[3]), ("nchw", shape[1])) if channels in (1, 3)]
-    if len(fits) == 2:
-        raise DataError(f"data.layout=auto: {path} of shape {shape} may be either; set data.layout=nhwc or nchw")
-    if not fits:
-        raise DataError(f"data.path: {path} has shape {shape}, in which no axis is 1 or 3 channels")
-    return fits[0]
-
-
-def _checked_images(array: np.ndarray, path: Path) -> np.ndarray:
-    """uint8 as it is, bool as black and white, floats as float32."""
-    if array.dtype == np.bool_:
-        return array.astype(np.uint8) * np.uint8(255)
-    if array.dtype.kind in "ui" and array.dtype != np.uint8:
-        raise DataError(f"data.path: {path} has dtype {array.dtype}; images are uint8, or float in [0, 1]")
-    step = max(_CHUNK_BYTES // max(array[0].nbytes, 1), 1)
-    low, high = np.inf, -np.inf
-    for first in range(0, len(array), step):
-        chunk = array[first : first + step]
-        low, high = min(low, float(chunk.min())), max(high, float(chunk.max()))
-        if not np.isfinite([low, high]).all():  # min and max of a chunk with NaN are NaN
-            row = first + int(np.flatnonzero(~np.isfinite(chunk).all((1, 2, 3)))[0])
-            raise DataError(f"data.path: {path} holds NaN or infinite pixels, first in image {row}")
-    if array.dtype == np.uint8:
-        if high <= 1 < array.size:
-            raise DataError(f"data.path: {path} is uint8 but holds only 0 and 1: save it as bool, or scaled to 0..255")
-        return np.ascontiguousarray(array) if not isinstance(array, np.memmap) else array
-    if low < 0 or high > 1:
-        raise DataError(
-            f"data.path: {path} has float pixels in [{low:.4g}, {high:.4g}]; they must be in [0, 1]"
-            + (", or uint8" if high > 2 else "")
-        )
-    return (
-        array if isinstance(array, np.memmap) and array.dtype == np.float32 else np.ascontiguousarray(array, np.float32)
-    )
+def _flat(labels: np.ndarray) -> np.ndarray:
+    """(N, 1), as Keras and MedMNIST have them, to (N,)."""
+    return labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
 
 
 def _labels(array: np.ndarray | None, images: int, path: Path) -> tuple[np.ndarray | None, tuple[str, ...]]:
     if array is None:
+        return None, ()
+    array = _flat(array)
+    if array.ndim == 2 and len(array) == images:
+        log.info("%s: labels of shape %s are several to an image, and left aside", path.name, array.shape)
         return None, ()
     if array.shape != (images,):
         raise DataError(f"data.path: {path} has labels of shape {array.shape} for {images} images")
@@ -138,11 +174,21 @@ def _labels(array: np.ndarray | None, images: int, path: Path) -> tuple[np.ndarr
     return array.astype(np.int64), ()
 
 
-def _factors(
-    array: np.ndarray | None, names: np.ndarray | None, images: int, path: Path
-) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    if array is None:
+def _factors_of(names: Sequence[str], read: Read, images: int, path: Path) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    found = next((name for name in _FACTORS if name in names), None)
+    if found is None:
         return None, ()
+    array, named = read(found), next((read(name) for name in _NAMES if name in names), None)
+    if found == "latents_values" and named is None and array.shape[1:] == (len(_DSPRITES),):
+        named = np.array(_DSPRITES)
+    factors, told = _factors(array, named, images, path)
+    varies = np.ptp(factors, axis=0) > 0
+    return (factors[:, varies], tuple(np.array(told)[varies].tolist())) if varies.any() else (None, ())
+
+
+def _factors(
+    array: np.ndarray, names: np.ndarray | None, images: int, path: Path
+) -> tuple[np.ndarray, tuple[str, ...]]:
     if array.ndim != 2 or len(array) != images or array.dtype.kind not in "buif" or not np.isfinite(array).all():
         raise DataError(
             f"data.path: {path} has factors of shape {array.shape}, dtype {array.dtype}; expected finite ({images}, F)"

@@ -20,6 +20,7 @@ from typing import IO, Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from vae_sweep.data.pixels import to_bytes
 from vae_sweep.data.split import DIGEST_BYTES, digest
 
 FITS = ("crop", "pad", "squeeze")
@@ -45,11 +46,13 @@ class Decoding:
     """How files become pixels.
 
     fit: crop (the largest centred square), pad (the whole picture, centred on white), squeeze (both sides to size)
+    white: which number is white in files of more than 8 bits; None: 65535
     """
 
     image_size: int
     channels: int = 3
     fit: str = "crop"
+    white: int | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -86,7 +89,7 @@ def _pixels(file: IO[bytes], how: Decoding) -> np.ndarray:
     # enough to work on.
     image.draft(None, (2 * how.image_size, 2 * how.image_size))
     image.load()
-    image = _fitted(_flat(image, how.channels), how, _turn(image))
+    image = _fitted(_flat(image, how), how, _turn(image))
     return np.asarray(image).reshape(how.shape)
 
 
@@ -98,13 +101,13 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
         return None
 
 
-def _flat(image: Image.Image, channels: int) -> Image.Image:
+def _flat(image: Image.Image, how: Decoding) -> Image.Image:
     """8 bits, opaque, of 1 or 3 channels."""
     if image.mode.startswith("I"):
         values = np.asarray(image).astype(np.int64)
         if values.min() < 0 or values.max() > 65535:
             raise Unreadable("integer pixels outside 0..65535")
-        image = Image.fromarray(((values + 128) // 257).astype(np.uint8))
+        image = Image.fromarray(to_bytes(values, how.white or 65535))
     elif image.mode == "F":
         values = np.asarray(image)
         if not (values.min() >= 0 and values.max() <= 1):  # NaN fails too
@@ -116,7 +119,7 @@ def _flat(image: Image.Image, channels: int) -> Image.Image:
         image = white
     if image.mode not in ("L", "RGB"):  # CMYK and others have no direct way to grey
         image = image.convert("RGB")
-    wanted = "L" if channels == 1 else "RGB"
+    wanted = "L" if how.channels == 1 else "RGB"
     return image if image.mode == wanted else image.convert(wanted)
 
 

@@ -27,7 +27,8 @@ _ONLY_VARIATIONAL = (
 # What older folders have no word for, where it is as it was.
 _AS_EVER = (
     ("data", "augment", "none"), ("optimizer", "weight_decay", 0),
-    ("model", "latent_grid", 1), ("model", "linear_path", False),
+    ("model", "latent_grid", 1), ("model", "linear_path", False), ("data", "images", None), ("data", "labels", None),
+    ("data", "range", None), ("data", "white", None), ("data", "channels", None), ("data", "bands", None),
 )  # fmt: skip
 _SLUG_LENGTH = 60
 
@@ -50,7 +51,7 @@ def member_id(config: Mapping[str, Any], data_fingerprint: str) -> str:
     """8 hex digits of the config that matters and the data's fingerprint."""
     kept = config_that_matters(config)
     for section, key, old in _AS_EVER:
-        if kept.get(section, {}).get(key) == old:
+        if key in kept.get(section, {}) and kept[section][key] == old:
             del kept[section][key]
     matters = json.dumps([kept, data_fingerprint], sort_keys=True)
     return hashlib.sha256(matters.encode()).hexdigest()[:8]
