@@ -42,7 +42,7 @@ class Network(nn.Module):
         return self.decoder(z).unflatten(1, SHAPE)
 
 
-OF_THE_OBJECTIVE = {"reduction", "deterministic", "weight_kl_weight"}
+OF_THE_OBJECTIVE = {"reduction", "deterministic", "weight_kl_weight", "batch_size"}
 
 
 def objective_of(recon="sse", posterior="diagonal", seed=0, learn_scale=False, capacity=None, **options):
@@ -117,6 +117,13 @@ def test_mean_squared_error_beside_a_kl_summed_over_the_batch(x, noise):
     out, mean, logvar, _ = parts(objective, x, noise)
     kld = -0.5 * torch.sum(1 + logvar - mean.pow(2) - logvar.exp())
     torch.testing.assert_close(objective(x, noise, 0.1)[0], F.mse_loss(out, x) + 0.1 * kld)
+
+
+def test_a_batch_in_parts_has_the_objective_of_the_whole(x, noise):
+    """As ranks share it, or validation cuts the last one."""
+    objective = objective_of(reduction="mean_pixels_batch", batch_size=len(x))
+    parts_of_it = [objective(x[i : i + 1], noise[i : i + 1], 0.1)[0] for i in range(len(x))]
+    torch.testing.assert_close(torch.stack(parts_of_it).mean(), objective(x, noise, 0.1)[0])
 
 
 def test_normalised_beta_is_a_mean_over_pixels_and_latents_times_the_pixels(x, noise):

@@ -28,6 +28,8 @@ class Objective(nn.Module):
     weight_kl_weight: for a BayesianVAE (bayesian.py): adds weight_kl_weight * KL(weights) / n_train. With
         recon = sse the weight that tempers nothing is kl_weight, not 1: the ELBO times 2 sigma^2.
     n_train: how many training images there are; needed by weight_kl_weight.
+    batch_size: of a training step, for reductions that depend on it. None: as many images as are passed; else the
+        objective is the same for a batch that validation cuts or that ranks share.
 
     Raises ValueError, naming the key, for combinations that have no meaning.
     """
@@ -46,6 +48,7 @@ class Objective(nn.Module):
         deterministic: bool = False,
         weight_kl_weight: float | None = None,
         n_train: int | None = None,
+        batch_size: int | None = None,
     ) -> None:
         super().__init__()
         divergence = KL() if divergence is None else divergence
@@ -63,6 +66,7 @@ class Objective(nn.Module):
         self.reduction = reduction
         self.deterministic = deterministic
         self.n_train = n_train
+        self.batch_size = batch_size
         # A buffer, so that the members of a pack may differ in it.
         weight = None if weight_kl_weight is None else torch.tensor(float(weight_kl_weight))
         self.register_buffer("weight_kl_weight", weight, persistent=False)
@@ -83,7 +87,7 @@ class Objective(nn.Module):
 
         recon, sse = self.likelihood.compare(out, x)
         terms = {"recon": recon, "sse": sse, "mse": sse / x[0].numel()}
-        sizes = Sizes(pixels=x[0].numel(), latent_dim=z.shape[-1], batch_size=len(x))
+        sizes = Sizes(pixels=x[0].numel(), latent_dim=z.shape[-1], batch_size=self.batch_size or len(x))
         on_recon, on_kl = factors(self.reduction, sizes)
         loss = on_recon * recon.mean()
         if not self.deterministic:

@@ -84,6 +84,7 @@ def build(config: Mapping[str, Any], image_shape: ImageShape, images: int, momen
             config["objective"] == "autoencoder",
             config["loss"].get("weight_kl_weight"),
             images,
+            config["data"]["batch_size"],
         )
     return LitVAE(
         objective,
