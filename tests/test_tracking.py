@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import threading
@@ -14,10 +15,13 @@ import numpy as np
 import pytest
 from fake_wandb import FakeWandb, fake_wandb
 from PIL import Image
+from synthetic_sweep import write_sweep
 from waiting import PATIENCE_S, wait_until
 
+from vae_sweep import report
 from vae_sweep.runs.files import append_row, truncate_rows, write_arrays, write_json
-from vae_sweep.tracking import Tracker, content, open_tracker, sync, tracker, wait_for
+from vae_sweep.tracking import Tracker, content, open_tracker, sync, tell_answer, tracker, wait_for
+from vae_sweep.tracking.answering import untold
 from vae_sweep.tracking.attempts import attempts, is_uploaded
 
 LOGGER = {"wandb": "auto", "project": "vae-sweep", "entity": None}
@@ -208,6 +212,80 @@ def test_without_a_key_a_run_costs_nothing_and_is_uploaded_later(
     assert all(server.runs[other.wandb_id].exitcode == 0 for other in others)
     assert sync.main([str(sweep)]) == 0
     assert "nothing to do" in capfd.readouterr().out
+
+
+def _judged_sweep(folder: Path) -> Path:
+    """A sweep with an answer, whose pictures lie where nobody else should know."""
+    write_sweep(folder, weights=(3.0, 1.0, 0.3, 0.1), latent_dims=(64,))
+    manifest = json.loads((folder / "sweep.json").read_text())
+    manifest["created"] += folder.parent.name  # another id on the server for every test
+    manifest["command"] += ["data=image_folder", "data.root=/home/somebody/my pictures"]
+    for entry in manifest["members"]:
+        entry["config"]["logger"] = LOGGER
+    write_json(folder / "sweep.json", manifest)
+    return folder
+
+
+def test_the_group_holds_the_answer(online: FakeWandb, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The same as report/answer.json, which another piece of code writes; told again when it is another."""
+    folder = _judged_sweep(tmp_path / "judged")
+    said: list[str] = []
+    assert tell_answer(folder, LOGGER, said.append, PATIENCE_S)
+    assert said == []
+    run = online.runs[content.answer_id(json.loads((folder / "sweep.json").read_text()))]
+    assert (run.fields["groupName"], run.fields["jobType"], run.exitcode) == ("judged", "report", 0)
+
+    data = json.loads((report.build([folder], figures=False).parent / "answer.json").read_text())
+    assert (run.summary["headline"], run.summary["lead"]) == (data["headline"], data["lead"])
+    for name, purpose in data["purposes"].items():
+        assert {key: run.summary[f"{name}/{key}"] for key in ("kl_weight", "low", "high")} == {
+            key: purpose[key] for key in ("kl_weight", "low", "high")
+        }
+    assert data["purposes"]["reconstruct"]["kl_weight"] is not None
+    assert "/home/somebody" in data["next"]["command"]
+    assert run.summary["next/command"].split() == [
+        word if not word.startswith("data.root") else "data.root=PICTURES"
+        for word in shlex.split(data["next"]["command"])
+    ]
+    assert "/home/somebody" not in json.dumps([run.fields, run.lines])
+
+    asked = len(online.requests)
+    assert tell_answer(folder, LOGGER, said.append, PATIENCE_S)
+    assert len(online.requests) == asked  # the server has it
+    write_json(next(folder.glob("003-*/result.json")), {"status": "failed", "metrics": {}, "error": None})
+    assert tell_answer(folder, LOGGER, said.append, PATIENCE_S)
+    assert run.summary["headline"] == content.answer(folder)["headline"]
+    assert run.summary["lead"] != data["lead"]
+    assert len(attempts(folder)) == 1
+
+
+def test_sync_tells_the_answer_once_the_runs_are_there(
+    online: FakeWandb, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = _judged_sweep(tmp_path / "judged")
+    manifest = json.loads((folder / "sweep.json").read_text())
+    assert sync.main([str(folder)]) == 0
+    out = capfd.readouterr().out
+    assert f"{len(manifest['members'])} of {len(manifest['members'])} runs uploaded" in out
+    assert "the answer is uploaded" in out
+    assert online.runs[content.answer_id(manifest)].summary["headline"] == content.answer(folder)["headline"]
+    assert sync.main([str(folder)]) == 0
+    assert capfd.readouterr().out == f"{folder}: nothing to do, all ended runs are uploaded\n"
+
+
+def test_a_deaf_server_holds_no_answer_up(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = _judged_sweep(tmp_path / "judged")
+    said: list[str] = []
+    monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
+    with fake_wandb() as mortal:
+        mortal.deaf = True
+        monkeypatch.setenv("WANDB_BASE_URL", mortal.url)
+        assert not tell_answer(folder, LOGGER, said.append, 2.0)
+    assert len(said) == 1
+    assert said[0].startswith("W&B: ")
+    assert untold(folder)  # another time
 
 
 def test_a_run_that_went_on_after_it_was_uploaded_is_uploaded_again(

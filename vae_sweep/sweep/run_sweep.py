@@ -33,7 +33,7 @@ from vae_sweep.sweep.continuing import Work, work
 from vae_sweep.sweep.forecast import Pictures, banners, check_schedule, describe, with_forecast
 from vae_sweep.sweep.settings import check_members, settle
 from vae_sweep.sweep.trial import try_out
-from vae_sweep.tracking import choose_mode
+from vae_sweep.tracking import choose_mode, tell_answer
 
 Load = Callable[[Mapping[str, Any]], ImageData]
 
@@ -242,6 +242,8 @@ def _outcome(
     if {result["id"] for result in left} - failed:
         lines.append(f"continue  {continue_command(command, folder.name)}")
     live.print_lines(lines, console)
+    if len(manifest["members"]) > 1 and not stop.exit_code:
+        tell_answer(folder, members[0].config["logger"], lambda line: live.print_lines([line], console))
     return Outcome(folder, results, stop.exit_code or int(bool(left)))
 
 

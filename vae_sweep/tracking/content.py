@@ -2,17 +2,22 @@
 
 import hashlib
 import math
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vae_sweep.analysis.answer import answer as say
+from vae_sweep.analysis.answer import as_data
+from vae_sweep.analysis.recommend import recommend
 from vae_sweep.analysis.study import read
 from vae_sweep.analysis.verdicts import judge
 from vae_sweep.runs.manifest import forecast_of
 from vae_sweep.runs.members import config_that_matters, flatten
-from vae_sweep.runs.reading import Run, Sweep
+from vae_sweep.runs.reading import Run, Sweep, load_sweep
 from vae_sweep.traits import likelihood
 
 if TYPE_CHECKING:
@@ -23,6 +28,7 @@ MAX_TAG = 64  # W&B's limit
 KL_EDGES = np.linspace(0, 8, 65)  # nats; fixed, so that histograms of several runs can be laid over one another
 EXIT_CODES = {"done": 0, "interrupted": 143}
 
+_PLACES = {"data.root": "PICTURES", "data.path": "FILE"}
 _GAP = 2  # white pixels between pictures side by side
 
 
@@ -41,8 +47,16 @@ class Picture:
 
 def run_id(entry: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
     """The same for every attempt of a member. The time keeps apart two people's sweeps of one name."""
-    sweep = hashlib.sha256(f"{manifest['sweep']} {manifest['created']}".encode()).hexdigest()[:8]
-    return f"{entry['id']}-{sweep}"
+    return f"{entry['id']}-{_sweep_id(manifest)}"
+
+
+def answer_id(manifest: Mapping[str, Any]) -> str:
+    """Of the run that holds the sweep's answer; the same whenever it is told again."""
+    return f"answer-{_sweep_id(manifest)}"
+
+
+def _sweep_id(manifest: Mapping[str, Any]) -> str:
+    return hashlib.sha256(f"{manifest['sweep']} {manifest['created']}".encode()).hexdigest()[:8]
 
 
 def run_name(entry: Mapping[str, Any]) -> str:
@@ -129,6 +143,27 @@ def summary(result: Mapping[str, Any], evaluation: Mapping[str, Any], verdict: s
     if error := result.get("error"):
         told["error"] = f"{error['type']}: {error['message']}"
     return told
+
+
+def answer(sweep: Path) -> dict[str, Any]:
+    """The sweep's answer as it stands, from the object that report/answer.json is written of: a key per W&B column.
+
+    Raises RecordError if the folder is no sweep.
+    """
+    study = read([load_sweep(sweep)])
+    verdicts = judge(study)
+    data = as_data(study, say(study, recommend(study, verdicts), verdicts))
+    told = {"headline": data["headline"], "lead": data["lead"], "kind": data["kind"], "front": data["front"]}
+    told |= {"next": data["next"]["words"], "next/command": without_places(data["next"]["command"])}
+    for name, purpose in data["purposes"].items():
+        told |= {f"{name}/{key}": purpose[key] for key in ("kl_weight", "beta", "low", "high", "beyond", "why")}
+    return told
+
+
+def without_places(command: str) -> str:
+    """A command without where its pictures lie: data.root=/home/me/pictures -> data.root=PICTURES."""
+    words = shlex.split(command)
+    return shlex.join(f"{key}={_PLACES[key]}" if (key := word.partition("=")[0]) in _PLACES else word for word in words)
 
 
 def exit_code(status: str) -> int:

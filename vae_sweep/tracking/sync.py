@@ -1,4 +1,4 @@
-"""Upload the runs of a sweep that a W&B server does not have, or not whole: from wandb's files or from their own.
+"""Upload what a W&B server does not have of a sweep: runs, from wandb's files or from their own, and the answer.
 
 Exit code: 0 all of it is on the server now, 1 some is not, 2 nothing could be tried.
 """
@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 from vae_sweep.commands import Parser, door
 from vae_sweep.runs.files import RecordError
 from vae_sweep.runs.reading import latest_sweep, load_sweep
+from vae_sweep.tracking.answering import tell_answer, untold
 from vae_sweep.tracking.attempts import attempts, is_uploaded
 from vae_sweep.tracking.mode import has_key, reachable, server_url
 from vae_sweep.tracking.tracker import open_tracker, wait_for
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     found = Parser(
         "tracking",
-        "Upload the runs of a sweep to W&B that are not there yet, or not whole.",
+        "Upload to W&B the runs of a sweep that are not there yet, or not whole, and its answer.",
         "exit code: 0 all uploaded, or nothing to do; 1 some runs are not; 2 no key, connection or sweep",
     )
     found.add_argument("sweep", nargs="?", type=Path, metavar="SWEEP", help="folder of a sweep (the latest)")
@@ -51,7 +52,7 @@ def _main(options: argparse.Namespace) -> int:
 
 
 def sync(folder: Path) -> int:
-    """Upload the runs below `folder` and print what became of them. Returns the exit code."""
+    """Upload the runs below `folder` and the answer; print what became of them. Returns the exit code."""
     manifest = load_sweep(folder).manifest
     members = {folder / entry["folder"]: entry for entry in manifest["members"]}
     told = [run for run, entry in members.items() if _is_to_be_told(run, entry)]
@@ -59,7 +60,8 @@ def sync(folder: Path) -> int:
     waiting = [run for run in told if run not in running and not is_uploaded(run)]
     if running:
         print(f"{folder}: {len(running)} runs are in training: sync again when they have ended")
-    if not waiting:
+    answer_waits = bool(told) and bool(untold(folder))
+    if not waiting and not answer_waits:
         print(f"{folder}: nothing to do, {'all ended runs are uploaded' if told else 'no run is meant for W&B'}")
         return 0
     url = server_url()
@@ -69,6 +71,17 @@ def sync(folder: Path) -> int:
     if not reachable(url):
         print(f"no connection to {url}", file=sys.stderr)
         return 2
+    missing = _upload(folder, {run: members[run] for run in waiting}, manifest) if waiting else []
+    if answer_waits and not missing:
+        logger = {**members[told[0]]["config"]["logger"], "wandb": "online"}
+        if not tell_answer(folder, logger, print, REPLAY_TIMEOUT_S):
+            return 1
+        print(f"{folder}: the answer is uploaded")
+    return 1 if missing else 0
+
+
+def _upload(folder: Path, waiting: Mapping[Path, Mapping[str, Any]], manifest: Mapping[str, Any]) -> list[Path]:
+    """Upload these runs; returns those of which the server has not all."""
     # wandb's sync appends all that an attempt holds: right only if the server has nothing of the run.
     new = [run for run in waiting if attempts(run) and not any(attempt.seen_by_server for attempt in attempts(run))]
     if new:
@@ -81,14 +94,14 @@ def sync(folder: Path) -> int:
     left = [run for run in waiting if not is_uploaded(run)]
     for first in range(0, len(left), AT_ONCE):
         some = left[first : first + AT_ONCE]
-        _replay(folder, [members[run] for run in some], manifest)
+        _replay(folder, [waiting[run] for run in some], manifest)
         if not all(is_uploaded(run) for run in some):
             break
     missing = [run for run in waiting if not is_uploaded(run)]
     print(f"{folder}: {len(waiting) - len(missing)} of {len(waiting)} runs uploaded")
     for run in missing:
         print(f"not uploaded: {run.name}", file=sys.stderr)
-    return 1 if missing else 0
+    return missing
 
 
 def _is_to_be_told(run: Path, entry: Mapping[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""One W&B run per member. The only importer of wandb.
+"""One W&B run per member, and how any run is begun. The only importer of wandb.
 
 All that could fail or wait happens in a thread of the run's own. Training hands it rows and goes on; only `wait_for`,
 at the end, waits for it, and not longer than it is told.
@@ -62,7 +62,7 @@ def open_tracker(
     try:
         return _Mirror(logger, sweep / entry["folder"], entry, manifest, say, timeout_s)
     except Exception as error:
-        say(f"W&B: {_one_line(error)}")
+        say(f"W&B: {one_line(error)}")
         return Tracker()
 
 
@@ -74,6 +74,40 @@ def wait_for(trackers: Iterable[Tracker], timeout_s: float = TIMEOUT_S) -> None:
     deadline = time.monotonic() + timeout_s
     for tracker in trackers:
         tracker.wait(max(0.0, deadline - time.monotonic()))
+
+
+def begin(folder: Path, mode: str, base_url: str, timeout_s: float, **who: Any) -> Any:
+    """A W&B run begun or continued, its files below `folder`/wandb. who: project, entity, id, name, group ...
+
+    Raises whatever wandb does.
+    """
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # telemetry, which is sent in offline mode, too
+    os.environ["WANDB_DATA_DIR"] = str(place := folder / "wandb")  # tables are staged there, not at home
+    place.mkdir(exist_ok=True)
+    import wandb
+
+    wandb.setup(wandb.Settings(silent=True))
+    return wandb.init(
+        **who,
+        resume="allow",
+        dir=folder,
+        mode=mode,  # type: ignore[arg-type]
+        reinit="create_new",  # the members of a pack are open side by side
+        settings=wandb.Settings(
+            base_url=base_url,
+            silent=True,
+            console="off",
+            init_timeout=timeout_s,
+            finish_timeout=timeout_s,
+            finish_timeout_raises=True,
+            stop_fn=lambda: None,  # W&B's stop button would interrupt the whole pack
+            disable_git=True,  # its diff may hold what nobody meant to upload
+            disable_code=True,
+            symlink=False,
+            x_save_requirements=False,
+            sagemaker_disable=True,
+        ),
+    )
 
 
 class _Mirror(Tracker):
@@ -139,7 +173,7 @@ class _Mirror(Tracker):
         try:
             job()
         except BaseException as error:
-            self._tell(_one_line(error))
+            self._tell(one_line(error))
 
     def _tell(self, trouble: str) -> None:
         line = f"W&B: {trouble.replace(self.id, 'a run')}; {upload_later()}"
@@ -164,39 +198,19 @@ class _Mirror(Tracker):
                 attempt.delete()  # all of it is told again
 
     def _init(self, mode: str, base_url: str) -> Any:
-        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # telemetry, which is sent in offline mode, too
-        os.environ["WANDB_DATA_DIR"] = str(place := self.folder / "wandb")  # tables are staged there, not at home
-        place.mkdir(exist_ok=True)
-        import wandb
-
-        wandb.setup(wandb.Settings(silent=True))
-        run = wandb.init(
+        run = begin(
+            self.folder,
+            mode,
+            base_url,
+            self.timeout_s,
             project=self.logger["project"],
             entity=self.logger["entity"],
             id=self.id,
-            resume="allow",
             name=content.run_name(self.entry),
             group=self.manifest["sweep"],
             job_type="train",
             tags=content.tags(self.entry, self.manifest.get("swept") or []),
             config=content.config(self.entry, self.manifest),
-            dir=self.folder,
-            mode=mode,  # type: ignore[arg-type]
-            reinit="create_new",  # the members of a pack are open side by side
-            settings=wandb.Settings(
-                base_url=base_url,
-                silent=True,
-                console="off",
-                init_timeout=self.timeout_s,
-                finish_timeout=self.timeout_s,
-                finish_timeout_raises=True,
-                stop_fn=lambda: None,  # W&B's stop button would interrupt the whole pack
-                disable_git=True,  # its diff may hold what nobody meant to upload
-                disable_code=True,
-                symlink=False,
-                x_save_requirements=False,
-                sagemaker_disable=True,
-            ),
         )
         run.define_metric("step", hidden=True, summary="none")
         run.define_metric("*", step_metric="step")
@@ -250,6 +264,6 @@ class _Mirror(Tracker):
         self.run.summary.update(told)
 
 
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}"[:300] if text else type(error).__name__
