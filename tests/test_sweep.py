@@ -9,12 +9,14 @@ import sys
 
 import importing
 import pytest
+from fake_wandb import fake_wandb
 from filelock import FileLock
 from sweeping import COMMAND, TARGET, attempts, config, jobs, run, statuses
 from waiting import PATIENCE_S
 
+from vae_sweep.analysis.two_lines import two_lines
 from vae_sweep.engine.machine import Machine
-from vae_sweep.runs.files import read_json, read_rows
+from vae_sweep.runs.files import read_json, read_rows, write_json
 from vae_sweep.runs.manifest import SweepError, forecast_of, split_pack
 from vae_sweep.runs.reading import load_sweep
 from vae_sweep.sweep.run_sweep import Job, continue_command, run_sweep
@@ -56,6 +58,23 @@ def test_a_sweep_leaves_a_manifest_and_a_folder_per_member(sweep):
     assert [curve["latent_dim"] for curve in forecast["linear"]] == [2]
     assert "2 members, 2 to train" in text
     assert "2 of 2 done" in text
+
+
+def test_an_online_sweep_tells_its_answer_when_it_ends(sweep, tmp_path, monkeypatch):
+    first, _ = sweep([1, 0.5])
+    for member in load_sweep(first.folder).runs:  # the fake training is not evaluated
+        measured = {"kl": 2.0, "sse": 1.0, "sse_mean": 0.9, "psnr": 20.0, "psnr_mean": 20.5, "active_units": 2}
+        write_json(member.folder / "evaluation.json", {"train": measured, "val": measured})
+    monkeypatch.delenv("WANDB_MODE")
+    monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
+    monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path))  # telling sets it: here, so that it is set back
+    with fake_wandb() as server:
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        outcome, text = sweep([1, 0.5])
+        [told] = server.runs.values()
+    assert (told.fields["jobType"], told.fields["groupName"]) == ("report", outcome.folder.name)
+    assert told.summary["headline"] == two_lines([outcome.folder])[0]
+    assert told.summary["headline"] in text
 
 
 def test_a_model_for_all_weights_is_one_member_at_the_weight_it_was_asked_for_first(sweep):
