@@ -24,7 +24,19 @@ from benchmarks.figures import Table
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-NAMES = ("sweep", "precision", "multi_rate", "overhead", "profile", "startup", "growth", "memory", "threads", "gpu")
+NAMES = (
+    "sweep",
+    "arriving",
+    "precision",
+    "multi_rate",
+    "overhead",
+    "profile",
+    "startup",
+    "growth",
+    "memory",
+    "threads",
+    "gpu",
+)
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "pythae", "numpy", "pillow")
 PAGES = {ROOT / "docs" / "speed.md": NAMES, ROOT / "README.md": ("sweep",)}
 
@@ -78,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     found = json.loads(path.read_text()) if path.exists() else {"schema": 1, "machine": machine()}
     for name in wanted:
         options = ["--quick"] * asked.quick
-        options += ["--images", str(asked.images.resolve())] if name == "sweep" and asked.images else []
+        options += ["--images", str(asked.images.resolve())] if name in ("sweep", "arriving") and asked.images else []
         options += ["--rounds", str(asked.rounds)] if name == "sweep" else []
         options += ["--device", "cpu"] if name == "gpu" and not torch.cuda.is_available() else []
         figures = run(name, options) | {"versions": {package: version(package) for package in PACKAGES}}

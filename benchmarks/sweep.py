@@ -29,6 +29,7 @@ from benchmarks.peers.scores import sse_and_kl
 from benchmarks.peers.task import ONE_CODE, Task, decoded_once
 from vae_sweep.data import image_cache
 from vae_sweep.data.decoding import Decoding
+from vae_sweep.models.networks import VAE
 from vae_sweep.sweep.run_sweep import load_images
 
 # name, module of benchmarks.peers, bf16
@@ -46,7 +47,7 @@ KL_WEIGHTS = [1.0, 0.3, 0.1]
 def measure(quick: bool, images: Path | None, rounds: int, epochs: int) -> list[Table]:
     with tempfile.TemporaryDirectory(prefix="vae-sweep-") as scratch:
         root = images or large_files(Path(scratch) / "images", 24 if quick else 400)
-        task = _task(root.resolve(), Path(scratch) / "cache", 1 if quick else epochs)
+        task = task_of(root.resolve(), Path(scratch) / "cache", 1 if quick else epochs)
         seconds: dict[str, list[float]] = {name: [] for name, *_ in PEERS}
         core_seconds: dict[str, list[float]] = {name: [] for name, *_ in PEERS}
         scores = {}
@@ -115,8 +116,8 @@ def large_files(folder: Path, count: int) -> Path:
     return folder
 
 
-def _task(root: Path, cache: Path, epochs: int) -> Task:
-    """With the split that the tool will make."""
+def task_of(root: Path, cache: Path, epochs: int) -> Task:
+    """With the split that the tool will make, and the network of one code."""
     config = config_of("data=image_folder", f"data.root={root}", f"data.cache_dir={cache}", *ONE_CODE)
     data, (files, decoded) = load_images(config["data"]), _decoded(root, cache, config["data"]["image_size"])
     return Task(
@@ -133,6 +134,7 @@ def _task(root: Path, cache: Path, epochs: int) -> Task:
         seed=0,
         bf16=False,
         out="",
+        settings=list(ONE_CODE),
     )
 
 
@@ -142,21 +144,30 @@ def _decoded(root: Path, cache: Path, size: int) -> tuple[Sequence[image_cache.I
 
 
 def _score(module: str, task: Task, cache: Path) -> dict[str, float]:
-    if module == "tool":
-        tool.collect(task)
+    networks = trained(module, task)
     files, decoded = _decoded(Path(task.root), cache, task.image_size)
     held_out = set(task.val)
     rows = [row for row, place in enumerate(decoded.files) if files[place].name in held_out]
     ours = torch.from_numpy(decoded.images[rows]).permute(0, 3, 1, 2).float() / 255
     found = []
     for kl_weight in task.kl_weights:
-        vae = task.network()
-        vae.load_state_dict(torch.load(task.weights(kl_weight), weights_only=True))
+        vae = networks[kl_weight]
         usual = decoded_once(task.root, task.val, task.image_size, workers=0)
         (sse, kl), (sse_ours, kl_ours) = sse_and_kl(vae, usual), sse_and_kl(vae, ours)
         found.append((sse + kl_weight * kl, sse, kl, sse_ours + kl_weight * kl_ours))
     names = ("val loss", "SSE", "KL (nats)", "val loss (ours)")
     return {name: statistics.mean(values) for name, values in zip(names, zip(*found, strict=True), strict=True)}
+
+
+def trained(module: str, task: Task) -> dict[float, VAE]:
+    """The networks of a peer that has ended, by KL weight."""
+    if module == "tool":
+        return tool.networks(task)
+    found = {}
+    for kl_weight in task.kl_weights:
+        found[kl_weight] = task.network()
+        found[kl_weight].load_state_dict(torch.load(task.weights(kl_weight), weights_only=True))
+    return found
 
 
 def _children_seconds() -> float:

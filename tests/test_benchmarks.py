@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 @pytest.mark.slow
 @pytest.mark.parametrize("name", run.NAMES)
 def test_script_runs(name: str, tmp_path: Path) -> None:
-    if name == "sweep":
+    if name in ("sweep", "arriving"):
         pytest.importorskip("pythae")
     figures = tmp_path / "figures.json"
     options = ["--device", "cpu"] if name == "gpu" else []

@@ -27,7 +27,10 @@ ONE_CODE = (
 
 @dataclass(frozen=True)
 class Task:
-    """root: folder of images; train, val: names below it. out: folder for weights and whatever the peer leaves."""
+    """root: folder of images; train, val: names below it. out: folder for weights and whatever the peer leaves.
+
+    settings: of this tool's command alone, with which it trains the network that the others train, or another.
+    """
 
     root: str
     train: list[str]
@@ -42,6 +45,7 @@ class Task:
     seed: int
     bf16: bool
     out: str
+    settings: list[str]
 
     @classmethod
     def from_command_line(cls) -> "Task":

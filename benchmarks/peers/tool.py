@@ -1,10 +1,11 @@
-"""vae-sweep itself, by its command line, with the network that all have: evaluation, pictures, files."""
+"""vae-sweep itself, by its command line, with the settings of the task: evaluation, pictures, files."""
 
 import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.peers.task import ONE_CODE, Task
+from benchmarks.peers.task import Task
+from vae_sweep.models.networks import VAE
 from vae_sweep.runs.reading import load_sweep
 from vae_sweep.training.loading import load_lit
 
@@ -18,16 +19,15 @@ def command(task: Task) -> list[str]:
         f"data.cache_dir={task.out}/cache",
         f"output_dir={task.out}",
         "sweep=sweep",
-        *ONE_CODE,
+        *task.settings,
         *precision,
     ]
 
 
-def collect(task: Task) -> None:
-    """The weights of the runs, where other peers put theirs. Not part of what is timed."""
-    for run in load_sweep(Path(task.out) / "sweep").runs:
-        lit, _ = load_lit(run.folder)
-        task.save(run.config["loss"]["kl_weight"], lit.objective.vae)
+def networks(task: Task) -> dict[float, VAE]:
+    """The runs' networks by KL weight. Not part of what is timed."""
+    runs = load_sweep(Path(task.out) / "sweep").runs
+    return {run.config["loss"]["kl_weight"]: load_lit(run.folder)[0].objective.vae for run in runs}
 
 
 if __name__ == "__main__":
