@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -35,6 +36,27 @@ def integer(low: int, high: int | None = None) -> Check:
         return f"a whole number >= {low}" + (f" and <= {high}" if high is not None else "")
 
     return check
+
+
+_SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"\s*(\d+\.?\d*|\.\d+)\s*(s|min|h|d)\s*")
+
+
+def seconds(text: str) -> float:
+    """ "90min" -> 5400.0. Raises ValueError for what is no duration."""
+    found = _DURATION.fullmatch(text)
+    if found is None or not float(found[1]):
+        raise ValueError(f"{text!r} is no duration")
+    return float(found[1]) * _SECONDS[found[2]]
+
+
+def time_span(value: Any) -> str | None:
+    """2h, 90min."""
+    try:
+        seconds(str(value))
+    except ValueError:
+        return "a time with its unit, such as 90min, 2h or 1.5d"
+    return None
 
 
 # What others call the options that a choice may have.

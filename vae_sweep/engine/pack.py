@@ -18,11 +18,12 @@ class Pack:
     threads: int = 1
     steps: int = 0
     seconds: float | None = None  # estimate, None if the network cannot be counted
+    rank: int = 0  # those of a lower rank start first
 
 
 def start_order(packs: Sequence[Pack]) -> list[Pack]:
-    """Widest first, then longest first: what starts last should end all slots together.
+    """By rank; then widest first, then longest first: what starts last should end all slots together.
 
     Lengths within a factor of two count as equal and keep their order: estimates are no better than that.
     """
-    return sorted(packs, key=lambda pack: (-pack.width, -round(math.log2(max(pack.seconds or 0.0, 1e-3)))))
+    return sorted(packs, key=lambda pack: (pack.rank, -pack.width, -round(math.log2(max(pack.seconds or 0.0, 1e-3)))))

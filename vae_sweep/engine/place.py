@@ -10,7 +10,7 @@ from vae_sweep.engine.slots import Slot
 from vae_sweep.engine.stop import StopRequest
 from vae_sweep.runs.schema import Event
 
-Watch = Callable[[Event], None]
+Watch = Callable[[Event], object]  # its answer to a `tick` may be an Ending
 
 
 class Place(Protocol):
@@ -37,4 +37,7 @@ class Place(Protocol):
         """Begin in the background what takes a while and needs to know nothing of the sweep: to import torch."""
 
     def run(self, packs: Sequence[Pack], slots: Sequence[Slot], folder: Path, watch: Watch) -> StopRequest:
-        """Train the packs within `preloading`, telling `watch` what happens: one `result` for every member."""
+        """Train the packs within `preloading`, telling `watch` what happens: one `result` for every member.
+
+        May be called again within the same `preloading`. A `tick` that `watch` answers with an Ending is heeded.
+        """

@@ -64,11 +64,13 @@ class _Pool:
     def run(self, stop: StopRequest, grace_s: float) -> None:
         deadline = None
         while self.queue or self.busy():
-            if stop.signum is None:
+            if not stop.asked:
                 self.start_packs()
             elif deadline is None:
                 deadline = time.monotonic() + grace_s
-                self.watch({"event": "stopping", "signal": signal.Signals(stop.signum).name, "grace_s": grace_s})
+                if stop.signum is not None:
+                    name = signal.Signals(stop.signum).name
+                    self.watch({"event": "stopping", "signal": name, "grace_s": grace_s})
                 self.give_up_queue()
                 for worker in self.workers:
                     worker.process.terminate()
@@ -77,11 +79,12 @@ class _Pool:
                     worker.process.kill()
             for key, _ in self.selector.select(TICK_S):
                 if key.data:
-                    self.hear(key.data, stopping=stop.signum is not None)
+                    self.hear(key.data, stopping=stop.asked)
                 else:
                     self.selector.unregister(self.server)
                     self.wait_for_server()
-            self.watch({"event": "tick"})
+            if stop.heed(self.watch({"event": "tick"})):
+                self.give_up_queue()
         for worker in self.workers:
             worker.retire()
 

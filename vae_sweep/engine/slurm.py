@@ -20,7 +20,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from vae_sweep.engine.worker import STOPPED, TARGET, ended
 from vae_sweep.runs.files import read_json, write_json
 from vae_sweep.runs.outcomes import finalise
 from vae_sweep.runs.reading import read_manifest, read_result
-from vae_sweep.runs.schema import Entry, Error, Event
+from vae_sweep.runs.schema import Entry, Error
 
 JOBS = "slurm.json"  # job ids by the members of their packs
 _ALIVE = (
@@ -91,16 +91,19 @@ class Cluster:
                 watch({"event": "started", "ids": list(job.pack.members), "slots": [f"job {job.number}"]})
             cancelled, polled = False, 0.0
             while jobs and stop.count < 2:
-                if stop.signum is not None and not cancelled:
+                if stop.asked and not cancelled:
                     cancelled = True
-                    watch({"event": "stopping", "signal": signal.Signals(stop.signum).name, "grace_s": self.grace_s})
+                    if stop.signum is not None:
+                        name = signal.Signals(stop.signum).name
+                        watch({"event": "stopping", "signal": name, "grace_s": self.grace_s})
                     _slurm("scancel", *(job.number for job in jobs))  # TERM now, KILL after the cluster's KillWait
                 for job in jobs:
                     job.listen(watch)
                 if time.monotonic() > polled + self.poll_s:
-                    jobs = self._alive(jobs, watch, cancelled)
+                    jobs = self._alive(jobs, watch, cancelled or stop.ending is not None)
                     polled = time.monotonic()
-                watch({"event": "tick"})
+                if stop.heed(watch({"event": "tick"})):  # what has not begun leaves the queue
+                    _slurm("scancel", "--state=PENDING", *(job.number for job in jobs))
                 time.sleep(min(1.0, self.poll_s))
         return stop
 
@@ -147,7 +150,7 @@ class Cluster:
         works = [PackJob(str(folder), pack.members, pack.threads, self.target) for pack in packs]
         return [job.job_id for job in executor.map_array(PackJob.__call__, works)]
 
-    def _alive(self, jobs: Sequence["_Job"], watch: Callable[[Event], None], stopping: bool) -> list["_Job"]:
+    def _alive(self, jobs: Sequence["_Job"], watch: Watch, stopping: bool) -> list["_Job"]:
         """The jobs that have not ended; of those that have, members without a result are reported."""
         states = _queue()
         if states is None:  # the controller does not answer: ask again later
@@ -226,7 +229,7 @@ class _Job:
         self._offset = self._events.stat().st_size if self._events.exists() else 0
         self._buffer = b""
 
-    def listen(self, watch: Callable[[Event], None]) -> None:
+    def listen(self, watch: Watch) -> None:
         """Pass on what the worker has written since the last time."""
         if not self._events.exists():
             return
@@ -247,7 +250,7 @@ class _Job:
         self._missing = 0 if state else self._missing + 1
         return state in _ALIVE or (state is None and self._missing < 3)
 
-    def report_lost(self, watch: Callable[[Event], None], state: str, stopping: bool) -> None:
+    def report_lost(self, watch: Watch, state: str, stopping: bool) -> None:
         """Report the members that the job has not: it was killed as a whole, or its node was."""
         entries = _entries(self.folder)
         for member in self.pack.members:

@@ -1,4 +1,4 @@
-"""Being told to stop: Ctrl-C, SIGTERM, a closed terminal."""
+"""Being told to stop: Ctrl-C, SIGTERM, a closed terminal; or by who watches, for a reason of the sweep's own."""
 
 import contextlib
 import signal
@@ -9,12 +9,38 @@ from dataclasses import dataclass
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+@dataclass(frozen=True)
+class Ending:
+    """What `watch` may answer to a `tick`: end, and why. at_once: what trains is stopped, too, after its checkpoint."""
+
+    why: str
+    at_once: bool
+
+
 @dataclass
 class StopRequest:
-    """signum: the first signal that came, None so far; count: how often somebody asked."""
+    """signum: the first signal that came, None so far; count: how often somebody asked; ending: the watcher's."""
 
     signum: int | None = None
     count: int = 0
+    ending: Ending | None = None
+
+    def heed(self, answer: object) -> bool:
+        """Take in the answer to a tick. Returns whether it asks for something that was not asked for before."""
+        if not isinstance(answer, Ending) or (self.ending and self.ending.at_once >= answer.at_once):
+            return False
+        self.ending = answer
+        return True
+
+    @property
+    def asked(self) -> bool:
+        """Whether what trains is to stop."""
+        return self.signum is not None or (self.ending is not None and self.ending.at_once)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more is to begin."""
+        return self.signum is not None or self.ending is not None
 
     @property
     def exit_code(self) -> int:

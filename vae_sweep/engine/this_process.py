@@ -37,7 +37,12 @@ class ThisProcess:
         train_pack = load(self.target)
         with stop_request() as stop:
             for number, pack in enumerate(packs):
+                stop.heed(watch({"event": "tick"}))
+                if stop.ending:
+                    for member in pack.members:
+                        watch({"event": "result", "id": member, "status": "interrupted", "cause": None, "error": None})
+                    continue
                 order = {"pack": number, "members": list(pack.members), "threads": pack.threads}
                 watch({"event": "started", "ids": list(pack.members), "slots": [slots[0].name]})
-                run_pack(train_pack, folder, order, watch, lambda: stop.signum is not None)
+                run_pack(train_pack, folder, order, watch, lambda: stop.asked)
         return stop

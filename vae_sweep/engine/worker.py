@@ -37,7 +37,6 @@ from filelock import FileLock, Timeout
 
 from vae_sweep.engine.process import die, leave
 from vae_sweep.engine.slots import thread_environment
-from vae_sweep.runs.files import remove_leftovers
 from vae_sweep.runs.schema import Ended, Event
 from vae_sweep.runs.writing import Report, cause_of, error_record
 
@@ -152,7 +151,6 @@ def _train_locked(
     """Train while no other process does, with the pack's own number of threads, and report what has not been."""
     members = list(order["members"])
     with locked(folder, members):
-        _remove_leftovers(folder, members)
         _use_threads(order.get("threads"))
         for result in train_pack(folder, members, results, should_stop):
             if result["id"] in results.missing:
@@ -275,13 +273,6 @@ def load(target: str) -> TrainPack:
         raise reason
 
     return cannot_train
-
-
-def _remove_leftovers(folder: Path, members: Sequence[str]) -> None:
-    """Half-written temporary files of a process that was killed while it wrote (files.atomic_file)."""
-    for member in members:
-        for run in folder.glob(f"*-{member}"):
-            remove_leftovers(run)
 
 
 def _use_threads(threads: int | None) -> None:

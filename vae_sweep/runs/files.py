@@ -49,9 +49,17 @@ def write_bytes(path: Path, data: bytes) -> None:
         file.write(data)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Strict JSON; numbers that are not finite become null."""
-    write_bytes(path, (json.dumps(_plain(value), indent=1, allow_nan=False) + "\n").encode())
+def write_note(path: Path, text: str) -> None:
+    """A small file for people, whole or not at all while the machine runs: nothing waits for the disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary.write_text(text)
+    os.replace(temporary, path)
+
+
+def write_json(path: Path, value: Any, indent: int | None = 1) -> None:
+    """Strict JSON; numbers that are not finite become null. indent: None for what is too long to be read."""
+    write_bytes(path, (json.dumps(_plain(value), indent=indent, allow_nan=False) + "\n").encode())
 
 
 def read_json(path: Path) -> Any:

@@ -8,9 +8,12 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from vae_sweep.runs.files import write_json
 from vae_sweep.runs.manifest import SweepError
+from vae_sweep.runs.schema import Manifest
 
 MANIFEST = "sweep.json"
+READABLE = 200  # members; to indent a manifest of more takes longer than a person would read it
 
 
 @contextmanager
@@ -40,6 +43,10 @@ def opened(output_dir: Path, name: str | None) -> Iterator[Path]:
         raise
     finally:
         lock.release()
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    write_json(folder / MANIFEST, manifest, indent=1 if len(manifest["members"]) <= READABLE else None)
 
 
 def _new_folder(output_dir: Path) -> Path:

@@ -48,10 +48,11 @@ def with_members(manifest: Manifest, asked: Iterable[Member], data: Mapping[str,
     ]
     known = {entry["id"] for entry in entries}
     typed = [set(entry["overrides"]) for entry in entries] + [set(member.overrides) for member in members.values()]
+    common = set.intersection(*typed)
     for member in members.values():
         if member.id not in known:
             number = len(entries)
-            name = slug(_own(member, set.intersection(*typed)), member.config)
+            name = slug(_own(member, common), member.config)
             entry: Entry = {
                 "id": member.id,
                 "number": number,
@@ -65,7 +66,7 @@ def with_members(manifest: Manifest, asked: Iterable[Member], data: Mapping[str,
                 entry["says"] = {what: dict(traits) for what, traits in member.says.items()}
             entries.append(entry)
     datasets = dict(manifest["datasets"])
-    for found in data.values():
+    for found in {found["fingerprint"]: found for found in data.values()}.values():
         known_of_it = datasets.get(found["fingerprint"])
         datasets[found["fingerprint"]] = {**known_of_it, **found} if known_of_it else found
     first: Mapping[str, Any] = next(iter(datasets.values()), {})
@@ -85,11 +86,11 @@ def check_compatible(manifest: Manifest, members: Iterable[Member], data: Mappin
         raise SweepError(
             f"sweep={name} was written by another version of vae-sweep (schema {manifest.get('schema')}, here {SCHEMA})"
         )
+    before = [entry["config"]["data"] for entry in manifest["members"]]
     for member in members:
         config, fingerprint = member.config["data"], data[member.id]["fingerprint"]
         if fingerprint in manifest["datasets"]:
             continue
-        before = [entry["config"]["data"] for entry in manifest["members"]]
         if before and _source(config) not in map(_source, before):
             raise SweepError(
                 f"sweep={name} compares runs on {_name(before[0])}, not on {_name(config)}: choose another sweep=NAME"
@@ -133,11 +134,13 @@ def split_pack(manifest: Manifest, into: Sequence[Sequence[str]]) -> Manifest:
 
 def take_out(manifest: Manifest, alone: Collection[str]) -> Manifest:
     """`manifest` in which each of the members `alone` has a pack of its own: their packs have gone on without them."""
-    for member in alone:
-        pack = next(pack for pack in manifest["plan"]["packs"] if member in pack)
-        if len(pack) > 1:
-            manifest = split_pack(manifest, [[member]])
-    return manifest
+    packs, threads = [], []
+    for pack, n_threads in zip(manifest["plan"]["packs"], manifest["plan"]["threads"], strict=True):
+        rest = [member for member in pack if member not in alone]
+        parts = [rest] * bool(rest) + [[member] for member in pack if member in alone]
+        packs += parts
+        threads += [n_threads] * len(parts)
+    return freeze(manifest, manifest["plan"]["slots"], packs, threads)
 
 
 def _own(member: Member, common: Collection[str]) -> list[str]:

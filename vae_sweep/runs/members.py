@@ -1,6 +1,5 @@
 """A member: one configuration of the sweep, known by its content."""
 
-import copy
 import hashlib
 import json
 import math
@@ -67,7 +66,7 @@ def total_steps(config: Mapping[str, Any], images: int) -> int:
 
 def config_that_matters(config: Mapping[str, Any]) -> dict[str, Any]:
     """`config` without the keys that change no number of this member."""
-    kept = copy.deepcopy({key: value for key, value in config.items() if key != "hydra"})
+    kept = {key: _sections_copied(value) for key, value in config.items() if key != "hydra"}
     if config["objective"] == "autoencoder":
         others: tuple[str, ...] = _ONLY_VARIATIONAL
     else:
@@ -79,6 +78,13 @@ def config_that_matters(config: Mapping[str, Any]) -> dict[str, Any]:
             node = node.get(parent, {})
         node.pop(last, None)
     return kept
+
+
+def _sections_copied(value: Any) -> Any:
+    """Of a config: its sections, which keys are taken out of, but not the values in them."""
+    if not isinstance(value, Mapping):
+        return value
+    return {key: _sections_copied(inner) for key, inner in value.items()}
 
 
 def is_multi_rate(config: Mapping[str, Any]) -> bool:

@@ -137,6 +137,22 @@ def read_manifest(sweep: Path) -> Manifest:
     return cast(Manifest, older.up_to_date(read_json(sweep / "sweep.json")))
 
 
+_known: tuple[tuple[str, int, int, int], Manifest] | None = None  # the manifest that was read last, and which it was
+
+
+def known_manifest(sweep: Path) -> Manifest:
+    """`read_manifest`, of a process that asks for each pack of many: parsed again only if the file is another one.
+
+    All who ask share it: it is not to be changed.
+    """
+    global _known
+    stat = (path := sweep / "sweep.json").stat()
+    stamp = (str(path.resolve()), stat.st_ino, stat.st_size, stat.st_mtime_ns)
+    if _known is None or _known[0] != stamp:
+        _known = (stamp, read_manifest(sweep))
+    return _known[1]
+
+
 def load_sweep(folder: Path) -> Sweep:
     """Raises RecordError if `folder` holds no sweep.json."""
     folder = Path(folder)

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from vae_sweep.runs.files import append_row, truncate_rows, write_json
+from vae_sweep.runs.files import append_row, remove_leftovers, truncate_rows, write_json
 from vae_sweep.runs.reading import read_result
 from vae_sweep.runs.schema import SCHEMA, Cause, Error, Event, Status
 
-Report = Callable[[Event], None]
+Report = Callable[[Event], object]
 
 
 class Listener(Protocol):
@@ -62,6 +62,7 @@ class RunFiles:
         if not self.writes:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(self.folder)  # half-written files of a process that was killed while it wrote
         truncate_rows(self.rows, step)
         self._write("running", step, {})
         self.report({"event": "running", "id": self.entry["id"], "step": step, "total_steps": total_steps})

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from vae_sweep.runs.manifest import SweepError, freeze, take_out
 from vae_sweep.runs.members import Member, total_steps
 from vae_sweep.runs.reading import read_result
 from vae_sweep.runs.schema import Entry, Manifest
-from vae_sweep.sweep.plan import largest_pack, make_packs, pack_seconds
+from vae_sweep.sweep.plan import largest_pack, make_packs, pack_seconds, ranks
 
 
 class Work(NamedTuple):
@@ -25,22 +26,31 @@ class Work(NamedTuple):
     slots: list[Slot]
 
 
-def work(manifest: Manifest, folder: Path, members: Sequence[Member], place: Place, config: Mapping[str, Any]) -> Work:
+def work(
+    manifest: Manifest,
+    folder: Path,
+    members: Sequence[Member],
+    place: Place,
+    launcher: Mapping[str, Any],
+    retry: bool,
+) -> Work:
     """What is left of `members`, all of which are in the manifest. Packs that were frozen before stay as they are.
 
-    config: of the sweep as a whole (launcher, retry). Raises SweepError for more devices than there are.
+    launcher: cfg.launcher; retry: failed members, too. Raises SweepError for more devices than there are.
     """
-    manifest, to_continue = _unfinished(manifest, folder, members, config["retry"] == "failed")
+    manifest, to_continue = _unfinished(manifest, folder, members, retry)
     packs_before = manifest["plan"]["packs"]
     old = [index for index, pack in enumerate(packs_before) if to_continue & set(pack)]
-    new = [member for member in members if not any(member.id in pack for pack in packs_before)]
+    packed = {member for pack in packs_before for member in pack}
+    new = [member for member in members if member.id not in packed]
     if not old and not new:
         return Work(manifest, [], [])
-    costs = {entry["id"]: _cost(entry, manifest) for entry in manifest["members"]}
-    slots, threads = place.slots(_devices(manifest, [packs_before[index][0] for index in old], new))
+    entries = {entry["id"]: entry for entry in manifest["members"]}
+    costs = _costs(manifest)
+    slots, threads = place.slots(_devices(entries, [packs_before[index][0] for index in old], new))
     made = make_packs(
         new,
-        lambda member: largest_pack(config["launcher"]["pack"], costs[member.id], place.memory),
+        lambda member: largest_pack(launcher["pack"], costs[member.id], place.memory),
         max(1, len(slots) - len(old)),
     )
     manifest = freeze(
@@ -51,9 +61,13 @@ def work(manifest: Manifest, folder: Path, members: Sequence[Member], place: Pla
     )
     todo = [*old, *range(len(packs_before), len(manifest["plan"]["packs"]))]
     try:
-        packs = [_pack(manifest, index, costs, place, slots) for index in todo]
+        packs = [_pack(manifest, index, entries, costs, place, slots) for index in todo]
     except ValueError as error:  # more devices than there are
         raise SweepError(str(error)) from None
+    if launcher["budget"] is not None:
+        told = ranks({member.id: member.config for member in members})
+        packs = [replace(pack, rank=min(told.get(member, 0) for member in pack.members)) for pack in packs]
+        packs.sort(key=lambda pack: pack.rank)
     if place.shares_cores and all(pack.width == 1 for pack in packs):
         slots = [*slots, *spare_slots(slots, len(packs))]
     return Work(manifest, packs, slots)
@@ -77,18 +91,22 @@ def _unfinished(manifest: Manifest, folder: Path, members: Sequence[Member], ret
     return take_out(manifest, failed), unfinished | failed
 
 
-def _devices(manifest: Manifest, old: Sequence[str], new: Sequence[Member]) -> int:
+def _devices(entries: Mapping[str, Entry], old: Sequence[str], new: Sequence[Member]) -> int:
     """How many devices could be used at once: by one member of every old pack, and by every new member."""
-    configs = {entry["id"]: entry["config"] for entry in manifest["members"]}
-    return sum(configs[member]["trainer"]["devices"] for member in [*old, *(member.id for member in new)])
+    return sum(entries[member]["config"]["trainer"]["devices"] for member in [*old, *(member.id for member in new)])
 
 
 def _pack(
-    manifest: Manifest, index: int, costs: Mapping[str, Cost | None], place: Place, slots: Sequence[Slot]
+    manifest: Manifest,
+    index: int,
+    entries: Mapping[str, Entry],
+    costs: Mapping[str, Cost | None],
+    place: Place,
+    slots: Sequence[Slot],
 ) -> Pack:
     """The pack of that number in the plan, as wide as the slots of this machine are narrow."""
     members, threads = manifest["plan"]["packs"][index], manifest["plan"]["threads"][index]
-    entry = next(entry for entry in manifest["members"] if entry["id"] == members[0])
+    entry = entries[members[0]]
     steps, devices = _steps(entry, manifest), entry["config"]["trainer"]["devices"]
     return Pack(
         tuple(members),
@@ -104,6 +122,19 @@ def _steps(entry: Entry, manifest: Manifest) -> int:
     return total_steps(entry["config"], manifest["datasets"][entry["data_fingerprint"]]["train"])
 
 
-def _cost(entry: Entry, manifest: Manifest) -> Cost | None:
-    channels, height, width = manifest["datasets"][entry["data_fingerprint"]]["shape"]
-    return cost(entry["config"]["model"], (channels, height, width), entry["config"]["data"]["batch_size"])
+def _costs(manifest: Manifest) -> dict[str, Cost | None]:
+    """Of every member by its id; networks that are alike are counted once."""
+    found: dict[str, Cost | None] = {}
+    by_network: dict[str, Cost | None] = {}
+    for entry in manifest["members"]:
+        model, batch_size, fingerprint = (
+            entry["config"]["model"],
+            entry["config"]["data"]["batch_size"],
+            entry["data_fingerprint"],
+        )
+        network = repr((model, batch_size, fingerprint))
+        if network not in by_network:
+            channels, height, width = manifest["datasets"][fingerprint]["shape"]
+            by_network[network] = cost(model, (channels, height, width), batch_size)
+        found[entry["id"]] = by_network[network]
+    return found

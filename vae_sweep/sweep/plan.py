@@ -14,6 +14,7 @@ There are never fewer packs than slots to fill, and packs of one kind are of equ
 
 import json
 import math
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -88,6 +89,37 @@ def make_packs(members: Sequence[Member], limit: Callable[[Member], int], slots:
 def _equal_parts(items: Sequence[Member], n: int) -> list[Sequence[Member]]:
     bounds = [len(items) * part // n for part in range(n + 1)]
     return [items[low:high] for low, high in pairwise(bounds)]
+
+
+def ranks(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    """Ids in the order in which they tell most, of configs by id: equal ranks tell as much.
+
+    The first seed before the second; of each, the ends of the range of weights, then its middle, then the middles of
+    the halves: whenever it ends, the weights tried lie as evenly as they can. Autoencoders come with the ends.
+    """
+    weights = sorted({_weight(config) for config in configs.values()} - {None})  # type: ignore[type-var]
+    coarse = {weights[index]: rank for rank, index in enumerate(_coarse_to_fine(len(weights)))}
+    seeds = {seed: place for place, seed in enumerate(dict.fromkeys(config["seed"] for config in configs.values()))}
+    return {
+        member: seeds[config["seed"]] * max(1, len(weights)) + coarse.get(_weight(config), 0)
+        for member, config in configs.items()
+    }
+
+
+def _weight(config: Mapping[str, Any]) -> float | None:
+    return None if config["objective"] == "autoencoder" else float(config["loss"]["kl_weight"])
+
+
+def _coarse_to_fine(n: int) -> list[int]:
+    """Of 5: 0, 4, 2, 1, 3."""
+    order = dict.fromkeys([0, n - 1][:n])
+    gaps = deque([(0, n - 1)])
+    while gaps:
+        low, high = gaps.popleft()
+        if high - low > 1:
+            order[middle := (low + high) // 2] = None
+            gaps += [(low, middle), (middle, high)]
+    return list(order)
 
 
 def pack_seconds(steps: int, cost: Cost | None, size: int, threads: int, gpu: bool) -> float | None:

@@ -20,16 +20,17 @@ from vae_sweep.analysis.two_lines import two_lines
 from vae_sweep.data.image_data import ImageData
 from vae_sweep.engine import live
 from vae_sweep.engine.place import Place
-from vae_sweep.engine.stop import StopRequest
+from vae_sweep.engine.stop import Ending, StopRequest
 from vae_sweep.runs import outcomes
-from vae_sweep.runs.files import write_arrays, write_bytes, write_json
-from vae_sweep.runs.folder import MANIFEST, opened
+from vae_sweep.runs.files import write_arrays, write_note
+from vae_sweep.runs.folder import MANIFEST, opened, write_manifest
 from vae_sweep.runs.manifest import SweepError, check_compatible, new_manifest, split_pack, with_members
 from vae_sweep.runs.members import Member, member_id
 from vae_sweep.runs.reading import read_manifest, read_result
 from vae_sweep.runs.schema import Entry, Event, Manifest
 from vae_sweep.sweep import plan, provenance
 from vae_sweep.sweep.continuing import Work, work
+from vae_sweep.sweep.ending import EarlyEnd
 from vae_sweep.sweep.forecast import Pictures, banners, check_schedule, describe, with_forecast
 from vae_sweep.sweep.settings import check_members, settle
 from vae_sweep.sweep.trial import try_out
@@ -114,14 +115,26 @@ def _train_what_is_left(
     for member in members:
         unique.setdefault(member.id, member)
     asked = list(unique.values())
-    todo = work(_manifest(folder, command, asked, data_of), folder, asked, place, first)
+    launcher, retry = first["launcher"], first["retry"]
+    todo = work(_manifest(folder, command, asked, data_of), folder, asked, place, launcher, retry == "failed")
     pictures: Pictures = {}
     if todo.packs:
         manifest, pictures = with_forecast(todo.manifest, {data.fingerprint: data for data in data_of.values()})
         todo = todo._replace(manifest=manifest)
     _write(folder, todo.manifest, hydra_files, command, pictures)
     _announce(folder, todo, first, console)
-    return _train(folder, todo, place, console) if todo.packs else (todo.manifest, StopRequest())
+    end = EarlyEnd(launcher["stop_after"], launcher["budget"])
+    manifest, stop = _train(folder, todo, place, end, console)
+    for attempt in range(retry if isinstance(retry, int) else 0):
+        todo = Work(manifest, [], []) if stop.over else work(manifest, folder, asked, place, launcher, True)
+        if not todo.packs:
+            break
+        live.print_lines(
+            [f"retry   {attempt + 1} of {retry}: {sum(len(p.members) for p in todo.packs)} members"], console
+        )
+        write_manifest(folder, todo.manifest)
+        manifest, stop = _train(folder, todo, place, end, console)
+    return manifest, stop
 
 
 def _announce(folder: Path, todo: Work, first: Mapping[str, Any], console: Console) -> None:
@@ -145,7 +158,8 @@ def _manifest(
 ) -> Manifest:
     """The sweep's manifest with these members, old or new; not written yet."""
     path = folder / MANIFEST
-    data = {member: describe(found) for member, found in images.items()}
+    described = {found.fingerprint: describe(found) for found in images.values()}
+    data = {member: described[found.fingerprint] for member, found in images.items()}
     if path.exists():
         manifest = read_manifest(folder)
         check_compatible(manifest, members, data)
@@ -174,11 +188,12 @@ def _write(
     """
     try:
         for entry in manifest["members"]:
-            for name, text in hydra_files.get(entry["id"], {}).items():
+            files = hydra_files.get(entry["id"], {})
+            for name in files:
                 path = folder / entry["folder"] / ".hydra" / name
                 if not path.exists():
-                    write_bytes(path, text.encode())
-        write_json(folder / MANIFEST, manifest)
+                    write_note(path, files[name])
+        write_manifest(folder, manifest)
         for name, arrays in pictures.items():
             write_arrays(folder / name, arrays)
         provenance.note_command(folder, command)
@@ -186,26 +201,35 @@ def _write(
         raise SweepError(f"{folder}: cannot be written: {error.strerror}") from None
 
 
-def _train(folder: Path, todo: Work, place: Place, console: Console) -> tuple[Manifest, StopRequest]:
+def _train(folder: Path, todo: Work, place: Place, end: EarlyEnd, console: Console) -> tuple[Manifest, StopRequest]:
     """Train the packs, showing what happens and writing down what training itself no longer could."""
     manifest = todo.manifest
+    if not todo.packs:
+        return manifest, StopRequest()
     entries = {entry["id"]: entry for entry in manifest["members"]}
     steps = {member: pack.steps for pack in todo.packs for member in pack.members}
     names = {member: f"{entries[member]['number']:03d} {_label(entries[member])}" for member in steps}
+    said: bool | None = None  # at_once of the ending that was told
     with live.LiveView(names, steps, console) as view:
 
-        def watch(event: Event) -> None:
-            nonlocal manifest
+        def watch(event: Event) -> Ending | None:
+            nonlocal manifest, said
             shown: Mapping[str, Any] = event
             try:
                 if event["event"] == "result":
                     shown = {**event, **outcomes.finalise(folder, entries[event["id"]], event)}
                 elif event["event"] == "split":
                     manifest = split_pack(manifest, event["into"])
-                    write_json(folder / MANIFEST, manifest)
+                    write_manifest(folder, manifest)
             except OSError as error:  # a full disk: what cannot be written is at least said
                 view.line(f"! cannot write into {folder}: {error.strerror}", "red")
             view(shown)
+            end.hear(event)
+            ending = end.verdict() if event["event"] == "tick" else None
+            if ending and ending.at_once != said:
+                said = ending.at_once
+                view.line(f"! {ending.why}", "yellow")
+            return ending
 
         stop = place.run(todo.packs, todo.slots, folder, watch)
         view.line(view.summary(view.clock()))
@@ -236,6 +260,8 @@ def _outcome(
         headline, why = two_lines([folder])
         lines += [f"answer    {headline}", f"          {why}"]
     lines.append(f"report    {commands.command('report', str(folder))}")
+    if stop.ending:
+        lines.append(f"ended     {stop.ending.why}")
     if failed := {result["id"] for result in left if not outcomes.continues_by_itself(result)}:
         lines.append(f"failed    {', '.join(sorted(folders[member].name for member in failed))}")
         lines.append(f"try again {continue_command(command, folder.name, 'failed')}")
@@ -249,5 +275,6 @@ def _outcome(
 
 def continue_command(typed: Sequence[str], name: str, retry: str | None = None) -> str:
     """The command line that continues the sweep `name` which `typed` (sys.argv) began."""
-    words = [word for word in typed[1:] if not word.startswith(("sweep=", "retry="))]
+    replaced = ("sweep=", "retry=") if retry else ("sweep=", "retry=failed")
+    words = [word for word in typed[1:] if not word.startswith(replaced)]
     return commands.command("run", *words, f"sweep={name}", *([f"retry={retry}"] if retry else []))

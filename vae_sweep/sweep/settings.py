@@ -4,7 +4,19 @@ import importlib.util
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vae_sweep.checks import Check, SettingsError, boolean, choice, either, file_name, integer, number, optional, text
+from vae_sweep.checks import (
+    Check,
+    SettingsError,
+    boolean,
+    choice,
+    either,
+    file_name,
+    integer,
+    number,
+    optional,
+    text,
+    time_span,
+)
 from vae_sweep.models.layout import AUTO, layout_of, settled
 from vae_sweep.runs.members import flatten, is_multi_rate
 from vae_sweep.schedules.learning_rate import NAMES
@@ -89,9 +101,11 @@ CHECKS: dict[str, Check] = {
     "launcher.jobs": optional(integer(1)),
     "launcher.jobs_per_gpu": integer(1),
     "launcher.pack": either(choice("auto", "off"), integer(1)),
+    "launcher.stop_after": optional(integer(1)),
+    "launcher.budget": optional(time_span),
     "seed": integer(0, 2**32 - 1),
     "sweep": optional(file_name),
-    "retry": optional(choice("failed")),
+    "retry": optional(either(choice("failed"), integer(1))),
     "output_dir": text,
 }
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from vae_sweep.data import load as load_data
 from vae_sweep.evaluation import sweep_weights
-from vae_sweep.runs.reading import read_manifest
+from vae_sweep.runs.reading import known_manifest
 from vae_sweep.runs.writing import Report, RunFiles
 from vae_sweep.tracking import Tracker, open_tracker, wait_for
 from vae_sweep.training import ddp as ranks
@@ -31,8 +31,9 @@ def train_pack(
     raised again, since the process may be unwell.
     """
     quiet_lightning()
-    manifest = read_manifest(sweep)
-    entries = {entry["id"]: entry for entry in manifest["members"]}
+    manifest = known_manifest(sweep)
+    wanted = set(member_ids)
+    entries = {entry["id"]: entry for entry in manifest["members"] if entry["id"] in wanted}
     configs = [entries[member_id]["config"] for member_id in member_ids]
     data = load_data(configs[0]["data"])
     device = hardware.accelerator(configs[0]["trainer"]["accelerator"])
@@ -57,11 +58,12 @@ def train_pack(
         with ranks.started(sweep, member_ids[0], settings[0].devices):
             failed = pack.train()
         results = []
+        weights = sweep_weights(manifest)
         for index, (file, member) in enumerate(zip(files, members, strict=True)):
             if index in failed:
                 results.append(file.end("failed", member.step, member.last_val, failed[index]))
             else:
-                results.append(file.end("done", member.step, pack.evaluate(index, sweep_weights(manifest))))
+                results.append(file.end("done", member.step, pack.evaluate(index, weights)))
     except Interrupted:
         results = [
             file.end("interrupted", member.step, member.last_val) for file, member in zip(files, members, strict=True)

@@ -6,17 +6,22 @@ Hydra finds launchers in the namespace `hydra_plugins` only, and imports them al
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher as HydrasBasicLauncher
 from hydra.core.config_store import ConfigStore
-from hydra.core.utils import JobReturn, run_job, setup_globals
+from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
 from hydra.errors import CompactHydraException
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
+if TYPE_CHECKING:
+    from vae_sweep.sweep.run_sweep import Job
+
 BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+OUR_SWEEPERS = "hydra_plugins.vae_sweep_sweepers."
 
 
 class MemberFailed(CompactHydraException):
@@ -39,22 +44,28 @@ class SweepLauncher(Launcher):
         self.config, self.hydra_context = config, hydra_context
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from vae_sweep.sweep.jobs import job_of
         from vae_sweep.sweep.refusal import refused_in_one_line
         from vae_sweep.sweep.run_sweep import run_sweep
 
         assert self.config is not None
         assert self.hydra_context is not None
         setup_globals()
-        configs = compose(self.config, self.hydra_context, job_overrides, initial_job_idx)
         with refused_in_one_line():
-            jobs = [job_of(config) for config in configs]
+            jobs = jobs_of(self.config, self.hydra_context, job_overrides, initial_job_idx)
             place = self.place(jobs[0].config)
             outcome = run_sweep(jobs, place, command=sys.argv, name=self.name)
         self.name = outcome.folder.name
         if outcome.exit_code >= 128:  # Ctrl-C or SIGTERM: not a failure of a job, and no more batches
             raise SystemExit(outcome.exit_code)
-        returns = [self.job_return(config, result) for config, result in zip(configs, outcome.results, strict=True)]
+        if not self.config.hydra.callbacks and takes_results_alone(self.config):
+            returns = list(map(bare_return, job_overrides, outcome.results))
+        else:
+            returns = [
+                self.job_return(compose(self.config, self.hydra_context, overrides, number), result)
+                for number, (overrides, result) in enumerate(
+                    zip(job_overrides, outcome.results, strict=True), start=initial_job_idx
+                )
+            ]
         if outcome.exit_code and whole_grid(self.config):
             # All has been said. Hydra's sweeper would only find the first failure and tell it once more.
             raise SystemExit(outcome.exit_code)
@@ -67,10 +78,8 @@ class SweepLauncher(Launcher):
         """Let Hydra run its callbacks and make its job return around the result that is there already."""
 
         def task(_: DictConfig) -> dict[str, Any]:
-            if result["status"] != "done":
-                error = result.get("error") or {}
-                why = f": {error['type']}: {error['message']}" if error else ""
-                raise MemberFailed(f"member {result['id']} {result['status']}{why}")
+            if (failure := failure_of(result)) is not None:
+                raise failure
             return result["metrics"]
 
         assert self.hydra_context is not None
@@ -106,7 +115,6 @@ class BasicLauncher(HydrasBasicLauncher):
     """Hydra's own launcher, one member after another in this process, behind the same check of all members."""
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from vae_sweep.sweep.jobs import job_of
         from vae_sweep.sweep.refusal import refused_in_one_line
         from vae_sweep.sweep.settings import check_members
 
@@ -114,8 +122,8 @@ class BasicLauncher(HydrasBasicLauncher):
         assert self.hydra_context is not None
         setup_globals()
         with refused_in_one_line():
-            configs = compose(self.config, self.hydra_context, job_overrides, initial_job_idx)
-            check_members([job_of(config).config for config in configs])
+            jobs = jobs_of(self.config, self.hydra_context, job_overrides, initial_job_idx)
+            check_members([job.config for job in jobs])
         return super().launch(job_overrides, initial_job_idx)
 
 
@@ -130,20 +138,51 @@ ConfigStore.instance().store(group="hydra/launcher", name="basic", node=BasicCon
 
 
 def whole_grid(config: DictConfig) -> bool:
-    """Whether the sweeper launches everything at once and only looks for failures afterwards: Hydra's default."""
+    """Whether the sweeper launches everything at once and only looks for failures afterwards: the default."""
     sweeper = config.hydra.sweeper
-    return sweeper.get("_target_") == BASIC_SWEEPER and sweeper.get("max_batch_size") is None
+    grids = (BASIC_SWEEPER, f"{OUR_SWEEPERS}GridSweeper")
+    return sweeper.get("_target_") in grids and sweeper.get("max_batch_size") is None
 
 
-def compose(
+def takes_results_alone(config: DictConfig) -> bool:
+    """Whether the sweeper reads of a job return no more than its status and its value."""
+    return str(config.hydra.sweeper.get("_target_")).startswith((BASIC_SWEEPER, OUR_SWEEPERS))
+
+
+def failure_of(result: dict[str, Any]) -> MemberFailed | None:
+    """Of a member that is not done."""
+    if result["status"] == "done":
+        return None
+    error = result.get("error") or {}
+    why = f": {error['type']}: {error['message']}" if error else ""
+    return MemberFailed(f"member {result['id']} {result['status']}{why}")
+
+
+def bare_return(overrides: Sequence[str], result: dict[str, Any]) -> JobReturn:
+    """What Hydra's run_job returns, without a config, directories and callbacks of the job's own."""
+    failure = failure_of(result)
+    status = JobStatus.FAILED if failure else JobStatus.COMPLETED
+    return JobReturn(overrides=list(overrides), status=status, _return_value=failure or result["metrics"])
+
+
+def jobs_of(
     config: DictConfig, context: HydraContext, job_overrides: Sequence[Sequence[str]], first: int
-) -> list[DictConfig]:
-    """The config of every job, as Hydra's launchers make it."""
-    configs = []
-    for number, overrides in enumerate(job_overrides, start=first):
-        composed = context.config_loader.load_sweep_config(config, list(overrides))
-        with open_dict(composed):
-            composed.hydra.job.id = str(number)
-            composed.hydra.job.num = number
-        configs.append(composed)
-    return configs
+) -> "list[Job]":
+    """Raises what Hydra raises for a job that cannot be composed, and SettingsError for a key without a value."""
+    from vae_sweep.sweep.composing import composed
+
+    loader = context.config_loader
+
+    def is_group(key: str) -> bool:
+        return "." not in key and bool(loader.get_group_options(key))
+
+    return list(composed(job_overrides, first, partial(compose, config, context), is_group))
+
+
+def compose(config: DictConfig, context: HydraContext, overrides: Sequence[str], number: int) -> DictConfig:
+    """The config of a job, as Hydra's launchers make it."""
+    composed = context.config_loader.load_sweep_config(config, list(overrides))
+    with open_dict(composed):
+        composed.hydra.job.id = str(number)
+        composed.hydra.job.num = number
+    return composed
