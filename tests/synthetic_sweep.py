@@ -373,7 +373,9 @@ def _write_curve(folder: Path, spectrum: Spectrum, d: int, weights: tuple[float,
         for split in ("train", "val"):
             exact = LinearVae(spectrum, d, weight).metrics(split)
             sse, kl = exact["sse"] * factor, exact["kl"] * factor
-            curve[split].append({"kl_weight": weight, "recon": sse, "sse": sse, "kl": kl, "loss": sse + weight * kl})
+            row = {"kl_weight": weight, "recon": sse, "sse": sse, "kl": kl, "loss": sse + weight * kl}
+            own = {name: exact[name] for name in ("mse", "sse_mean", "psnr_mean")}
+            curve[split].append(row | own | {"active_units": int(LinearVae(spectrum, d, weight).active.sum())})
     _json(folder / "curve.json", curve)
 
 

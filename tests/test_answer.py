@@ -186,7 +186,7 @@ def test_an_autoencoder_that_loses_to_a_vae_has_not_converged(tmp_path):
 def test_a_curve_says_which_weight_for_what_how_sure_and_what_next(sweep):
     found = recommend(sweep, judge(sweep))
     said = said_of(sweep)
-    assert said.headline == f"To reconstruct, take kl_weight {found.weight:g}."
+    assert said.headline == f"To reconstruct, take KL weight {found.weight:g}."
     for part in ("on 60 held-out images", "short of the autoencoder", "by 2 seeds", "At stake between 3 and 0.03"):
         assert part in said.lead
     assert [fact.title for fact in said.facts] == [
@@ -218,9 +218,9 @@ def test_the_weight_to_reconstruct_is_the_closed_form_s(tmp_path):
 
 def test_another_purpose_can_come_first(sweep):
     said = said_of(sweep, "likelihood")
-    assert said.headline == "By likelihood, go below kl_weight 0.03, the smallest you tried."
+    assert said.headline == "By likelihood, go below KL weight 0.03, the smallest you tried."
     assert said.facts[0].title == "By likelihood"
-    assert said_of(sweep, "sample").headline == "To sample, take kl_weight 0.5."
+    assert said_of(sweep, "sample").headline == "To sample, take KL weight 0.5."
     with pytest.raises(ValueError, match="purpose=beauty: expected one of reconstruct"):
         recommend(sweep, judge(sweep), "beauty")
 
@@ -356,8 +356,8 @@ def test_of_a_controller_and_weights_the_weights_are_judged(tmp_path):
         ({"running": (0, 1, 2, 3)}, "No answer yet."),
         ({"without_result": (0, 1, 2, 3)}, "No answer yet."),
         ({"weights": ()}, "No weight to choose."),
-        ({"weights": (0.5,)}, "Only kl_weight 0.5 has finished."),
-        ({"weights": (1.0, 0.5), "autoencoder": False}, "To reconstruct, kl_weight 1 or less."),
+        ({"weights": (0.5,)}, "Only KL weight 0.5 has finished."),
+        ({"weights": (1.0, 0.5), "autoencoder": False}, "To reconstruct, KL weight 1 or less."),
     ],
 )
 def test_too_little_for_an_answer_is_said(tmp_path, options, said):
@@ -480,7 +480,7 @@ def test_without_an_autoencoder_the_smallest_weight_stands_for_it(tmp_path):
     found = read(tmp_path / "s", autoencoder=False)
     gap = split_gap(found, found.points[0])
     assert gap is not None
-    assert gap.reference == "kl_weight 0.1, the smallest tried"
+    assert gap.reference == "KL weight 0.1, the smallest tried"
 
 
 def test_a_larger_latent_helps_only_below_the_data_s_spectrum(sweep):

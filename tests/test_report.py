@@ -134,7 +134,7 @@ def test_a_run_s_label_is_text_in_the_page_s_data_too(tmp_path):
     ("options", "said"),
     [
         ({"weights": (), "autoencoder": False}, "Nothing has been trained yet."),
-        ({"weights": (0.5,), "autoencoder": False}, "Only kl_weight 0.5 has finished."),
+        ({"weights": (0.5,), "autoencoder": False}, "Only KL weight 0.5 has finished."),
         ({"failed": (0, 1, 2, 3)}, "All 4 runs failed."),
         ({"running": (0,), "torn": (0, 1)}, "3 finished"),
         ({"without_evaluation": (0, 1, 2, 3)}, "No picture"),

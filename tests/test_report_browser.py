@@ -406,7 +406,7 @@ def test_the_keyboard_alone_reaches_the_answer(page, index):
     ("options", "said"),
     [
         ({"weights": (), "autoencoder": False}, "Nothing has been trained yet."),
-        ({"weights": (0.5,), "autoencoder": False}, "Only kl_weight 0.5 has finished."),
+        ({"weights": (0.5,), "autoencoder": False}, "Only KL weight 0.5 has finished."),
         ({"failed": (0, 1, 2, 3)}, "All 4 runs failed."),
         ({"without_evaluation": (0, 1, 2, 3)}, "No run has written its pictures yet."),
         ({"without_result": (0, 1, 2), "torn": (3,)}, "No VAE has written its pictures yet."),

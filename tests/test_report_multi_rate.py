@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from synthetic_sweep import write_sweep
 
@@ -80,15 +81,34 @@ def test_the_page_shows_the_table(sweep: Path) -> None:
     assert re.search(r"0\.03 +[\d.,]+ +[\d.,]+ +\+\d\.\d %", text)
 
 
-def test_without_separate_runs_it_says_what_to_train(tmp_path: Path) -> None:
-    folder = write_sweep(tmp_path / "only", weights=(1.0,), autoencoder=False, multi_rate=0.0, failed=(0,))
+def test_alone_it_answers_by_the_rules_of_separate_runs(tmp_path: Path) -> None:
+    """The same closed forms, once as runs of their own and once as one model: the same weights for every purpose."""
+    grid = tuple(sorted({*(float(f"{w:.3g}") for w in np.geomspace(0.01, 10, 16))}, reverse=True))
+    apart = read(write_sweep(tmp_path / "apart", weights=grid, latent_dims=(64,)))
+    folder = write_sweep(tmp_path / "only", weights=(1.0,), latent_dims=(64,), multi_rate=0.0, failed=(0,))
     only = read(folder)
-    (found,) = multi_rate.comparisons(only)
-    assert not found.rows
-    assert "train some of them separately" in found.words
-    said = answer(only, recommend(only, judge(only)), judge(only))
-    assert said.headline == "One model for all weights has finished."
-    assert "One model for all weights" in report.build([folder], figures=False).read_text()
+    (compared,) = multi_rate.comparisons(only)
+    assert not compared.rows
+    assert "train some of them separately" in compared.words
+    ours, theirs = recommend(only, judge(only)), recommend(apart, judge(apart))
+    assert ours.one_model
+    assert not theirs.one_model
+    for name in ("reconstruct", "likelihood", "code"):
+        assert ours.purposes[name].kl_weight == pytest.approx(theirs.purposes[name].kl_weight, rel=0.03), name
+        assert ours.purposes[name].beyond == theirs.purposes[name].beyond
+    said = answer(only, ours, judge(only))
+    assert said.headline == f"To reconstruct, take KL weight {ours.weight:g}."
+    assert said.lead.startswith("By the curve of one model for all weights")
+    assert " model.multi_rate=true,false " in said.next.command
+    report.build([folder], figures=False)
+
+
+def test_without_a_curve_it_names_no_weight(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path / "only", weights=(1.0,), autoencoder=False, multi_rate=0.0, failed=(0,))
+    (path,) = folder.glob("*/curve.json")
+    path.write_text("{}")
+    only = read(folder)
+    assert answer(only, recommend(only, judge(only)), judge(only)).headline == "One model for all weights has finished."
 
 
 def test_a_broken_curve_is_a_problem_of_its_run_alone(tmp_path: Path) -> None:

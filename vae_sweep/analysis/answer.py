@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from vae_sweep.analysis.convergence import LATE
 from vae_sweep.analysis.next_step import Next, next_step
 from vae_sweep.analysis.purposes import NAMES, Purpose, autoencoder_quality, quality
 from vae_sweep.analysis.questions import Question, questions
@@ -167,9 +168,10 @@ def _constant(study: Study, found: Recommendation) -> tuple[str, str]:
 
 def _one_weight(study: Study, found: Recommendation) -> tuple[str, str]:
     [spot] = found.curve
+    leaves = _leaves(study, found, spot, " and ", study.held_out_words)
     return (
-        f"Only kl_weight {spot.weight:g} has {'learned something' if found.idle else 'finished'}.",
-        f"One weight shows no trade-off. It spends {_nats(spot)}{_leaves(study, spot, ' and ', study.held_out_words)}. "
+        f"Only KL weight {spot.weight:g} has {'learned something' if found.idle else 'finished'}.",
+        f"One weight shows no trade-off. It spends {_nats(spot)}{leaves}. "
         "Add weights three to ten times smaller and larger under the same sweep=NAME.",
     )
 
@@ -180,6 +182,7 @@ def _curve(study: Study, found: Recommendation) -> tuple[str, str]:
         what = "train longer" if found.train_longer else "some runs are stuck, try other seeds"
         headline = f"So far: {headline[0].lower()}{headline[1:-1]}; {what} to be sure."
     said = (
+        _by_one_model(study, found),
         _window(study, found),
         _draws(found),
         _sure(study, found),
@@ -202,13 +205,13 @@ def _headline(found: Recommendation) -> str:
         return f"{title}, the weight does not matter here."
     if purpose.beyond == "below":
         if purpose.name == "reconstruct" and purpose.kl_weight != smallest:
-            return f"{title}, kl_weight {weight} or less."
-        return f"{title}, go below kl_weight {smallest:g}, the smallest you tried."
+            return f"{title}, KL weight {weight} or less."
+        return f"{title}, go below KL weight {smallest:g}, the smallest you tried."
     if purpose.beyond == "above":
         if purpose.name == "reconstruct":
-            return f"{title}, kl_weight {weight} is enough, the largest you tried."
-        return f"{title}, go above kl_weight {largest:g}, the largest you tried."
-    return f"{title}, take kl_weight {weight}."
+            return f"{title}, KL weight {weight} is enough, the largest you tried."
+        return f"{title}, go above KL weight {largest:g}, the largest you tried."
+    return f"{title}, take KL weight {weight}."
 
 
 def _window(study: Study, found: Recommendation) -> str:
@@ -224,7 +227,7 @@ def _window(study: Study, found: Recommendation) -> str:
     if purpose.beyond in ("within", "above") and len(served) > 1:
         alike = f"From {served[-1]:g} to {served[0]:g} the pictures are alike{where}. "
     where = "" if alike else where
-    return f"{alike}{purpose.why[:-1]};{_leaves(study, spot, f' {spot.weight:g} ')}, at {_nats(spot)}{where}."
+    return f"{alike}{purpose.why[:-1]};{_leaves(study, found, spot, f' {spot.weight:g} ')}, at {_nats(spot)}{where}."
 
 
 def _draws(found: Recommendation) -> str:
@@ -243,7 +246,7 @@ def _draws(found: Recommendation) -> str:
     return f"{cost} {fitted}".rstrip()
 
 
-def _leaves(study: Study, spot: Spot, who: str, images: str = "") -> str:
+def _leaves(study: Study, found: Recommendation, spot: Spot, who: str, images: str = "") -> str:
     """' 0.1 leaves 22.1 dB held out, 0.9 dB short of the autoencoder'"""
     own = quality(spot)
     if own is None:
@@ -254,7 +257,15 @@ def _leaves(study: Study, spot: Spot, who: str, images: str = "") -> str:
         side = "short of" if anchor > own else "better than"
         apart = abs(anchor - own)
         short_of = f", {apart:.1f} dB {side} the autoencoder" if apart >= 0.05 else ", as the autoencoder"
+        if any(found.convergence[p.id].word in LATE for p in study.autoencoders(spot.family)):
+            short_of += " so far, which has not converged"
     return f"{who}leaves {own:.1f} dB{' ' * bool(images)}{images}{short_of}"
+
+
+def _by_one_model(study: Study, found: Recommendation) -> str:
+    if not found.one_model:
+        return ""
+    return f"By the curve of one model for all weights, {len(found.curve)} of them; no weight has a run of its own yet."
 
 
 def _sure(study: Study, found: Recommendation) -> str:

@@ -98,10 +98,10 @@ def _beaten(point: Point, context: Context) -> Found:
     if spot is None or share < max(BEATEN, chance_share):
         return None
     evidence = (
-        ("at this run's own beta", f"kl_weight {spot.weight:g} reaches an objective {percent(share)} lower"),
+        ("at this run's own beta", f"KL weight {spot.weight:g} reaches an objective {percent(share)} lower"),
         ("seeds may differ by", percent(chance_share)),
     )
-    return f"beaten by kl_weight {spot.weight:g} at its own objective", evidence
+    return f"beaten by KL weight {spot.weight:g} at its own objective", evidence
 
 
 def _beaten_autoencoder(point: Point, context: Context) -> Found:
@@ -117,8 +117,8 @@ def _beaten_autoencoder(point: Point, context: Context) -> Found:
     best, weight = min(rivals, default=(None, None))
     if own is None or best is None or weight is None or best > own * (1 - BEATEN):
         return None
-    evidence = (("training error", figure(own)), (f"of kl_weight {weight:g}, decoding the mean", figure(best)))
-    return f"kl_weight {weight:g} reconstructs better", evidence
+    evidence = (("training error", figure(own)), (f"of KL weight {weight:g}, decoding the mean", figure(best)))
+    return f"KL weight {weight:g} reconstructs better", evidence
 
 
 def _slope(point: Point, context: Context) -> Found:
@@ -128,7 +128,7 @@ def _slope(point: Point, context: Context) -> Found:
         return None
     chord, spot = max(missing, key=lambda pair: abs(np.log(max(pair[0].factor, 1e-3))))
     evidence = (
-        (f"slope towards kl_weight {spot.weight:g}", f"{figure(chord.slope)} per nat"),
+        (f"slope towards KL weight {spot.weight:g}", f"{figure(chord.slope)} per nat"),
         ("optima keep it within", f"{figure(chord.low)} to {figure(chord.high)}"),
         ("above the hull", percent(context.above_hull[point.id])),
     )

@@ -53,4 +53,4 @@ def _capacity(study: Study, point: Point) -> tuple[float | None, str]:
     if not family:
         return None, ""
     smallest = min(family, key=lambda p: p.weight or 0.0)
-    return smallest.get("train", "sse_mean"), f"kl_weight {smallest.weight:g}, the smallest tried"
+    return smallest.get("train", "sse_mean"), f"KL weight {smallest.weight:g}, the smallest tried"

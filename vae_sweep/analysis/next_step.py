@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from vae_sweep.analysis.recommend import Recommendation
-from vae_sweep.analysis.study import LATENT, SEED, WEIGHT, Study
+from vae_sweep.analysis.study import LATENT, MULTI_RATE, SEED, WEIGHT, Study
 from vae_sweep.analysis.verdicts import Finding
 from vae_sweep.commands import command
 from vae_sweep.theory.conventions import REDUCTIONS, from_sum
@@ -48,6 +48,11 @@ def _plan(study: Study, found: Recommendation, verdicts: dict[str, list[Finding]
         return "Add weights three to ten times smaller and larger", {
             WEIGHT: _list(weight * f for f in (10, 3, 0.3, 0.1))
         }
+    if found.one_model:
+        ends = {purpose.low or weight / 3, weight, purpose.high or weight * 3}
+        return "Train separate runs at the weights that matter, beside the one model", {
+            WEIGHT: _list(sorted(ends, reverse=True)), MULTI_RATE: "true,false"
+        }  # fmt: skip
     if purpose.beyond == "below":
         low = min(weight, found.curve[-1].weight) if purpose.name != "reconstruct" else weight
         missing = [f for f in (1 / 3, 1 / 10, 1 / 30) if not _tried(found, low * f)]

@@ -7,7 +7,7 @@ code          nine of ten units carry something
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -46,11 +46,13 @@ class Purpose:
     spot: Spot | None = None  # the run nearest to kl_weight
 
 
-def purposes(study: Study, curve: Sequence[Spot]) -> dict[str, Purpose]:
-    """By name. curve: of one network, the weights that learned something, largest first."""
+def purposes(study: Study, curve: Sequence[Spot], late: Collection[str] = ()) -> dict[str, Purpose]:
+    """By name. curve: of one network, the weights that learned something, largest first. late: ids of runs that have
+    not converged: an autoencoder among them is no ceiling yet.
+    """
     if not curve:
         return {}
-    reconstruct = _reconstruct(study, curve)
+    reconstruct = _reconstruct(study, curve, _ceiling(study, curve[0], late))
     found = {
         "reconstruct": reconstruct, "sample": _sample(curve, reconstruct.kl_weight),
         "likelihood": _likelihood(study, curve), "code": _code(study, curve),
@@ -75,10 +77,15 @@ def autoencoder_quality(study: Study, spot: Spot) -> float | None:
     return float(np.mean(values)) if values else None
 
 
-def _reconstruct(study: Study, curve: Sequence[Spot]) -> Purpose:
+def _ceiling(study: Study, spot: Spot, late: Collection[str]) -> float | None:
+    """What no weight can exceed by much; None without an autoencoder, or where it may yet get better itself."""
+    return None if any(p.id in late for p in study.autoencoders(spot.family)) else autoencoder_quality(study, spot)
+
+
+def _reconstruct(study: Study, curve: Sequence[Spot], ceiling: float | None) -> Purpose:
     known = [(spot, db) for spot in curve if (db := quality(spot)) is not None]
     weights, decibels = np.array([s.weight for s, _ in known]), np.array([db for _, db in known])
-    chosen = choice.reconstruct(weights, decibels, autoencoder_quality(study, curve[0]))
+    chosen = choice.reconstruct(weights, decibels, ceiling)
     if chosen is None:
         return _nothing("reconstruct", "No run has measured its reconstructions.")
 
@@ -87,11 +94,11 @@ def _reconstruct(study: Study, curve: Sequence[Spot]) -> Purpose:
         return found.weight if found else None
 
     chosen = _widened(chosen, chance.interval(again, _per_image([s for s, _ in known]), jitter=_SEED_DB))
-    return _purpose("reconstruct", curve, chosen, _why_reconstruct(study, curve, chosen, weights, decibels))
+    return _purpose("reconstruct", curve, chosen, _why_reconstruct(study, chosen, weights, decibels, ceiling))
 
 
 def _why_reconstruct(
-    study: Study, curve: Sequence[Spot], chosen: Choice, weights: np.ndarray, decibels: np.ndarray
+    study: Study, chosen: Choice, weights: np.ndarray, decibels: np.ndarray, ceiling: float | None
 ) -> str:
     order = np.argsort(weights)
     w, db = weights[order], decibels[order]
@@ -109,9 +116,10 @@ def _why_reconstruct(
     tenth = float(np.interp(math.log(chosen.weight / 10), np.log(w), db))
     gained = f"Ten times less weight gains {_db(tenth - here)}, under {choice.WORTH_DB:g} dB"
     if chosen.weight < 9 * w[0]:
-        limit = autoencoder_quality(study, curve[0]) or here
-        more = _db(limit - here)
-        gained = f"No smaller weight can gain {choice.WORTH_DB:g} dB: the autoencoder, without any, has {more} more"
+        more = _db((ceiling or here) - here)
+        gained = (
+            f"No smaller weight can gain {choice.WORTH_DB:g} dB: the autoencoder, which has no KL, is {more} better"
+        )
     tail = "; a larger weight may do as well" if chosen.beyond == "above" else ""
     return f"{gained}, {study.held_out_words}{tail}."
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vae_sweep.analysis.convergence import LATE, Convergence, convergence
+from vae_sweep.analysis.one_model import taken_apart
 from vae_sweep.analysis.purposes import NAMES, Purpose, purposes, quality
 from vae_sweep.analysis.rules import DEAD_RATE
 from vae_sweep.analysis.spots import Spot, spots
@@ -22,6 +23,7 @@ class Recommendation:
     """`kind`: curve | one_weight | collapsed | constant, or without any finished VAE of a weight of its own
     only_multi_rate | only_controllers | only_autoencoder | unfinished | all_failed | empty.
 
+    `one_model`: the curve is that of a model of all weights, by itself: no VAE of a weight of its own has finished.
     `curve`: the weights of the network that the answer is about which learned something, largest first; `idle`: those
     which did not. `purposes`: by name; `front`: which comes first. `convergence`: of every run, by its id.
     `unconverged`: weight -> what speaks against the convergence of one of its runs; `stuck`: those of them that longer
@@ -39,6 +41,7 @@ class Recommendation:
     convergence: dict[str, Convergence] = field(default_factory=dict)
     behind: int = 0
     overfits: int = 0
+    one_model: bool = False
 
     @property
     def chosen(self) -> Purpose | None:
@@ -80,6 +83,9 @@ def recommend(study: Study, verdicts: Mapping[str, list[Finding]], front: str = 
     context = survey(study)
     known = {point.id: convergence(point, context) for point in study.points}
     curves = _on_one_data_set(_of_their_own_weight(spots(study)))
+    one_model = not curves and bool(study.multi_rate)
+    if one_model:
+        curves = {f: curve for f, curve in spots(taken_apart(study)).items() if len(curve) > 1}
     if not curves:
         return Recommendation(_without_runs(study), front, convergence=known)
     learned = {family: useful(curve) for family, curve in curves.items()}
@@ -88,13 +94,15 @@ def recommend(study: Study, verdicts: Mapping[str, list[Finding]], front: str = 
     if not curve:
         constant = any(spot.rate >= DEAD_RATE for spot in curves[family])
         kind = "constant" if constant else "collapsed"
-        return Recommendation(kind, front, idle=idle, families=len(curves), convergence=known)
+        return Recommendation(kind, front, idle=idle, families=len(curves), convergence=known, one_model=one_model)
+    waits = {run for run, c in known.items() if c.word in LATE}
     late = {spot.weight: [c for p in spot.points if (c := known[p.id]).word in LATE] for spot in curve}
+    kind = "curve" if len(curves[family]) > 1 else "one_weight"
     return Recommendation(
-        "curve" if len(curves[family]) > 1 else "one_weight", front, curve, idle, purposes(study, curve), len(curves),
+        kind, front, curve, idle, purposes(study, curve, waits), len(curves),
         {weight: next(iter(found[0].doubts.values()))[0] for weight, found in late.items() if found},
         {weight for weight, found in late.items() if found and all(c.word == "stuck" for c in found)},
-        known, len(_hit(curve, verdicts, {"behind-linear"})), len(_hit(curve, verdicts, {"overfits"})),
+        known, len(_hit(curve, verdicts, {"behind-linear"})), len(_hit(curve, verdicts, {"overfits"})), one_model,
     )  # fmt: skip
 
 

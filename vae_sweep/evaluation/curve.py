@@ -7,11 +7,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from vae_sweep.data.image_data import ImageData
 from vae_sweep.data.split import chosen
 from vae_sweep.evaluation import showing
 from vae_sweep.evaluation.codes import BATCH, Split, noise_for
+from vae_sweep.evaluation.noise import fitted_noise
+from vae_sweep.metrics.aggregate import ACTIVE
+from vae_sweep.metrics.pictures import psnr
 from vae_sweep.models.multi_rate import MultiRateVAE
 from vae_sweep.models.objective import Objective
 from vae_sweep.runs.files import write_arrays, write_json
@@ -45,7 +49,8 @@ def curve(
     batch_size: int,
     images: int | None = 1024,
 ) -> dict[str, Any]:
-    """What curve.json holds: for both splits a row per weight of recon, sse, kl, and loss at that weight.
+    """What curve.json holds: for both splits a row per weight of recon, sse, mse, kl, and loss at that weight;
+    active_units; held out also sse_mean and psnr_mean, of the decoded means, and elbo_calibrated.
 
     The images and the noise are those of `evaluate` with the same `images`, so that a row can be compared with the
     evaluation of a separate run. step: how many it was trained for; batch_size: with which. Raises ValueError for a
@@ -60,6 +65,8 @@ def curve(
         for name, rows in (("train", data.train), ("val", data.val)):
             split = Split(data, chosen(rows, images), next(objective.parameters()).device)
             found[name] = _rows(objective, split, name, kl_weights, batch_size)
+            pixels = split.pixels
+        _calibrate(objective, found["train"], found["val"], pixels)
     finally:
         objective.train(was_training)
     return found
@@ -98,17 +105,34 @@ def write_curve(folder: Path, found: dict[str, Any], pictures: showing.Arrays) -
 def _rows(objective: Objective, split: Split, name: str, kl_weights: Sequence[float], batch_size: int) -> list[Row]:
     model = objective.vae
     noise = noise_for((len(split), model.latent_dim), split.device, name)
-    sums = torch.zeros(len(kl_weights), 3, dtype=torch.float64)
+    sums: list[dict[str, Tensor]] = [{} for _ in kl_weights]
     for positions, x in split.batches(BATCH):
         encoded = model.vae.encoded(x)  # does not know the weight: once for all
         for total, weight in zip(sums, kl_weights, strict=True):
             view = model.at(weight)
             posterior = view.posterior(encoded)
-            out = view.decode(posterior.sample(noise[positions]))
-            terms = (*objective.likelihood.compare(out, x), posterior.kl())
-            total += torch.stack([term.double().sum() for term in terms]).cpu()
+            recon, sse = objective.likelihood.compare(view.decode(posterior.sample(noise[positions])), x)
+            terms = {"recon": recon, "sse": sse, "kl": posterior.kl()}
+            if name == "val":  # twice the decoding, for what the choice of a weight rests on
+                _, of_mean = objective.likelihood.compare(view.decode(posterior.mean), x)
+                terms |= {"sse_mean": of_mean, "psnr_mean": psnr(of_mean / split.pixels)}
+            mean = posterior.mean.double()
+            terms |= {"code": mean, "code squared": mean.square()}  # sums over images (d,)
+            for term, values in terms.items():
+                total[term] = total.get(term, torch.zeros(())) + values.double().sum(0).cpu()
     on_recon, on_kl = factors(objective.reduction, Sizes(split.pixels, model.latent_dim, batch_size))
-    return [
-        {"kl_weight": weight, "recon": recon, "sse": sse, "kl": kl, "loss": on_recon * recon + weight * on_kl * kl}
-        for weight, (recon, sse, kl) in zip(kl_weights, (sums / len(split)).tolist(), strict=True)
-    ]
+    rows = []
+    for weight, total in zip(kl_weights, sums, strict=True):
+        code, squared = (total.pop(term) / len(split) for term in ("code", "code squared"))
+        row = {"kl_weight": weight} | {term: float(value) / len(split) for term, value in total.items()}
+        row |= {"mse": row["sse"] / split.pixels, "loss": on_recon * row["recon"] + weight * on_kl * row["kl"]}
+        rows.append(row | {"active_units": float((squared - code.square() > ACTIVE).sum())})
+    return rows
+
+
+def _calibrate(objective: Objective, train: list[Row], held_out: list[Row], pixels: int) -> None:
+    """Adds elbo_calibrated to the held-out rows: with the noise fitted at each weight on the training images."""
+    for fitted_on, row in zip(train, held_out, strict=True):
+        noise = fitted_noise(objective.likelihood, pixels, fitted_on["mse"])
+        nats = noise.nats(torch.tensor(row["recon"]).double(), torch.tensor(row["sse"]).double())  # affine in both
+        row["elbo_calibrated"] = -float(nats + row["kl"])

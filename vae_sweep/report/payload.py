@@ -146,15 +146,19 @@ def _sortable(value: Any) -> tuple[float, str]:
 
 
 def _hero(study: Study, found: Recommendation) -> Json:
-    """Run ids of the recommended family, largest weight to smallest, one seed; and its autoencoder."""
-    if not found.curve:
+    """Run ids of the recommended family, largest weight to smallest, one seed; and its autoencoder.
+
+    `model`: the run of all weights that speaks for them, where no weight has a run of its own.
+    """
+    if not found.curve or found.one_model:
         done = [p for p in study.done if p.autoencoder]
-        return {"runs": [], "autoencoder": done[0].id if done else None}
+        model = found.curve[0].points[0].id if found.curve else None
+        return {"runs": [], "autoencoder": done[0].id if done else None, "model": model}
     seed = (found.spot or found.curve[-1]).points[0].seed
     runs = [next((p for p in s.points if p.seed == seed), s.points[0]) for s in found.curve]
     anchors = study.autoencoders(found.curve[0].family)
     anchor = next((p for p in anchors if p.seed == seed), anchors[0] if anchors else None)
-    return {"runs": [p.id for p in runs], "autoencoder": anchor.id if anchor else None}
+    return {"runs": [p.id for p in runs], "autoencoder": anchor.id if anchor else None, "model": None}
 
 
 # --- the plane -------------------------------------------------------------------------------------------------------

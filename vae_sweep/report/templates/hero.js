@@ -4,10 +4,11 @@ function drawHero() {
   const root = byId("hero");
   const shown = data.hero.runs.filter(hasPictures);
   const anchor = hasPictures(data.hero.autoencoder) ? data.hero.autoencoder : null;
-  if (!shown.length && !anchor) return;
+  const stops = pictured().filter((run) => run.id === data.hero.model).flatMap((run) => modelStops(run).toReversed());
+  if (!shown.length && !anchor && !stops.length) return;
   const chosen = shown.find((id) => data.recommended.runs.includes(id));
   const columns = spread(shown, 6, chosen);
-  const original = originalOf(shown[0] || anchor), indices = [0, 1, 2].filter((i) => i < imageCount(original));
+  const original = originalOf(shown[0] || anchor || stops[0].source), indices = [0, 1, 2].filter((i) => i < imageCount(original));
   const add = (source, title, words, options = {}) => {
     const figures = indices.map((index) => {
       const canvas = el("canvas");
@@ -23,6 +24,10 @@ function drawHero() {
     const run = runs.get(id);
     add(id, weightName(run), `${quality(run)}, ${figure(run.val.kl ?? run.train.kl)} nats`,
       { chosen: id === chosen, colour: colourOf(run) });
+  }
+  for (const stop of spread(stops, 6, stops.find(isAdvised))) {
+    const { rate, distortion } = stop.at.val || {};
+    add(stop.source, stop.name, `${figure(rate)} nats, error ${figure(distortion)}`, { chosen: isAdvised(stop), colour: stop.colour });
   }
   if (anchor) add(anchor, "no KL", `${quality(runs.get(anchor))}, autoencoder`);
 }

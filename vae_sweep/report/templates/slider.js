@@ -12,7 +12,9 @@ function drawSlider() {
 const PANES = [["original", "original"], ["mean", "from its code's mean"], ["noisy", "from its noisy code"], ["residual", "error of the mean, ×3"]];
 const STEPS = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, Home: -Infinity, End: Infinity };
 const SAMPLES = 8;
-const isAdvised = (stop) => data.recommended.runs.includes(stop.source);
+// A run, or a model of all weights ("<run>@<place>") at the weight that is named; that one has three digits.
+const isAdvised = ({ source, weight }) => data.recommended.runs.some((id) => source === id
+  || (source.startsWith(`${id}@`) && Math.abs(Math.log(weight / data.recommended.weight)) < 0.006));
 
 class Slider {
   constructor(curves) {
