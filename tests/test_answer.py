@@ -319,6 +319,16 @@ def test_runs_behind_the_linear_model_reach_the_lead(tmp_path):
     assert "All weights are behind a linear model" in said_of(found).lead
 
 
+def test_interrupted_runs_go_on_before_anything_else_is_advised(tmp_path):
+    folder = write_sweep(tmp_path / "s", weights=(3.0, 1.0, 0.3, 0.1), latent_dims=(64,), autoencoder=False)
+    assert headline(study.read([load_sweep(folder)])).endswith("go below KL weight 0.1, the smallest you tried.")
+    for run in folder.glob("003-*"):
+        edit(run / "result.json", lambda result: result.update(status="interrupted"))
+    said = said_of(study.read([load_sweep(folder)]))
+    assert said.headline == "To reconstruct, go below KL weight 0.3, the smallest that has finished."
+    assert said.next.command.endswith(" vae_sweep.run -m loss.kl_weight=3,1,0.3,0.1 sweep=s")  # as it was typed
+
+
 def test_unconverged_runs_say_train_longer(tmp_path):
     folder = write_sweep(tmp_path / "s", weights=WEIGHTS, latent_dims=(64,))
     for run in folder.glob("00[0-3]*"):

@@ -177,7 +177,7 @@ def _one_weight(study: Study, found: Recommendation) -> tuple[str, str]:
 
 
 def _curve(study: Study, found: Recommendation) -> tuple[str, str]:
-    headline = _headline(found)
+    headline = _headline(study, found)
     if found.in_doubt:
         what = "train longer" if found.train_longer else "some runs are stuck, try other seeds"
         headline = f"So far: {headline[0].lower()}{headline[1:-1]}; {what} to be sure."
@@ -194,7 +194,7 @@ def _curve(study: Study, found: Recommendation) -> tuple[str, str]:
     return headline, " ".join(sentence for sentence in said if sentence)
 
 
-def _headline(found: Recommendation) -> str:
+def _headline(study: Study, found: Recommendation) -> str:
     purpose = found.chosen
     title = TITLES[found.front]
     if purpose is None:
@@ -206,7 +206,11 @@ def _headline(found: Recommendation) -> str:
     if purpose.beyond == "below":
         if purpose.name == "reconstruct" and purpose.kl_weight != smallest:
             return f"{title}, KL weight {weight} or less."
-        return f"{title}, go below KL weight {smallest:g}, the smallest you tried."
+        left = [
+            p.weight for p in study.points if p.weight is not None and p.status in ("queued", "running", "interrupted")
+        ]
+        what = "that has finished" if min(left, default=smallest) < smallest else "you tried"
+        return f"{title}, go below KL weight {smallest:g}, the smallest {what}."
     if purpose.beyond == "above":
         if purpose.name == "reconstruct":
             return f"{title}, KL weight {weight} is enough, the largest you tried."

@@ -27,6 +27,8 @@ def next_step(study: Study, found: Recommendation, verdicts: dict[str, list[Find
         folders = [str(sweep.folder) for sweep in study.sweeps]
         return Next("Wait; to have the page follow the runs", command("report", "--watch", *folders))
     words, values = _plan(study, found, verdicts)
+    if any(p.status == "interrupted" for p in study.points):
+        words, values = "Let the interrupted runs go on first, by the same command", {"sweep": study.name}
     return Next(words, _command(study, values) if values else "", tuple(_elsewhere(study, found)))
 
 
