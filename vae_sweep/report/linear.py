@@ -30,13 +30,15 @@ class Anchor:
 
 
 def anchors(study: Study) -> list[Anchor]:
-    """One per latent size of the first data set; none where the sweep wrote no forecast of pictures."""
+    """One per latent size of the first data set; none without a forecast of pictures, or of no weight."""
     fingerprint = next((p.data for p in study.points), "")
     for sweep in study.sweeps:
         path = sweep.folder / first_look.file_name(fingerprint)
         try:
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as found:
                 arrays = dict(found)
+            if not len(arrays["betas"]):  # a model of all weights has no beta of its own
+                continue
             return [
                 _anchor(study, forecast_of(sweep.manifest, fingerprint), arrays, k)
                 for k in range(len(arrays["linear"]))
