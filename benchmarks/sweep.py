@@ -29,6 +29,7 @@ from benchmarks.peers.scores import sse_and_kl
 from benchmarks.peers.task import ONE_CODE, Task, decoded_once
 from vae_sweep.data import image_cache
 from vae_sweep.data.decoding import Decoding
+from vae_sweep.data.folder import ImageFile, find_images
 from vae_sweep.models.networks import VAE
 from vae_sweep.sweep.run_sweep import load_images
 
@@ -138,8 +139,8 @@ def task_of(root: Path, cache: Path, epochs: int) -> Task:
     )
 
 
-def _decoded(root: Path, cache: Path, size: int) -> tuple[Sequence[image_cache.ImageFile], image_cache.DecodedFiles]:
-    files = image_cache.find_images(root)
+def _decoded(root: Path, cache: Path, size: int) -> tuple[Sequence[ImageFile], image_cache.DecodedFiles]:
+    files = find_images(root)
     return files, image_cache.decoded(root, files, Decoding(size), cache)
 
 

@@ -13,7 +13,8 @@ from waiting import wait_until
 
 from vae_sweep.data import image_cache
 from vae_sweep.data.decoding import Decoding
-from vae_sweep.data.image_cache import decoded, find_images
+from vae_sweep.data.folder import find_images
+from vae_sweep.data.image_cache import decoded
 from vae_sweep.data.image_data import DataError
 
 HOW = Decoding(8)
@@ -189,7 +190,8 @@ LOAD = """
 import logging, sys
 from pathlib import Path
 from vae_sweep.data.decoding import Decoding
-from vae_sweep.data.image_cache import decoded, find_images
+from vae_sweep.data.folder import find_images
+from vae_sweep.data.image_cache import decoded
 logging.basicConfig(level="INFO", stream=sys.stdout, format="%(message)s")
 root = Path(sys.argv[1])
 print(len(decoded(root, find_images(root), Decoding(8), Path(sys.argv[2]), workers=2).images))

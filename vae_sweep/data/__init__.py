@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from vae_sweep.checks import boolean, choice, integer, number, optional, text
-from vae_sweep.data import canvas, image_cache, painters, torchvision_sets
+from vae_sweep.data import archive, canvas, image_cache, list_file, painters, torchvision_sets
 from vae_sweep.data.array_file import LAYOUTS, ArrayFile, Meaning, read_array_file
 from vae_sweep.data.cache import cached_folder, resolve_cache_dir
 from vae_sweep.data.decoding import FITS, Decoding
-from vae_sweep.data.image_cache import ImageFile
+from vae_sweep.data.folder import ImageFile, find_images
 from vae_sweep.data.image_data import DataError, ImageData, fingerprint, require
 from vae_sweep.data.progress import progress
 from vae_sweep.data.resizing import resized
@@ -121,14 +121,17 @@ def image_folder(
     image_size: int = 64,
     channels: int = 3,
     fit: str = "crop",
+    white: int | None = None,
+    range: Sequence[float] | None = None,
     val_fraction: float = 0.1,
     max_images: int | None = None,
     max_unreadable: int = 0,
     workers: int | None = None,
     cache_dir: str | None = None,
 ) -> ImageData:
-    """Anybody's pictures below `root`, decoded once. Labels are the names of the first-level folders, if there are any.
+    """Anybody's pictures, decoded once: below a folder, in a zip or tar, or by a list of paths (.txt, .csv).
 
+    Labels are those of the list, else the names of the first-level folders, if there are any.
     max_images: the images whose names (below root) have the lowest digests; only they are decoded.
     workers: processes that decode; null: one per core.
     """
@@ -138,31 +141,50 @@ def image_folder(
     require("workers", workers, optional(integer(1)))
     require("max_unreadable", max_unreadable, integer(0))
     _require_decoding(image_size, channels, fit)
+    require("white", white, optional(integer(1)))
+    require("range", range, optional(_span))
     require("val_fraction", val_fraction, _VAL_FRACTION)
     require("max_images", max_images, optional(integer(2)))
-    folder = _existing_folder(root)
-    files = _some(image_cache.find_images(folder), max_images)
-    decoded = image_cache.decoded(
-        folder, files, Decoding(image_size, channels, fit), resolve_cache_dir(cache_dir), workers
-    )
+    name, folder, files, labels_of = _pictures(_absolute(root), resolve_cache_dir(cache_dir))
+    files = _some(files, max_images)
+    how = Decoding(image_size, channels, fit, white, (float(range[0]), float(range[1])) if range else None)
+    decoded = image_cache.decoded(folder, files, how, resolve_cache_dir(cache_dir), workers)
+    for remark in decoded.remarks:
+        log.info("%s: %s", name, remark)
     if decoded.unreadable:
         message = image_cache.unreadable_message(folder, decoded.unreadable)
         if len(decoded.unreadable) > max_unreadable:
             raise DataError(f"{message}; data.max_unreadable={len(decoded.unreadable)} leaves them out")
         log.warning("left out %s", message)
     names = [files[row].name for row in decoded.files]
-    labels, label_names = _folder_labels(names)
+    if labels_of is None:
+        labels, label_names = _folder_labels(names)
+    else:
+        labels, label_names = _numbered([labels_of[name] for name in names]) if labels_of else (None, ())
     train, val = split(decoded.pixel_digests, val_fraction, decoded.file_digests)
     return ImageData(
         images=decoded.images,
         train=train,
         val=val,
         fingerprint=fingerprint(decoded.pixel_digests, decoded.images, train, val, labels),
-        name=folder.name,
+        name=name,
         labels=labels,
         label_names=label_names,
         names=names,
     )
+
+
+def _pictures(path: Path, cache_dir: Path) -> tuple[str, Path, list[ImageFile], dict[str, str] | None]:
+    """(name of the set, folder, its files, their labels by a list; None: labels are folders)"""
+    if path.is_file() and path.suffix.lower() in (".txt", ".csv"):
+        files, labels = list_file.read_list(path)
+        return path.stem, path.parent, files, {f.name: label for f, label in zip(files, labels or [], strict=False)}
+    if archive.is_archive(path):
+        folder, aside = archive.unpacked(path, cache_dir)
+        if aside:
+            log.info("%s: left aside %s", path, aside)
+        return path.name.split(".")[0], folder, find_images(folder), None
+    return path.name, path, find_images(_existing_folder(path)), None
 
 
 def arrays(
@@ -261,9 +283,7 @@ def celeba(
     folder = folder / "celeba"
     partition = torchvision_sets.celeba_partition(folder)
     attributes, attribute_names = torchvision_sets.celeba_attributes(folder)
-    files = [
-        file for file in image_cache.find_images(folder / "img_align_celeba") if partition.get(file.name) in (0, 1)
-    ]
+    files = [file for file in find_images(folder / "img_align_celeba") if partition.get(file.name) in (0, 1)]
     if not files:
         raise DataError(f"data.root: {folder / 'list_eval_partition.txt'} names none of the images beside it")
     files = _some(files, max_images)
@@ -405,16 +425,15 @@ def _standard_root(root: str | None, cache_dir: str | None) -> Path:
 
 def _require_decoding(image_size: int, channels: int, fit: str) -> None:
     require("image_size", image_size, _IMAGE_SIZE)
-    require("channels", channels, choice(1, 3))
+    require("channels", channels, choice(1, 3, 4))
     require("fit", fit, choice(*FITS))
 
 
-def _existing_folder(root: str) -> Path:
-    folder = _absolute(root)
+def _existing_folder(folder: Path) -> Path:
     if not folder.exists():
         raise DataError(f"data.root: no such folder: {folder}")
     if not folder.is_dir():
-        raise DataError(f"data.root: not a folder: {folder}")
+        raise DataError(f"data.root: not a folder, no zip or tar, and no list of paths (.txt, .csv): {folder}")
     return folder
 
 
@@ -434,6 +453,10 @@ def _folder_labels(names: list[str]) -> tuple[np.ndarray | None, tuple[str, ...]
     classes = [name.split("/")[0] if "/" in name else "." for name in names]
     if set(classes) == {"."}:
         return None, ()
-    known = sorted(set(classes))
-    number_of = {name: number for number, name in enumerate(known)}
-    return np.array([number_of[name] for name in classes]), tuple(known)
+    return _numbered(classes)
+
+
+def _numbered(classes: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Labels from 0, and the names that they stand for, sorted."""
+    names, labels = np.unique(np.array(classes), return_inverse=True)
+    return labels.astype(np.int64), tuple(names.tolist())

@@ -2,8 +2,8 @@
 
 Whatever the file holds, the result is 8-bit sRGB or grey, upright, square:
 - EXIF orientation is applied; of an animation or a multi-page file the first frame is taken
-- transparency is laid on white, and `fit=pad` pads with white
-- 16-bit grey is scaled to 8 bits; floating-point grey must lie in [0, 1]
+- transparency is laid on white, unless four channels are asked for; `fit=pad` pads with white
+- 16-bit grey is scaled to 8 bits by `white`; floating-point grey must lie in `span`
 - colour profiles are not applied
 """
 
@@ -20,6 +20,8 @@ from typing import IO, Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from vae_sweep.data.folder import reads_heic
+from vae_sweep.data.kinds import HEAD, HEIC, kind_of
 from vae_sweep.data.pixels import to_bytes
 from vae_sweep.data.split import DIGEST_BYTES, digest
 
@@ -37,6 +39,9 @@ _UPRIGHT = {
 _EXIF_ORIENTATION = 0x0112
 
 
+Notes = dict[str, float]
+
+
 class Unreadable(ValueError):
     """A file that gives no image; the message says why, not which."""
 
@@ -47,12 +52,14 @@ class Decoding:
 
     fit: crop (the largest centred square), pad (the whole picture, centred on white), squeeze (both sides to size)
     white: which number is white in files of more than 8 bits; None: 65535
+    span: which numbers are black and white in floating-point files; None: 0 and 1
     """
 
     image_size: int
     channels: int = 3
     fit: str = "crop"
     white: int | None = None
+    span: tuple[float, float] | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -61,6 +68,15 @@ class Decoding:
 
 def decode(path: Path, how: Decoding) -> tuple[bytes, np.ndarray]:
     """(digest of the file's bytes, (H, W, C) uint8). Raises Unreadable."""
+    return decode_noting(path, how)[:2]
+
+
+def decode_noting(path: Path, how: Decoding) -> tuple[bytes, np.ndarray, Notes]:
+    """As `decode`, with what was done to the picture.
+
+    kept: share of it that is left by a crop, or that a padded one has of the square; white: share of it that is the
+    white behind a transparent picture; high: the largest number of a file of more than 8 bits.
+    """
     try:
         with open(path, "rb") as file, warnings.catch_warnings():
             # Pillow warns of what it repairs. Above its limit of pixels it warns too, and fails only at twice that.
@@ -70,11 +86,11 @@ def decode(path: Path, how: Decoding) -> tuple[bytes, np.ndarray]:
             if not file.tell():
                 raise Unreadable("empty file")
             file.seek(0)
-            return file_digest, _pixels(file, how)
+            return file_digest, *_pixels(file, how)
     except Unreadable:
         raise
     except UnidentifiedImageError:
-        raise Unreadable("not an image, or damaged at its start") from None
+        raise Unreadable(_what_else(path)) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise Unreadable(f"more than {Image.MAX_IMAGE_PIXELS:,} pixels: refused as a decompression bomb") from None
     except OSError as error:
@@ -83,14 +99,30 @@ def decode(path: Path, how: Decoding) -> tuple[bytes, np.ndarray]:
         raise Unreadable(_one_line(f"damaged ({type(error).__name__}: {error})")) from None
 
 
-def _pixels(file: IO[bytes], how: Decoding) -> np.ndarray:
+def _pixels(file: IO[bytes], how: Decoding) -> tuple[np.ndarray, Notes]:
+    if kind_of(file.read(HEAD)) == HEIC and reads_heic():
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    file.seek(0)
     image: Image.Image = Image.open(file)
+    sides = sorted(image.size)
     # JPEG can decode at 1/2, 1/4 or 1/8 of its size, several times faster; twice the wanted size leaves the resampling
     # enough to work on.
     image.draft(None, (2 * how.image_size, 2 * how.image_size))
     image.load()
-    image = _fitted(_flat(image, how), how, _turn(image))
-    return np.asarray(image).reshape(how.shape)
+    notes: Notes = {"kept": 1.0 if how.fit == "squeeze" else sides[0] / sides[1]}
+    image = _fitted(_flat(image, how, notes), how, _turn(image))
+    return np.asarray(image).reshape(how.shape), notes
+
+
+def _what_else(path: Path) -> str:
+    """What a file is that is no picture."""
+    with open(path, "rb") as file:
+        kind = kind_of(file.read(HEAD))
+    if kind == HEIC or (not kind.picture and not kind.name.startswith("file")):
+        return f"in truth a {kind.name}" + (f": {kind.hint}" if kind.hint else "")
+    return "not an image, or damaged at its start"
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
@@ -101,22 +133,33 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
         return None
 
 
-def _flat(image: Image.Image, how: Decoding) -> Image.Image:
-    """8 bits, opaque, of 1 or 3 channels."""
+def _flat(image: Image.Image, how: Decoding, notes: Notes) -> Image.Image:
+    """8 bits, opaque, of 1 or 3 channels; or the four bands that there are."""
     if image.mode.startswith("I"):
         values = np.asarray(image).astype(np.int64)
-        if values.min() < 0 or values.max() > 65535:
-            raise Unreadable("integer pixels outside 0..65535")
-        image = Image.fromarray(to_bytes(values, how.white or 65535))
+        white = how.white or 65535
+        if values.min() < 0 or values.max() > white:
+            raise Unreadable(f"integer pixels outside 0..{white}")
+        notes["high"] = int(values.max())
+        image = Image.fromarray(to_bytes(values, white))
     elif image.mode == "F":
-        values = np.asarray(image)
-        if not (values.min() >= 0 and values.max() <= 1):  # NaN fails too
-            raise Unreadable("floating-point pixels outside [0, 1]")
-        image = Image.fromarray((values * 255 + 0.5).astype(np.uint8))
+        levels, (black, top) = np.asarray(image), how.span or (0, 1)
+        if not (levels.min() >= black and levels.max() <= top):  # NaN fails too
+            raise Unreadable(f"floating-point pixels outside [{black:g}, {top:g}]")
+        image = Image.fromarray(((levels - black) / (top - black) * 255 + 0.5).astype(np.uint8))
+    elif how.channels == 4:
+        if len(image.getbands()) != 4:
+            raise Unreadable(f"{len(image.getbands())} bands, of four")
+        return Image.merge("CMYK", image.split())  # four plain bands: resizing would weigh RGB by opacity
     elif image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        white.alpha_composite(image.convert("RGBA"))
-        image = white
+        picture = image.convert("RGBA")
+        opacity = np.asarray(picture.getchannel("A"))
+        notes["white"] = float(1 - opacity.mean() / 255)
+        white_sheet = Image.new("RGBA", image.size, "white")
+        white_sheet.alpha_composite(picture)
+        image = white_sheet
+    if how.channels == 4:
+        raise Unreadable("1 band, of four")
     if image.mode not in ("L", "RGB"):  # CMYK and others have no direct way to grey
         image = image.convert("RGB")
     wanted = "L" if how.channels == 1 else "RGB"
@@ -135,7 +178,8 @@ def _fitted(image: Image.Image, how: Decoding, turn: Image.Transpose | None) -> 
     else:
         scale = size / max(width, height)
         image = _resized(image, max(round(width * scale), 1), max(round(height * scale), 1))
-        whole = Image.new(image.mode, (size, size), "white")
+        white = (255,) * 4 if image.mode == "CMYK" else "white"
+        whole = Image.new(image.mode, (size, size), white)
         whole.paste(image, ((size - image.width) // 2, (size - image.height) // 2))
         image = whole
     return image.transpose(turn) if turn is not None else image
@@ -162,7 +206,7 @@ def worker_arguments(how: Decoding, rows: Path) -> str:
 def main() -> None:
     """Reads {"row", "path"} lines, writes pixels to their row of the file `rows`, answers one line each.
 
-    Answers: {"file", "pixels"} (hex digests), {"unreadable": reason} or {"failed": [errno, text]}.
+    Answers: {"file", "pixels"} (hex digests) with "notes", {"unreadable": reason} or {"failed": [errno, text]}.
     """
     os.nice(5)  # what imports torch meanwhile goes first: it cannot be shared out among the cores
     arguments: dict[str, Any] = json.loads(sys.argv[1])
@@ -173,12 +217,12 @@ def main() -> None:
         request = json.loads(line)
         answer: dict[str, Any]
         try:
-            file_digest, pixels = decode(Path(request["path"]), how)
+            file_digest, pixels, notes = decode_noting(Path(request["path"]), how)
             # Written, not mapped: a full disk is then an error and not a SIGBUS.
             content = pixels.tobytes()
             if os.pwrite(rows, content, request["row"] * row_bytes) != row_bytes:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            answer = {"file": file_digest.hex(), "pixels": digest(content).hex()}
+            answer = {"file": file_digest.hex(), "pixels": digest(content).hex(), "notes": notes}
         except Unreadable as error:
             answer = {"unreadable": str(error)}
         except OSError as error:

@@ -10,7 +10,6 @@ import json
 import logging
 import os
 import shutil
-import stat
 import subprocess
 import tempfile
 import threading
@@ -26,91 +25,33 @@ from vae_sweep.cores import cores
 from vae_sweep.data import children
 from vae_sweep.data.cache import cached_folder
 from vae_sweep.data.decoding import Decoding, worker_arguments
+from vae_sweep.data.folder import ImageFile, reads_heic
 from vae_sweep.data.image_data import DataError
 from vae_sweep.data.progress import progress
+from vae_sweep.data.remarks import remarks
 from vae_sweep.data.split import DIGEST_BYTES
 from vae_sweep.runs.files import read_json, write_json
 
 log = logging.getLogger("vae_sweep")
 
-EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".gif", ".bmp")
-
-_VERSION = 1  # of the decoding: raised when the same file would give other pixels
+_VERSION = 2  # of the decoding: raised when the same file would give other pixels
 _FILES_AT_ONCE = 8  # what a worker is handed at a time
 _WORTH_A_WORKER = 32  # files; it takes the time of about as many to start one
 _COPY_BYTES = 16 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class ImageFile:
-    """A file as found: what its cache entry is known by. `name`: relative to the folder, with forward slashes."""
-
-    name: str
-    size: int
-    mtime_ns: int
-
-
 @dataclass(frozen=True)
 class DecodedFiles:
     """images: (N, H, W, C) uint8, read-only memory map. files: (N,) index into the list of files that was decoded.
-    file_digests, pixel_digests: of each image. unreadable: (name, reason) of the files that are not among them."""
+    file_digests, pixel_digests: of each image. unreadable: (name, reason) of the files that are not among them.
+    remarks: sentences on what decoding did to the pictures."""
 
     images: np.ndarray
     files: np.ndarray
     file_digests: list[bytes]
     pixel_digests: list[bytes]
     unreadable: list[tuple[str, str]]
-
-
-def find_images(root: Path) -> list[ImageFile]:
-    """All image files below `root`, by extension, sorted by name; hidden files and folders are left out.
-
-    Links are followed, each folder is entered once. Raises DataError if there is none, or a folder cannot be read.
-    """
-    found: list[ImageFile] = []
-    others = 0
-    entered: set[tuple[int, int]] = set()
-    folders: list[tuple[str, Path]] = [("", root)]
-    links: list[tuple[str, Path]] = []  # come last: a folder's own name is the one that counts
-    while folders or links:
-        prefix, folder = folders.pop() if folders else links.pop()
-        try:
-            status = folder.stat()
-            if (status.st_dev, status.st_ino) in entered:
-                continue
-            entered.add((status.st_dev, status.st_ino))
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name, reverse=True)
-        except OSError as error:
-            raise DataError(f"data.root: cannot read {folder}: {error.strerror}") from error
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if _is_folder(entry):
-                (links if entry.is_symlink() else folders).append((f"{prefix}{entry.name}/", Path(entry.path)))
-            elif not entry.name.lower().endswith(EXTENSIONS):
-                others += 1
-            elif (file := _as_found(prefix + entry.name, entry)) is not None:
-                found.append(file)
-    if not found:
-        besides = f" among its {others} files" if others else ""
-        raise DataError(f"data.root: no images in {root}{besides} (looked for {' '.join(EXTENSIONS)})")
-    return sorted(found, key=lambda file: file.name)
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link to itself
-        return False
-
-
-def _as_found(name: str, entry: os.DirEntry[str]) -> ImageFile | None:
-    """None for what is no file, such as a socket."""
-    try:
-        status = entry.stat()
-    except OSError:  # a link to nowhere, or gone since: decoding will say so
-        return ImageFile(name, 0, 0)
-    return ImageFile(name, status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
+    remarks: list[str]
 
 
 def decoded(
@@ -124,6 +65,7 @@ def decoded(
         "how": asdict(how),
         "files": len(files),
         "listing": _listing_digest(files),
+        "heic": reads_heic(),
     }
     folder = cached_folder(
         cache_dir, key, f"images of {root.name}", lambda folder: _build(folder, root, files, how, workers)
@@ -135,6 +77,7 @@ def decoded(
         file_digests=[digest.tobytes() for digest in rows["file_digest"]],
         pixel_digests=[digest.tobytes() for digest in rows["pixel_digest"]],
         unreadable=[(name, reason) for name, reason in read_json(folder / "unreadable.json")],
+        remarks=read_json(folder / "remarks.json"),
     )
 
 
@@ -172,6 +115,7 @@ def _build(folder: Path, root: Path, files: Sequence[ImageFile], how: Decoding, 
         rows[name] = [np.void(bytes.fromhex(answers[row][answer])) for row in order]
     np.save(folder / "rows.npy", rows)
     write_json(folder / "unreadable.json", unreadable)
+    write_json(folder / "remarks.json", remarks([answers[row]["notes"] for row in order], how))
 
 
 def unreadable_message(root: Path, unreadable: Sequence[tuple[str, str]], shown: int = 5) -> str:

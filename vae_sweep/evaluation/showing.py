@@ -89,5 +89,10 @@ def decode(objective: Objective, z: Tensor) -> np.ndarray:
 
 
 def as_bytes(images: Tensor) -> np.ndarray:
-    """(B, C, H, W) -> (B, H, W, C) uint8: clipped to [0, 1] and rounded, on one scale for all runs."""
+    """(B, C, H, W) -> (B, H, W, C) uint8: clipped to [0, 1] and rounded, on one scale for all runs.
+
+    Of more than three bands the first three are shown; of two, the second twice.
+    """
+    if images.shape[1] not in (1, 3):
+        images = images[:, [0, 1, min(2, images.shape[1] - 1)]]
     return (images.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()

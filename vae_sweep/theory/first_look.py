@@ -64,6 +64,10 @@ def spread(values: list[float], most: int) -> list[float]:
 
 
 def _bytes(images: Array) -> Array:
+    """(..., C) as they are shown: of more than three bands the first three, of two the second twice."""
+    bands = images.shape[-1]
+    if bands not in (1, 3):
+        images = images[..., [0, 1, min(2, bands - 1)]]
     if images.dtype == np.uint8:
         return np.asarray(images)
     return np.asarray(np.clip(np.round(images * GREY_LEVELS), 0, GREY_LEVELS), np.uint8)

@@ -93,7 +93,8 @@ class TrainedVAE:
         channels, height, width = self.image_shape
         if height != width:
             raise ValueError(f"this model takes images of {height}x{width}: read them yourself, files are cut square")
-        how = Decoding(height, channels, self.config["data"].get("fit", "crop"))
+        read = self.config["data"]
+        how = Decoding(height, channels, read.get("fit", "crop"), read.get("white"), read.get("range"))
         return _as_tensor(np.stack([_decoded(Path(path), how) for path in paths]), self.image_shape)
 
     def images(self, split: str = "val", count: int | None = 16) -> Tensor:

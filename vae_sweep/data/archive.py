@@ -1,0 +1,76 @@
+"""Pictures in a zip or tar: unpacked into the cache once, without what is no picture. Nothing is written elsewhere."""
+
+import errno
+import shutil
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from vae_sweep.data.cache import cached_folder
+from vae_sweep.data.folder import Aside
+from vae_sweep.data.image_data import DataError
+from vae_sweep.data.kinds import HEAD
+from vae_sweep.runs.files import read_json, write_json
+
+_DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, RuntimeError, NotImplementedError)
+
+
+def is_archive(path: Path) -> bool:
+    return path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))
+
+
+def unpacked(path: Path, cache_dir: Path) -> tuple[Path, str]:
+    """(folder with the pictures of the archive, what was left aside). Raises DataError."""
+    status = path.stat()
+    key = {"kind": "archive", "path": str(path), "size": status.st_size, "mtime_ns": status.st_mtime_ns}
+    entry = cached_folder(cache_dir, key, f"pictures of {path.name}", lambda folder: _unpack(path, folder))
+    folder = entry / "files"
+    while len(inside := list(folder.iterdir())) == 1 and inside[0].is_dir():
+        folder = inside[0]  # what was packed as one folder
+    return folder, read_json(entry / "aside.json")
+
+
+def _unpack(path: Path, folder: Path) -> None:
+    aside, count = Aside(), 0
+    try:
+        for name, size, file in _members(path):
+            head = file.read(HEAD)
+            if not aside.is_picture(name, head):
+                continue
+            if shutil.disk_usage(folder).free < size:
+                raise OSError(errno.ENOSPC, f"no room for the pictures of {path.name}")
+            target = folder / "files" / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with open(target, "wb") as out:
+                out.write(head)
+                shutil.copyfileobj(file, out)
+            count += 1
+    except _DAMAGED as error:
+        raise DataError(f"data.root: {path} is damaged, or locked by a password: {error}") from None
+    if not count:
+        raise DataError(f"data.root: no images in {path}" + (f" among {aside}" if aside.total else ""))
+    write_json(folder / "aside.json", str(aside) if aside.total else "")
+
+
+def _members(path: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
+    """Regular files by a safe name: none leads out of the folder, none is hidden."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                if not member.is_dir() and (name := _safe(member.filename)):
+                    with archive.open(member) as file:
+                        yield name, member.file_size, file
+    else:
+        with tarfile.open(path) as tar:
+            for entry in tar:
+                if entry.isfile() and (name := _safe(entry.name)) and (stream := tar.extractfile(entry)):
+                    yield name, entry.size, stream
+
+
+def _safe(name: str) -> str | None:
+    parts = [part for part in PurePosixPath(name.replace("\\", "/")).parts if part not in ("/", "..", ".")]
+    hidden = not parts or any(part.startswith(".") or part == "__MACOSX" for part in parts)
+    return None if hidden else "/".join(parts)
