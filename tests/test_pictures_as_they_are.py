@@ -95,6 +95,14 @@ def test_what_calls_itself_a_picture_is_named(tmp_path: Path, content: bytes, sa
         decode(tmp_path / "a.jpg", Decoding(8))
 
 
+def test_heic_is_read_where_the_extra_is(tmp_path: Path) -> None:
+    heif = pytest.importorskip("pillow_heif")
+    smooth = np.linspace(0, 255, 64).astype(np.uint8)[None, :, None].repeat(64, 0).repeat(3, 2)
+    heif.from_pillow(Image.fromarray(smooth)).save(tmp_path / "a.heic")
+    (tmp_path / "a.heic").rename(tmp_path / "a.jpg")
+    assert np.abs(decode(tmp_path / "a.jpg", Decoding(64))[1].astype(int) - smooth).max() < 12
+
+
 def test_many_files_of_one_ending_are_not_all_opened(tmp_path: Path, monkeypatch) -> None:
     paint(tmp_path, "1.jpg")
     for number in range(100):

@@ -10,19 +10,29 @@ import inspect
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vae_sweep.checks import boolean, choice, integer, number, optional, text
-from vae_sweep.data import archive, canvas, image_cache, list_file, painters, torchvision_sets
+from vae_sweep.data import (
+    archive,
+    array_file,
+    canvas,
+    image_cache,
+    list_file,
+    own_set,
+    painters,
+    torchvision_sets,
+)
 from vae_sweep.data.array_file import LAYOUTS, ArrayFile, Meaning, read_array_file
 from vae_sweep.data.cache import cached_folder, resolve_cache_dir
 from vae_sweep.data.decoding import FITS, Decoding
 from vae_sweep.data.folder import ImageFile, find_images
 from vae_sweep.data.image_data import DataError, ImageData, fingerprint, require
+from vae_sweep.data.pixels import as_images
 from vae_sweep.data.progress import progress
 from vae_sweep.data.resizing import resized
 from vae_sweep.data.split import DIGEST_BYTES, digest, digests, split, subset
@@ -222,6 +232,63 @@ def arrays(
         if height != width:
             raise DataError(f"data.image_size={image_size}: the images of {file} are {height}x{width}, not square")
     return _split_by_content(content, contents, file.stem, val_fraction, max_images, image_size)
+
+
+def own(
+    dataset: Mapping[str, Any] | None = None,
+    image_size: int = 64,
+    fit: str = "crop",
+    range: Sequence[float] | None = None,
+    white: int | None = None,
+    channels: int | None = None,
+    val_fraction: float = 0.1,
+    max_images: int | None = None,
+    cache_dir: str | None = None,
+) -> ImageData:
+    """Anybody's data set with items, such as a torch Dataset: see own_set.py.
+
+    dataset: `_target_` and its arguments. image_size, fit: of PIL images; tensors are taken as they are.
+    """
+    if not dataset or not dataset.get("_target_"):
+        raise DataError("data.dataset._target_ is not set: name the class, data.dataset._target_=my_package.MyDataset")
+    require("image_size", image_size, _IMAGE_SIZE)
+    require("fit", fit, choice(*FITS))
+    require("val_fraction", val_fraction, _VAL_FRACTION)
+    require("max_images", max_images, optional(integer(2)))
+    meaning = _meaning("nhwc", range, white, channels, None)
+    folder = own_set.read_own(dataset, Decoding(image_size, channels or 3, fit), resolve_cache_dir(cache_dir))
+    name = str(dataset["_target_"]).rsplit(".", 1)[-1]
+    images = as_images(np.load(folder / "images.npy", mmap_mode="r"), meaning, name)
+    given = np.load(folder / "labels.npy") if (folder / "labels.npy").exists() else None
+    labels, label_names = array_file.known_labels(given, len(images), Path(name))
+    content = ArrayFile(images, labels, label_names, None, ())
+    return _split_by_content(content, digests(images), name, val_fraction, max_images)
+
+
+def hf(
+    path: str | None = None,
+    split: str = "train",
+    download: bool = False,
+    image_size: int = 64,
+    fit: str = "crop",
+    channels: int = 3,
+    val_fraction: float = 0.1,
+    max_images: int | None = None,
+    cache_dir: str | None = None,
+) -> ImageData:
+    """A Hugging Face data set on disk or in its cache: see hugging_face.py."""
+    if path is None:
+        raise DataError("data.path is not set: name the folder, file or data set, data.path=DIR")
+    require("split", split, text)
+    require("download", download, boolean)
+    _require_decoding(image_size, channels, fit)
+    place = _absolute(path)
+    where = str(place) if place.exists() else path
+    dataset = {
+        "_target_": "vae_sweep.data.hugging_face.opened", "path": where, "split": split, "download": download,
+    }  # fmt: skip
+    return replace(own(dataset, image_size, fit, None, None, channels, val_fraction, max_images, cache_dir),
+                   name=place.name)  # fmt: skip
 
 
 def mnist(

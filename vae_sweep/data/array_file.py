@@ -72,7 +72,7 @@ def read_array_file(
             log.info("%s: the official split, %s held out", path.name, told)
             found = np.concatenate([_flat(read(label)) for _, label in pairs if label]) if pairs[0][1] else None
             factors, factor_names = None, ()
-    known, label_names = _labels(found, sum(map(len, parts)), path)
+    known, label_names = known_labels(found, sum(map(len, parts)), path)
     whole = parts[0] if len(parts) == 1 else np.concatenate(parts)
     return ArrayFile(whole, known, label_names, factors, factor_names, len(parts[1]) if len(parts) > 1 else None)
 
@@ -157,7 +157,8 @@ def _flat(labels: np.ndarray) -> np.ndarray:
     return labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
 
 
-def _labels(array: np.ndarray | None, images: int, path: Path) -> tuple[np.ndarray | None, tuple[str, ...]]:
+def known_labels(array: np.ndarray | None, images: int, path: Path) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """(labels (N,), the names they stand for); None for several labels to an image. Raises DataError."""
     if array is None:
         return None, ()
     array = _flat(array)

@@ -112,8 +112,13 @@ def _pixels(file: IO[bytes], how: Decoding) -> tuple[np.ndarray, Notes]:
     image.draft(None, (2 * how.image_size, 2 * how.image_size))
     image.load()
     notes: Notes = {"kept": 1.0 if how.fit == "squeeze" else sides[0] / sides[1]}
-    image = _fitted(_flat(image, how, notes), how, _turn(image))
-    return np.asarray(image).reshape(how.shape), notes
+    return from_pil(image, how, notes), notes
+
+
+def from_pil(image: Image.Image, how: Decoding, notes: Notes | None = None) -> np.ndarray:
+    """(H, W, C) uint8 of a picture in memory. Raises Unreadable."""
+    flat = _flat(image, how, {} if notes is None else notes)
+    return np.asarray(_fitted(flat, how, _turn(image))).reshape(how.shape)
 
 
 def _what_else(path: Path) -> str:

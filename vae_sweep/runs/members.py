@@ -13,7 +13,7 @@ from vae_sweep.traits import Says
 # What a member's numbers do not depend on. Data are known by their fingerprint, not by where they lie.
 _IMMATERIAL = (
     "logger", "launcher", "sweep", "retry", "output_dir", "experiment",
-    "data.root", "data.path", "data.cache_dir", "data.download", "data.max_unreadable", "data.workers",
+    "data.root", "data.path", "data.dataset", "data.cache_dir", "data.download", "data.max_unreadable", "data.workers",
     "trainer.log_every_n_steps", "trainer.checkpoint_every_s", "trainer.evaluate", "trainer.metrics",
     "trainer.accelerator",
 )  # fmt: skip

@@ -16,6 +16,7 @@ from vae_sweep.runs.members import flatten
 from vae_sweep.sweep.overrides import Conf
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
+_OURS = "vae_sweep."
 _SPECIAL = ("null", "true", "false", "nan", "inf")
 
 
@@ -100,7 +101,10 @@ def _full_name(name: str, known: Conf) -> str:
 
 def _expanded(key: str, value: Any, known: Conf) -> Iterator[tuple[str, Any]]:
     """Sections by their keys; `data` and `model` by what they are made of."""
-    if isinstance(value, Mapping) and key in known.sections:
+    if key == "data" and isinstance(value, Mapping) and not str(value.get("_target_", "vae_sweep.")).startswith(_OURS):
+        yield from (("data", "own"), ("data.dataset._target_", value["_target_"]))
+        yield from ((f"+data.dataset.{name}", part) for name, part in flatten(value).items() if name != "_target_")
+    elif isinstance(value, Mapping) and key in known.sections:
         target = value.get("_target_")
         if key == "model" and target is not None:
             yield from _expanded(key, target, known)
@@ -124,6 +128,11 @@ def _data(value: Any, known: Conf) -> Iterator[tuple[str, Any]]:
     """A name of ours as it is; pictures by where they lie, or themselves."""
     if isinstance(value, np.ndarray):
         yield from (("data", "arrays"), ("data.path", str(_kept(value))))
+    elif hasattr(value, "__getitem__") and not isinstance(value, (str, list, tuple)):
+        raise SettingsError(
+            f"data: an object of {type(value).__name__}; every process makes its own: name the class, and its"
+            " arguments, as data={'_target_': 'my.Set', 'root': ...}"
+        )
     elif isinstance(value, os.PathLike) or (isinstance(value, str) and value not in known.groups["data"]):
         path = Path(value).expanduser()
         if not path.exists():

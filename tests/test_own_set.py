@@ -1,0 +1,129 @@
+"""A torch Dataset, or anything with items, as the images of a sweep."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from vae_sweep.data import load
+from vae_sweep.data.decoding import Decoding
+from vae_sweep.data.image_data import DataError
+from vae_sweep.data.own_set import gathered
+from vae_sweep.sweep.in_python import words
+from vae_sweep.sweep.overrides import read_conf
+
+CONF = Path(__file__).parents[1] / "conf"
+PIXELS = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), np.uint8)
+HOW = Decoding(8)
+
+
+class Items:
+    def __init__(self, make):
+        self.make = make
+
+    def __len__(self):
+        return len(PIXELS)
+
+    def __getitem__(self, number):  # as a torch Dataset: no IndexError at its end
+        return self.make(PIXELS[number % len(PIXELS)], number)
+
+
+@pytest.mark.parametrize(
+    ("make", "labelled"),
+    [
+        (lambda image, k: Image.fromarray(image), False),
+        (lambda image, k: (Image.fromarray(image), k), True),
+        (lambda image, k: (torch.from_numpy(image).permute(2, 0, 1), torch.tensor(k)), True),
+        (lambda image, k: {"image": image, "label": k}, True),
+        (lambda image, k: {"pixel_values": image.transpose(2, 0, 1)}, False),
+        (lambda image, k: (image, {"boxes": []}), False),
+    ],
+)
+def test_items_of_any_form(make, labelled: bool) -> None:
+    images, labels = gathered(Items(make), HOW)
+    assert np.array_equal(images, PIXELS)
+    assert labels.tolist() == list(range(6)) if labelled else labels is None
+    assert np.array_equal(gathered(iter([make(image, k) for k, image in enumerate(PIXELS)]), HOW)[0], PIXELS)
+
+
+@pytest.mark.parametrize(
+    ("items", "said"),
+    [
+        ([], "it has no items"),
+        ([{"a": 1}], "item 0 has a, none of image"),
+        (["words"], "item 0 is str of shape ()"),
+        ([np.zeros((4, 4, 3)), np.zeros((4, 5, 3))], "item 1 is 4x5x3, item 0 4x4x3"),
+    ],
+)
+def test_items_that_are_no_images(items, said: str) -> None:
+    with pytest.raises(DataError, match=re.escape(said)):
+        gathered(items, HOW)
+
+
+def test_torchvisions_own_by_its_name(tmp_path: Path) -> None:
+    """In a child process, once; its pixels are those that the class gives here."""
+    from torchvision.datasets import FakeData
+
+    dataset = {"_target_": "torchvision.datasets.FakeData", "size": 12, "image_size": [3, 16, 16], "num_classes": 3}
+    section = {"_target_": "vae_sweep.data.own", "dataset": dataset, "image_size": 16, "cache_dir": str(tmp_path)}
+    data = load(section)
+    expected = [np.asarray(image) for image, _ in FakeData(12, (3, 16, 16), 3)]
+    assert np.array_equal(data.images, expected)
+    assert data.labels.tolist() == [int(label) for _, label in FakeData(12, (3, 16, 16), 3)]
+    written = sorted(tmp_path.glob("*"))
+    assert load(section).fingerprint == data.fingerprint
+    assert sorted(tmp_path.glob("*")) == written
+    with pytest.raises(DataError, match=r"data.dataset._target_=torchvision.datasets.FakeData: TypeError: .*sizes"):
+        load(section | {"dataset": dataset | {"sizes": 1}})
+
+
+def test_from_python() -> None:
+    assert words({"data": {"_target_": "my.Set", "root": "a b"}}, read_conf(CONF)) == {
+        "data": ["own"], "data.dataset._target_": ["my.Set"], "+data.dataset.root": ["'a b'"],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["saved", "parquet", "imagefolder"])
+def test_hugging_face(kind: str, tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")  # the extra `hf`
+    pictures = [Image.fromarray(image) for image in PIXELS]
+    found = datasets.Dataset.from_dict({"image": pictures, "label": list(range(6))}).cast_column(
+        "image", datasets.Image()
+    )
+    if kind == "saved":
+        datasets.DatasetDict({"train": found}).save_to_disk(tmp_path / "set")
+    elif kind == "parquet":
+        (tmp_path / "set").mkdir()
+        found.to_parquet(tmp_path / "set" / "train-00000.parquet")
+    else:
+        for number, picture in enumerate(pictures):
+            path = tmp_path / "set" / "train" / str(number) / "a.png"
+            path.parent.mkdir(parents=True)
+            picture.save(path)
+    section = {"_target_": "vae_sweep.data.hf", "path": str(tmp_path / "set"), "image_size": 8,
+               "cache_dir": str(tmp_path / "cache")}  # fmt: skip
+    data = load(section)
+    assert np.array_equal(data.images, PIXELS)
+    assert data.labels.tolist() == list(range(6))
+    if kind == "saved":
+        with pytest.raises(DataError, match=r"data.split=test: .* has train"):
+            load(section | {"split": "test"})
+        with pytest.raises(
+            DataError, match=r"data.path=no/such: no data set on disk or in the cache .*data.download=true"
+        ):
+            load(section | {"path": "no/such"})
+
+
+def test_without_the_extra_it_says_what_to_install(tmp_path: Path, monkeypatch) -> None:
+    import sys
+
+    from vae_sweep.data.hugging_face import opened
+
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
+    with pytest.raises(DataError, match=r"pip install 'vae-sweep\[hf\]'"):
+        opened(str(tmp_path))
