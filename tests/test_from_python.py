@@ -20,6 +20,7 @@ from vae_sweep.report.notebook import load
 from vae_sweep.sweep import in_python
 from vae_sweep.sweep.overrides import read_conf
 from vae_sweep.sweep.settings import SettingsError
+from vae_sweep.sweep.typed import quoted
 
 KNOWN = read_conf(CONF)
 SMALL = {
@@ -40,7 +41,7 @@ def words(**settings) -> dict[str, list[str]]:
 @fewer
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"])))
 def test_any_text_is_read_back_as_it_is(text: str) -> None:
-    assert read_back(in_python.quoted(text)) == text.replace("${", "\\${")  # as OmegaConf has it
+    assert read_back(quoted(text)) == text.replace("${", "\\${")  # as OmegaConf has it
 
 
 @pytest.mark.parametrize("value", [1, 0.1, 1e-12, True, None, [512, 256], {"a": 1, "b": [2.5]}, np.float64(0.1), "a,b"])

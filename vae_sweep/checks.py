@@ -24,9 +24,19 @@ def number(low: float = -math.inf, high: float = math.inf, above: float | None =
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
         if is_number and low <= value <= high and (above is None or value > above):
             return None
-        return " and ".join([f"a number {bounds[0]}", *bounds[1:]]) if bounds else "a number"
+        expected = " and ".join([f"a number {bounds[0]}", *bounds[1:]]) if bounds else "a number"
+        return expected + _as_decimal(value)
 
     return check
+
+
+def _as_decimal(value: Any) -> str:
+    """What 1/4 and "0,5" are in the notation that is read."""
+    if fraction := re.fullmatch(r"\s*(\d+)\s*/\s*([1-9]\d*)\s*", str(value)):
+        return f"; {value} is {int(fraction[1]) / int(fraction[2]):.12g}"
+    if comma := re.fullmatch(r"(\d+),(\d+)", str(value)):
+        return f"; with a point, {comma[1]}.{comma[2]}"
+    return ""
 
 
 def integer(low: int, high: int | None = None) -> Check:

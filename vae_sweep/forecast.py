@@ -27,6 +27,7 @@ from vae_sweep.models.layout import AUTO, ONE_CODE
 from vae_sweep.sweep.overrides import check_overrides
 from vae_sweep.sweep.refusal import refused_in_one_line
 from vae_sweep.sweep.settings import SettingsError
+from vae_sweep.sweep.typed import as_typed
 from vae_sweep.theory import data_forecast, first_look
 from vae_sweep.theory.covariance import Pixels
 from vae_sweep.theory.first_look import nearest
@@ -150,6 +151,7 @@ def _settings(words: Sequence[str]) -> tuple[dict[str, Any], list[int], list[flo
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    words = as_typed(words)
     check_overrides(words, CONF)
     swept = {key: word.partition("=")[2] for word in words for key in _SWEPT if word.startswith(f"{key}=")}
     rest = [word for word in words if word.partition("=")[0] not in swept]

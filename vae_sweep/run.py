@@ -21,6 +21,7 @@ from vae_sweep.commands import command, door
 from vae_sweep.conf_folder import CONF
 from vae_sweep.sweep.overrides import check_overrides, read_conf
 from vae_sweep.sweep.refusal import refused_in_one_line
+from vae_sweep.sweep.typed import as_typed
 
 # The launcher plugin takes the place of Hydra's own entry of that name, on purpose.
 warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/basic' is validated against ConfigStore schema")
@@ -66,6 +67,7 @@ def main() -> None:
         if "--version" in sys.argv[1:]:
             print(f"vae-sweep {__version__}")
             return
+        sys.argv[1:] = as_typed(sys.argv[1:])
         args = _arguments()
         _speak()
         with refused_in_one_line():

@@ -100,9 +100,14 @@ def slug(overrides: Iterable[str], config: Mapping[str, Any]) -> str:
         key, _, value = override.lstrip("+~").partition("=")
         if key in matters or any(known.startswith(f"{key}.") for known in matters):
             speaks = "." not in key and value.isidentifier()  # vae, linear, conv; a seed needs its name
-            words.append(value if speaks else f"{key.split('.')[-1]}={value}")
+            words.append(value if speaks else f"{key.split('.')[-1]}={_short(value)}")
     text = re.sub(r"[^A-Za-z0-9_.=,+-]+", "_", ",".join(words)).strip("_.,-")
     return text[:_SLUG_LENGTH].rstrip("_.,-") or "default"
+
+
+def _short(value: str) -> str:
+    """0.30000000000000004, which a range makes, as 0.3."""
+    return f"{float(value):.6g}" if re.fullmatch(r"-?\d+\.\d{9,}", value) else value
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -3,6 +3,7 @@
     jobs.py         Hydra's composed configs -> Jobs: plain dictionaries and what was typed; the last to see OmegaConf
     settings.py     every value in its range, every combination possible; one line that names the key
     overrides.py    what was typed, before Hydra composes it: keys and options that do not exist
+    typed.py        paths as people type them, in quotes where Hydra needs them
     forecast.py     the images: described, their forecast made, the weights explained
     plan.py         members -> packs: who may train together, and where it pays
     continuing.py   which packs are to be trained now: new ones, and old ones that are not done

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -14,10 +13,9 @@ import numpy as np
 from vae_sweep.checks import SettingsError
 from vae_sweep.runs.members import flatten
 from vae_sweep.sweep.overrides import Conf
+from vae_sweep.sweep.typed import quoted
 
-_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
 _OURS = "vae_sweep."
-_SPECIAL = ("null", "true", "false", "nan", "inf")
 
 
 def words(settings: Mapping[str, Any], known: Conf) -> dict[str, list[str]]:
@@ -57,18 +55,6 @@ def shown(value: Any) -> str:
     if isinstance(value, type) or callable(value):
         return dotted_path(value)
     return quoted(str(value))
-
-
-def quoted(text: str) -> str:
-    """A text in quotes, where Hydra would take it for something else without."""
-    if _PLAIN.fullmatch(text) and text.lower() not in _SPECIAL:
-        return text
-    escaped = re.sub(r"(\\*)('|$)", _escaped, text)  # backslashes count before a quote alone
-    return f"'{escaped}'".replace("${", "\\${")  # else a value that is looked up
-
-
-def _escaped(found: re.Match[str]) -> str:
-    return found[1] * 2 + ("\\'" if found[2] else "")
 
 
 def dotted_path(thing: Any) -> str:

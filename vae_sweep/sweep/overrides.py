@@ -5,6 +5,8 @@ One rule for every unknown name: the trade's other word for it, else a key with 
 
 import difflib
 import functools
+import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ import yaml
 from vae_sweep.checks import meant
 from vae_sweep.runs.members import flatten
 from vae_sweep.sweep.settings import CHECKS, SettingsError
+from vae_sweep.sweep.typed import quoted
 
 # The trade's other words, by their last part: `beta`, `model.z_dim` and `--learning-rate` are all understood.
 OTHER_WORDS = {
@@ -121,6 +124,10 @@ def check_overrides(words: Iterable[str], conf: Path, multirun: bool = True) -> 
     known = read_conf(conf)
     typed = [_split(word) for word in words if not word.startswith(("+", "~", "hydra"))]
     for word, key, values in typed:
+        if key == "loss.kl_weight" and (decimal := re.search(r"=0,(\d+)$", word)):
+            raise SettingsError(
+                f"{word}: two weights, of which 0 is none; one of them, with a point, is 0.{decimal[1]}"
+            )
         if len(values) > 1 and not multirun:
             raise SettingsError(f"{word}: several values are a sweep, which needs -m")
         if key in known.groups:
@@ -149,7 +156,10 @@ def _split(word: str) -> tuple[str, str, list[str]]:
         override = OverridesParser.create().parse_override(word)
     except HydraException as error:
         why = str(error).splitlines()[0]
-        raise SettingsError(f"{word}: cannot be read ({why}); quotes may help: 'key=\"value\"'") from None
+        key, _, value = word.partition("=")
+        typed = f"{key}={quoted(value)}"
+        typed = shlex.quote(typed) if set(typed) & set('"$`!\\') else f'"{typed}"'  # for a shell
+        raise SettingsError(f"{word}: cannot be read ({why}); if it is a text: {typed}") from None
     key = override.key_or_group
     if override.is_choice_sweep():
         return word, key, [str(value).strip("'\"") for value in override.sweep_string_iterator()]

@@ -95,7 +95,7 @@ def run_sweep(
         members = try_out(members, data_of)
         hydra_files = {member.id: job.hydra_files for member, job in zip(members, jobs, strict=True)}
         name = name or first["sweep"]
-        with opened(Path(first["output_dir"]), name) as folder:
+        with opened(Path(first["output_dir"]).expanduser(), name) as folder:
             manifest, stop = _train_what_is_left(folder, members, data_of, hydra_files, place, command, console)
             return _outcome(folder, manifest, members, stop, command, console)
 
