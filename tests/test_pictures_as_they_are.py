@@ -229,7 +229,7 @@ def test_an_archive_is_a_folder(tmp_path: Path, read, ending: str) -> None:
 
 def test_no_archive(tmp_path: Path, read) -> None:
     (tmp_path / "set.rar").write_bytes(b"Rar!")
-    with pytest.raises(DataError, match="not a folder, no zip or tar, and no list of paths"):
+    with pytest.raises(DataError, match=r"not a folder: .*, nor a zip or tar, or a list of paths"):
         read(tmp_path / "set.rar")
     with pytest.raises(DataError, match=r"no images in .* among 1 .txt file"):
         read(_packed(tmp_path, "zip", {"a.txt": b"words"}))

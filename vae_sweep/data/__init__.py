@@ -500,7 +500,7 @@ def _existing_folder(folder: Path) -> Path:
     if not folder.exists():
         raise DataError(f"data.root: no such folder: {folder}")
     if not folder.is_dir():
-        raise DataError(f"data.root: not a folder, no zip or tar, and no list of paths (.txt, .csv): {folder}")
+        raise DataError(f"data.root: not a folder: {folder}, nor a zip or tar, or a list of paths (.txt, .csv)")
     return folder
 
 
