@@ -20,8 +20,8 @@ CONF = Path(__file__).parents[1] / "conf"
 ODD = [
     "~/Pictures", "/data/été", "a=b", "pics(1)", "[old]", "pics[old]", "it's", 'a "b"', "a#b", "a b", "a  b", "{x}",
     "1,5", "2024", "null.d", "true", "C:\\pics", "a\\", "a:b", "写真", "a;b", "a&b", "$x", "-", "+a", "a,b", "(a)",
-    "'a'", "@home", "50%", "a|b", "*", "a?", "!", "<x>", "`x`", "a^b", "e\u0301", "\U0001f600", "a\tb", "a,", ",", "a/b/",
-    "..", "café,2 (old)",
+    "'a'", "@home", "50%", "a|b", "*", "a?", "!", "<x>", "`x`", "a^b", "e\u0301", "\U0001f600", "a\tb", "a,", ",",
+    "a/b/", "..", "café,2 (old)",
 ]  # fmt: skip
 
 
