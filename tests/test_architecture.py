@@ -20,7 +20,7 @@ ROOMS = [
     "theory", "schedules", "runs", "data", "models", "metrics", "engine", "evaluation", "analysis", "report",
     "tracking", "training", "sweep",
 ]  # fmt: skip
-DOORS = ["run", "evaluate", "settings", "forecast", "weights", "__main__"]
+DOORS = ["run", "evaluate", "settings", "forecast", "check", "weights", "__main__"]
 ORDER = [*LEAVES, *ROOMS, *DOORS]  # upwards
 FLOORS = 7  # of rooms that rest on one another
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vae_sweep.models.adapters import as_pair, as_pictures, with_methods
 from vae_sweep.models.networks import VAE, ImageShape
 from vae_sweep.models.posteriors import Diagonal, Posterior
 
@@ -24,25 +25,26 @@ class OwnVAE(VAE):
         self.latent_dim = math.prod(latent_shape)
 
     def encode(self, x: Tensor) -> Posterior:
-        encoded = self.network.encode(x)  # type: ignore[operator]
+        encoded = as_pair(self.network.encode(x))  # type: ignore[operator]
         if isinstance(encoded, (tuple, list)):
             mean, logvar = encoded
             return Diagonal(mean.flatten(1), logvar.flatten(1))
         return encoded
 
     def decode(self, z: Tensor) -> Tensor:
-        return self.network.decode(z.unflatten(-1, self.latent_shape))  # type: ignore[operator]
+        return as_pictures(self.network.decode(z.unflatten(-1, self.latent_shape)))  # type: ignore[operator]
 
 
-def as_vae(network: nn.Module, latent_dim: int, image_shape: ImageShape) -> VAE:
+def as_vae(network: nn.Module, latent_dim: int | None, image_shape: ImageShape) -> VAE:
     """A VAE as it is; another network tried on two grey images, which tells the shape of its latents.
 
+    latent_dim: what they must be in all; None: whatever they are. Networks of other libraries: see adapters.py.
     Raises TypeError for a network without encode and decode or with another kind of posterior, ValueError for latents
     that are not `latent_dim` in all and for pictures of another shape (C, H, W).
     """
     if isinstance(network, VAE):
         return network
-    name = type(network).__name__
+    name, network = type(network).__name__, with_methods(network)
     for method in ("encode", "decode"):
         if not callable(getattr(network, method, None)):
             raise TypeError(f"{name} has no {method}: a network needs the methods encode(x) and decode(z)")
@@ -50,15 +52,15 @@ def as_vae(network: nn.Module, latent_dim: int, image_shape: ImageShape) -> VAE:
     network.eval()  # statistics of batches stay as they are
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            encoded = network.encode(torch.full((2, *image_shape), 0.5))  # type: ignore[operator]
+            encoded = as_pair(network.encode(torch.full((2, *image_shape), 0.5)))  # type: ignore[operator]
             vae = OwnVAE(network, _latent_shape(name, encoded))
-            if vae.latent_dim != latent_dim:
+            if latent_dim is not None and vae.latent_dim != latent_dim:
                 of = " x ".join(map(str, vae.latent_shape))
                 raise ValueError(
                     f"model.latent_dim={latent_dim}: {name}.encode gives {of} latents per image,"
                     f" which is model.latent_dim={vae.latent_dim}"
                 )
-            out = vae.decode(torch.zeros(2, latent_dim))
+            out = vae.decode(torch.zeros(2, vae.latent_dim))
             if tuple(out.shape) != (2, *image_shape):
                 raise ValueError(
                     f"{name}.decode gives {tuple(out.shape)} for two images, expected {(2, *image_shape)}: (B, C, H, W)"

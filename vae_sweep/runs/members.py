@@ -26,7 +26,8 @@ _ONLY_VARIATIONAL = (
 # What older folders have no word for, where it is as it was.
 _AS_EVER = (
     ("data", "augment", "none"), ("optimizer", "weight_decay", 0),
-    ("model", "latent_grid", 1), ("model", "linear_path", False), ("data", "images", None), ("data", "labels", None),
+    ("model", "latent_grid", 1), ("model", "linear_path", False), ("model", "init_from", None),
+    ("data", "images", None), ("data", "labels", None),
     ("data", "range", None), ("data", "white", None), ("data", "channels", None), ("data", "bands", None),
 )  # fmt: skip
 _SLUG_LENGTH = 60

@@ -8,6 +8,8 @@
     plan.py         members -> packs: who may train together, and where it pays
     continuing.py   which packs are to be trained now: new ones, and old ones that are not done
     run_sweep.py    all of it, in order
+    composing.py    overrides of many jobs -> Jobs, composed once for every kind
+    one_job.py      words -> Hydra's config of a job, without its command line
     in_python.py    settings of a Python program -> what would be typed
     from_python.py  `vae_sweep.sweep(...)`: a program's door, beside Hydra's
 

@@ -5,19 +5,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from hydra import compose, initialize_config_dir
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
 from vae_sweep.conf_folder import CONF
 from vae_sweep.engine.machine import Machine
 from vae_sweep.engine.place import Place
+from vae_sweep.sweep.composing import composed
 from vae_sweep.sweep.in_python import combinations, words
-from vae_sweep.sweep.jobs import job_of
+from vae_sweep.sweep.one_job import config_of
 from vae_sweep.sweep.overrides import check_overrides, read_conf
-from vae_sweep.sweep.run_sweep import Job, run_sweep
-from vae_sweep.sweep.settings import SettingsError
+from vae_sweep.sweep.run_sweep import run_sweep
 
 if TYPE_CHECKING:
     from vae_sweep.report.notebook import Runs
@@ -38,10 +35,11 @@ def sweep(report: bool = True, place: Place | None = None, **settings: Any) -> "
     """
     from vae_sweep.report.notebook import load  # says so where pandas is missing, before anything is trained
 
-    values = words(settings, read_conf(CONF))
+    known = read_conf(CONF)
+    values = words(settings, known)
     typed = [f"{key}={','.join(alternatives)}" for key, alternatives in values.items()]
     check_overrides(typed, CONF)
-    jobs = [_job(overrides) for overrides in combinations(values)]
+    jobs = list(composed(combinations(values), 0, lambda overrides, _: config_of(overrides), known.groups.__contains__))
     first = jobs[0].config
     with _heard():
         place = place or Machine(first["trainer"]["accelerator"], first["launcher"])
@@ -55,15 +53,6 @@ def sweep(report: bool = True, place: Place | None = None, **settings: Any) -> "
     if report:
         runs.report(figures=False)
     return runs
-
-
-def _job(overrides: list[str]) -> Job:
-    try:
-        with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
-            config = compose("config", overrides, return_hydra_config=True)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise SettingsError(str(error).strip().splitlines()[0]) from None
-    return job_of(config)
 
 
 @contextmanager

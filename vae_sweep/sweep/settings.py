@@ -59,6 +59,7 @@ CHECKS: dict[str, Check] = {
     "model.channels": integer(1),
     "model.blocks": integer(0),
     "model.hidden": _widths,
+    "model.init_from": optional(text),
     "model.multi_rate": boolean,
     "model.kl_weight_range": _rising,
     "model.activation": choice("relu", "tanh", "silu", "gelu", "softplus"),
@@ -137,6 +138,10 @@ def check_member(config: Mapping[str, Any]) -> None:
         raise SettingsError(f"loss.free_bits_groups={groups}: does not divide model.latent_dim={latents}")
     if config["objective"] == "vae" and loss["kl_weight"] == 0:
         raise SettingsError("loss.kl_weight=0: a VAE without KL has no noise scale; objective=autoencoder is that run")
+    if config["model"].get("init_from") and loss["weight_kl_weight"] is not None:
+        raise SettingsError(
+            f"model.init_from={config['model']['init_from']}: random weights (loss.weight_kl_weight) begin at their own"
+        )
     if is_multi_rate(config):
         _check_multi_rate(config)
 

@@ -104,6 +104,7 @@ def build_vae(config: Mapping[str, Any], image_shape: ImageShape, moments: Momen
     # A partial, so that the network gets a tuple and lists, not the containers of Hydra.
     model, loss = dict(config["model"]), config["loss"]
     multi_rate, kl_weight_range = model.pop("multi_rate", False), model.pop("kl_weight_range", None)
+    model.pop("init_from", None)  # weights that training begins with; see init_from.py
     known = {} if moments is None else {"start": start_of(config, moments, image_shape)}
     make = instantiate(model, _partial_=True, _convert_="all")
     call = make if model["_target_"].startswith("vae_sweep.") else partial(call_with_taken, make)

@@ -13,7 +13,8 @@ from vae_sweep.training import ddp as ranks
 from vae_sweep.training import device as hardware
 from vae_sweep.training.build import build, image_shape, run_settings
 from vae_sweep.training.callbacks import Interrupted
-from vae_sweep.training.checkpoints import began_without_start
+from vae_sweep.training.checkpoints import LAST, began_without_start
+from vae_sweep.training.init_from import network_of, start_from
 from vae_sweep.training.lit_vae import LitVAE
 from vae_sweep.training.pack import Training, quiet_lightning
 from vae_sweep.training.starting import moments_for
@@ -48,6 +49,9 @@ def train_pack(
     try:
         moments = None if began_without_start(file.folder for file in files) else moments_for(configs[0], data)
         members = [build(config, image_shape(data), len(data.train), moments) for config in configs]
+        for member, config, file in zip(members, configs, files, strict=True):
+            if config["model"].get("init_from") and not (file.folder / LAST).exists():
+                start_from(network_of(member), config["model"]["init_from"])
         settings = [run_settings(config) for config in configs]
         pack = Training(configs, settings, members, files, data, device, should_stop)
         pack.restore()

@@ -18,10 +18,14 @@ import numpy as np
 import torch
 from hydra.utils import get_object
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
+from vae_sweep.models.likelihoods import Bernoulli
 from vae_sweep.models.own import taken
+from vae_sweep.models.squashed import squashed
 from vae_sweep.training.build import build
 from vae_sweep.training.describe import describe, in_one_line
+from vae_sweep.training.init_from import network_of, start_from
 from vae_sweep.training.lit_vae import LitVAE
 
 _OURS = Path(__file__).parents[1]
@@ -34,6 +38,12 @@ def refused(config: Mapping[str, Any], overrides: Sequence[str], batch: Tensor, 
         if unused := _not_taken(target, config["model"], overrides):
             return f"{unused}: {target} has no parameter of that name"
         lit = build(config, tuple(batch.shape[1:]), images)  # type: ignore[arg-type]
+        if start := config["model"].get("init_from"):
+            start_from(network_of(lit), start)
+        if twice := _what_bernoulli_squashes_twice(lit, target):
+            return twice
+        if len(batch) == 1 and any(isinstance(part, BatchNorm) for part in lit.modules()):
+            return f"data.batch_size=1: {target} has BatchNorm, whose statistics are those of a batch"
         loss = _loss(lit, batch)
         if not torch.isfinite(loss):
             return f"model._target_={target}: the loss of the first batch is {loss.item()}"
@@ -54,11 +64,27 @@ def _loss(lit: LitVAE, batch: Tensor) -> Tensor:
     return loss
 
 
+def _what_bernoulli_squashes_twice(lit: LitVAE, target: str) -> str | None:
+    """Of a decoder that ends in a sigmoid or tanh where the likelihood expects logits."""
+    if not isinstance(lit.objective.likelihood, Bernoulli) or target.startswith("vae_sweep."):
+        return None
+    vae = lit.objective.vae
+    if (kind := squashed(vae, vae.latent_dim)) is None:
+        return None
+    low, high = ("0.50", "0.73") if kind == "sigmoid" else ("0.27", "0.73")
+    return (
+        f"model._target_={target}: decode ends in a {kind}, and loss.recon=bernoulli takes logits, which it squashes by"
+        f" itself: p would stay in {low} to {high}. Leave the last layer out, or take another loss.recon"
+    )
+
+
 def _not_taken(target: str, model: Mapping[str, Any], overrides: Sequence[str]) -> str | None:
     """A parameter that was typed for a network of somebody's own and that its signature does not have."""
     if target.startswith("vae_sweep."):
         return None
-    keys = taken(get_object(target), model).keys() | {"_target_", "latent_dim", "multi_rate", "kl_weight_range"}
+    keys = taken(get_object(target), model).keys() | {
+        "_target_", "latent_dim", "multi_rate", "kl_weight_range", "init_from"
+    }  # fmt: skip
     for override in overrides:
         key = override.lstrip("+").partition("=")[0]
         if key.startswith("model.") and key.split(".")[1] not in keys:
@@ -75,11 +101,15 @@ def _where(error: Exception) -> str:
     return ""
 
 
+def as_batch(pixels: np.ndarray) -> Tensor:
+    """(B, H, W, C), uint8 or float, to (B, C, H, W) in [0, 1]."""
+    batch = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
+    return batch.float() / 255 if batch.dtype == torch.uint8 else batch.float()
+
+
 def main() -> None:
     asked = json.load(sys.stdin)
-    pixels = np.load(asked["batch"])  # (B, H, W, C), uint8 or float
-    batch = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
-    batch = batch.float() / 255 if batch.dtype == torch.uint8 else batch.float()
+    batch = as_batch(np.load(asked["batch"]))
     found, says = None, []
     for member in asked["members"]:
         try:
