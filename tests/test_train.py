@@ -219,6 +219,7 @@ def test_lit_vae_trains_under_a_plain_trainer_and_data_loader() -> None:
         trainer = pl.Trainer(max_epochs=2, accelerator="cpu", logger=False, enable_checkpointing=False)
         trainer.fit(module, batches)
         assert module.step == 6
+        assert trainer.global_step == (6 if batches is loader else 0)  # what max_steps and callbacks go by
         trained.append(module.state_dict())
     for name, tensor in trained[0].items():
         torch.testing.assert_close(trained[1][name], tensor, rtol=0, atol=0)

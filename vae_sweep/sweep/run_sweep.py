@@ -79,7 +79,7 @@ def run_sweep(
     console = console or live.console()
     first = jobs[0].config
     check_members([job.config for job in jobs])
-    for key in ("sweep", "output_dir", "retry", "launcher"):
+    for key in ("sweep", "output_dir", "retry", "launcher", "logger"):
         if any(job.config[key] != first[key] for job in jobs):
             raise SweepError(f"{key} cannot be swept: it is one for the whole sweep")
     with place.preloading():

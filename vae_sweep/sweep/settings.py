@@ -38,6 +38,13 @@ def _dotted_paths(value: Any) -> str | None:
     return None if fine else "a list of dotted paths of functions, [my_package.sharpness]"
 
 
+def _loggers(value: Any) -> str | None:
+    names = ("tensorboard", "csv", "mlflow")
+    each = value if isinstance(value, (list, tuple)) else [value]
+    fine = all(one in names if isinstance(one, str) else isinstance(one, Mapping) and "_target_" in one for one in each)
+    return None if fine else f"{', '.join(names)}, a list of them, or {{_target_: of a Lightning logger}}"
+
+
 def either_named(*names: str) -> Check:
     """One of our names, or the dotted path of somebody's own class."""
     known = choice(*names)
@@ -97,6 +104,7 @@ CHECKS: dict[str, Check] = {
     "trainer.evaluate": boolean,
     "trainer.metrics": _dotted_paths,
     "logger.wandb": choice("auto", "online", "offline", "disabled"),
+    "logger.also": optional(_loggers),
     "logger.project": text,
     "logger.entity": optional(text),
     "launcher.jobs": optional(integer(1)),

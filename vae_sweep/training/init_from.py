@@ -53,8 +53,10 @@ def network_of(lit: LitVAE) -> nn.Module:
 
 def _read(file: Path) -> Any:
     if file.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
+        try:
+            from safetensors.torch import load_file
+        except ImportError:
+            raise ValueError("reading it needs pip install 'vae-sweep[safetensors]'") from None
         return load_file(file)
     return torch.load(file, map_location="cpu", weights_only=True)
 

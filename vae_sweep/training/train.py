@@ -8,7 +8,7 @@ from vae_sweep.data import load as load_data
 from vae_sweep.evaluation import sweep_weights
 from vae_sweep.runs.reading import known_manifest
 from vae_sweep.runs.writing import Report, RunFiles
-from vae_sweep.tracking import Tracker, open_tracker, wait_for
+from vae_sweep.tracking import Tracker, open_also, open_tracker, wait_for
 from vae_sweep.training import ddp as ranks
 from vae_sweep.training import device as hardware
 from vae_sweep.training.build import build, image_shape, run_settings
@@ -57,8 +57,10 @@ def train_pack(
         pack.restore()
         for file, config in zip(files, configs, strict=True):
             if file.writes:
-                trackers.append(open_tracker(config["logger"], sweep, file.entry, manifest, say=note))
-                file.listeners.append(trackers[-1])
+                own = [open_tracker(config["logger"], sweep, file.entry, manifest, say=note)]
+                own += open_also(config["logger"], sweep, file.entry, manifest, say=note)
+                trackers += own
+                file.listeners += own
         with ranks.started(sweep, member_ids[0], settings[0].devices):
             failed = pack.train()
         results = []
