@@ -1,4 +1,4 @@
-"""A sweep of three KL weights over a folder of large files, from the shell, as four different codes do it.
+"""A sweep of three KL weights over a folder of large files, from the shell, as four libraries do it.
 
 python3 -m benchmarks.sweep --images FOLDER
 

@@ -162,3 +162,11 @@ def test_make_targets_that_are_named_exist() -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
         assert (page.parent / link).exists(), f"{page.name} -> {link}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_lines_of_prose_fit_a_screen(page: Path) -> None:
+    """Up to 120 characters, but for tables, code, and what benchmarks write."""
+    text = re.sub(r"<!-- bench:.*?<!-- /bench -->|^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    long = [line for line in text.splitlines() if len(line) > 120 and not line.startswith(("|", "    "))]
+    assert not long

@@ -19,7 +19,7 @@ DOORS = {
     "evaluate": "measure trained runs again",
     "forecast": "what a linear VAE makes of your pictures at each weight, in seconds",
     "check": "try a network of yours on one batch, and say what it is taken for",
-    "weights": "a KL weight of one code in the terms of every other",
+    "weights": "a KL weight of one library in the terms of every other",
     "schedules": "draw a KL schedule",
     "settings": "every setting, with its default and what it changes",
     "tracking": "upload to W&B what is not there yet",

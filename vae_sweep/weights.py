@@ -1,4 +1,4 @@
-"""A KL weight of one code in the terms of every other, without data and without training.
+"""A KL weight of one library in the terms of every other, without data and without training.
 
 python3 -m vae_sweep.weights "1 half_sum"                                  pythae's weight 1
 python3 -m vae_sweep.weights "0.00025 mean_pixels 64x64x3 d128"            MSE averaged over pixels + w KL
@@ -24,7 +24,7 @@ from vae_sweep.commands import Parser, door
 from vae_sweep.theory.conventions import REDUCTIONS, Sizes, from_sum, to_sum
 from vae_sweep.theory.weights import GREY_LEVELS, ROUNDING_SIGMA, ROUNDING_WEIGHT, implied_sigma
 
-_M_N = "mean_pixels"  # codes that scale the KL by M/N have the mean squared error beside it (PyTorch-VAE)
+_M_N = "mean_pixels"  # programs that scale the KL by M/N have the mean squared error beside it (PyTorch-VAE)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from textwrap import fill
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def markdown() -> str:
         lines += [
             f"## {group.title}",
             "",
-            group.about,
+            fill(group.about, 120, break_on_hyphens=False),
             "",
             "| key | what | formula | unit | source |",
             "|---|---|---|---|---|",

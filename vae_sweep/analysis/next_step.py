@@ -15,7 +15,7 @@ _STEPS = ("trainer.max_steps", "trainer.max_epochs")  # the first decides where 
 
 @dataclass(frozen=True)
 class Next:
-    """command: "" where there is nothing to run. elsewhere: (the objective as other codes write it, its weight)."""
+    """command: "" where there is nothing to run. elsewhere: (the objective as other libraries write it, its weight)."""
 
     words: str
     command: str
@@ -114,7 +114,7 @@ def _command(study: Study, values: dict[str, str]) -> str:
 
 
 def _elsewhere(study: Study, found: Recommendation) -> Iterable[tuple[str, str]]:
-    """The chosen weight as other codes write it."""
+    """The chosen weight as other libraries write it."""
     purpose = found.chosen
     if purpose is None or purpose.beta is None or purpose.spot is None:
         return

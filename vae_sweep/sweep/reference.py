@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import yaml
@@ -101,7 +102,7 @@ def markdown(conf: Path) -> str:
         for path in sorted((conf / group).glob("*.yaml")):
             head, _ = read_comments(path)
             rows = [] if group == "experiment" else settings_of(path, _prefix(group), base | _option(group, path))
-            parts += [f"**`{group}={path.stem}`**: {_first_sentence(head)}", ""]
+            parts += [fill(f"**`{group}={path.stem}`**: {_first_sentence(head)}", 120, break_on_hyphens=False), ""]
             parts += [*_table(rows), ""] if rows else []
         parts.pop()
     return "\n".join(parts) + "\n"

@@ -1,4 +1,4 @@
-"""How other codes weigh the two terms, and what their weight is in ours. Plain arithmetic, no torch.
+"""How other libraries weigh the two terms, and what their weight is in ours. Plain arithmetic, no torch.
 
 Every convention minimises  a * recon + w * b * KL,  recon summed over the n pixels (channels counted), KL
 summed over the d latents, both averaged over the B images of the batch. Only b / a matters to the optimum, so
@@ -60,7 +60,7 @@ REDUCTIONS: dict[str, Convention] = {
         recon=lambda s: 1 / s.pixels,
         kl=lambda s: float(s.batch_size),
         formula="SSE / n + w (KL summed over the batch)",
-        used_by="codes that sum the KL over the batch beside a mean squared error",
+        used_by="programs that sum the KL over the batch beside a mean squared error",
         depends_on=("pixels", "batch_size"),
     ),
     "normalised": Convention(
@@ -86,7 +86,7 @@ def to_sum(weight: float, reduction: str, sizes: Sizes) -> float:
 
 
 def from_sum(weight: float, reduction: str, sizes: Sizes) -> float:
-    """In the code that writes its objective as `reduction`: the weight with the optimum of our `weight`."""
+    """In a program that writes its objective as `reduction`: the weight with the optimum of our `weight`."""
     a, b = factors(reduction, sizes)
     return weight * a / b
 

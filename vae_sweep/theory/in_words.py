@@ -271,9 +271,9 @@ def _reduction(about: _About) -> Iterator[str]:
 
 
 def _elsewhere(weights: Sequence[float], dims: Sequence[int], sizes: Sizes) -> Iterator[str]:
-    """The weight to write in other codes."""
+    """The weight to write in other libraries."""
     single = weights[0] if len(weights) == 1 else None
-    yield "The same in other codes:" if single else "The same in other codes, for our weight b:"
+    yield "The same in other libraries:" if single else "The same in other libraries, for our weight b:"
     for name, convention in REDUCTIONS.items():
         if name == "sum":
             continue
