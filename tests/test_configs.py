@@ -49,4 +49,4 @@ def test_help_names_keys_that_exist(compose) -> None:
     known = read_conf(CONF)
     text = (CONF / "hydra/help/vae_sweep.yaml").read_text().split("What people sweep")[1]
     named = {word.split("=")[0] for word in text.split() if "=" in word.strip("=")}
-    assert named - {"hydra/launcher"} <= known.keys | set(known.groups)
+    assert named - {"hydra/launcher", "hydra/sweeper"} <= known.keys | set(known.groups)

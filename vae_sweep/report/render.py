@@ -16,6 +16,7 @@ from vae_sweep.analysis.confounds import confounds
 from vae_sweep.analysis.recommend import Recommendation
 from vae_sweep.analysis.rules import RULES
 from vae_sweep.analysis.sampling import in_words, sampling
+from vae_sweep.analysis.searched import searched
 from vae_sweep.analysis.spots import spots
 from vae_sweep.analysis.study import Study, name_of, short
 from vae_sweep.analysis.survey import survey
@@ -105,7 +106,7 @@ def _common(study: Study, verdicts: dict[str, list[Finding]], found: Recommendat
     return {
         "study": study, "verdicts": verdicts, "found": found, "answer": said, "confounds": confounds(study, verdicts),
         "problems": [(p, problem) for p in study.points for problem in p.problems],
-        "failed": [p for p in study.points if p.status == "failed"],
+        "failed": [p for p in study.points if p.status == "failed"], "searched": searched(study.sweeps),
     }  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """A sweep and its runs, read from their folders: with tolerance, never with torch.
 
 outputs/<sweep>/sweep.json                      the manifest: members, plan, data sets with their forecasts, provenance
+outputs/<sweep>/search.json                     what hydra/sweeper=target or frontier tried, in order, and found
 outputs/<sweep>/commands.jsonl                  every command that began or continued it, as typed
 outputs/<sweep>/<number>-<slug>-<id>/           a run: everything about one member
     metrics.jsonl  result.json  evaluation.json  evaluation.npz  curve.json  curve.npz  progress.npz
@@ -20,6 +21,7 @@ from vae_sweep.runs.files import RecordError, read_json, read_rows
 from vae_sweep.runs.schema import Cause, Manifest, Status
 
 COMMANDS = "commands.jsonl"
+SEARCH = "search.json"
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,11 @@ class Sweep:
         """Every command line that began or continued it, as typed; of a sweep without that list, the first."""
         rows = read_rows(self.folder / COMMANDS)
         return [row["command"] for row in rows] or [" ".join(self.manifest.get("command") or [])]
+
+    def search(self) -> dict[str, Any]:
+        """search.json: how the weights were chosen, {} for a grid. Raises RecordError if it is not JSON."""
+        path = self.folder / SEARCH
+        return read_json(path) if path.exists() else {}
 
     def seconds(self) -> dict[str, float]:
         """Wall time of every run by its id. That of a pack, in which all its members trained, is shared out."""

@@ -6,6 +6,9 @@
     typed.py        paths as people type them, in quotes where Hydra needs them
     forecast.py     the images: described, their forecast made, the weights explained
     plan.py         members -> packs: who may train together, and where it pays
+    composing.py    what was typed for every job -> Jobs, composed once for every kind
+    search.py       which weight to try next (target, frontier); searching.py: as jobs and results
+    ending.py       when to give up: failures alike, a budget
     continuing.py   which packs are to be trained now: new ones, and old ones that are not done
     run_sweep.py    all of it, in order
     composing.py    overrides of many jobs -> Jobs, composed once for every kind

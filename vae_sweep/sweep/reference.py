@@ -23,6 +23,7 @@ _GROUPS = {
     "kl_schedule": "The weight over the run",
     "experiment": "Ready-made",
     "hydra/launcher": "Where it runs",
+    "hydra/sweeper": "Which weights are visited",
 }
 
 

@@ -50,11 +50,15 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """results: what result.json holds, one per job in its order. exit_code: 0, 1 (not all done), 130 or 143."""
+    """results: what result.json holds, one per job in its order. exit_code: 0, 1 (not all done), 130 or 143.
+
+    ended: whether the sweep was ended before its time (launcher.stop_after, launcher.budget).
+    """
 
     folder: Path
     results: list[dict[str, Any]]
     exit_code: int
+    ended: bool = False
 
 
 def load_images(section: Mapping[str, Any]) -> ImageData:
@@ -270,7 +274,7 @@ def _outcome(
     live.print_lines(lines, console)
     if len(manifest["members"]) > 1 and not stop.exit_code:
         tell_answer(folder, members[0].config["logger"], lambda line: live.print_lines([line], console))
-    return Outcome(folder, results, stop.exit_code or int(bool(left)))
+    return Outcome(folder, results, stop.exit_code or int(bool(left)), stop.ending is not None)
 
 
 def continue_command(typed: Sequence[str], name: str, retry: str | None = None) -> str:

@@ -18,7 +18,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
 if TYPE_CHECKING:
-    from vae_sweep.sweep.run_sweep import Job
+    from vae_sweep.sweep.run_sweep import Job, Outcome
 
 BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 OUR_SWEEPERS = "hydra_plugins.vae_sweep_sweepers."
@@ -39,6 +39,7 @@ class SweepLauncher(Launcher):
         self.config: DictConfig | None = None
         self.hydra_context: HydraContext | None = None
         self.name: str | None = None  # of the sweep, for a sweeper that launches several batches
+        self.outcome: Outcome | None = None  # of the last batch
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.config, self.hydra_context = config, hydra_context
@@ -54,7 +55,7 @@ class SweepLauncher(Launcher):
             jobs = jobs_of(self.config, self.hydra_context, job_overrides, initial_job_idx)
             place = self.place(jobs[0].config)
             outcome = run_sweep(jobs, place, command=sys.argv, name=self.name)
-        self.name = outcome.folder.name
+        self.name, self.outcome = outcome.folder.name, outcome
         if outcome.exit_code >= 128:  # Ctrl-C or SIGTERM: not a failure of a job, and no more batches
             raise SystemExit(outcome.exit_code)
         if not self.config.hydra.callbacks and takes_results_alone(self.config):
