@@ -70,6 +70,18 @@ def test_the_density_is_scipy_s() -> None:
     assert found.log_density(z) == pytest.approx(expected, rel=1e-6)
 
 
+def test_the_marginals_are_those_of_its_draws() -> None:
+    rng = np.random.default_rng(0)
+    made = CodeSampler(
+        np.array([0.3, 0.7]), np.array([[2.0, 0, 0], [-1, 5, 0]]), rng.standard_normal((2, 3, 2)),
+        np.array([[0.5, 1, 2], [1, 1, 0.1]]), 1.0, 100,
+    )  # fmt: skip
+    drawn = made.sample(40_000)
+    mean, spread = made.marginals()
+    assert mean == pytest.approx(drawn.mean(0), abs=0.06)
+    assert spread == pytest.approx(drawn.std(0), rel=0.02)
+
+
 def test_a_mixture_is_found_as_well_as_scikit_learn_finds_it() -> None:
     codes, fresh = mixture(1500, 0), mixture(4000, 1)
     theirs = GaussianMixture(3, random_state=0, n_init=3).fit(codes).score(fresh)

@@ -185,7 +185,7 @@ def test_arrays(found: Evaluation, data: ImageData, optimum: LinearVAE) -> None:
         "prior_samples": (64, 4, 4, 1),
         "traversals": (5, 7, 4, 4, 1),
         "traversal_units": (5,),
-        "traversal_values": (7,),
+        "traversal_values": (5, 7),
         "fitted_samples": (64, 4, 4, 1),
         "code_std": (5,),
         "traversal_start": (5,),
@@ -206,9 +206,12 @@ def test_arrays(found: Evaluation, data: ImageData, optimum: LinearVAE) -> None:
     for end, image in ((0, 2), (-1, 3)):
         reached = arrays["interpolations"][1, end].astype(int)
         assert np.abs(reached - arrays["recon_mean"][image]).max() <= 1
-    for walk, start in zip(arrays["traversals"].astype(float), arrays["traversal_start"], strict=True):
+    # Within three deviations of the codes, which at the optimum are the prior's.
+    assert arrays["traversal_values"] == pytest.approx(np.tile([-3.0, -2, -1, 0, 1, 2, 3], (5, 1)), abs=0.3)
+    walks = zip(*(arrays[f"traversal{name}"].astype(float) for name in ("s", "_start", "_values")), strict=True)
+    for walk, start, values in walks:
         inside = ((walk[2:5] > 0) & (walk[2:5] < 255)).all(0)  # not clipped; -1, 0, 1: this decoder is linear
-        through = walk[3] + start * (walk[4] - walk[2]) / 2
+        through = walk[3] + (start - values[3]) * (walk[4] - walk[2]) / (values[4] - values[2])
         assert np.abs(through - arrays["recon_mean"][0])[inside].max() <= 1.5 + abs(start)
     rows = chosen(data.val, None)
     expected = np.clip(np.round(255 * data.images[rows[:8]].astype(np.float32)), 0, 255)

@@ -27,6 +27,7 @@ from vae_sweep.metrics.disentanglement import mutual_information_gap
 from vae_sweep.metrics.gradients import gradient_view
 from vae_sweep.metrics.prior import cycle_error, mmd2, mmd2_null, moments
 from vae_sweep.models.code_sampler import FILE as SAMPLER
+from vae_sweep.models.code_sampler import CodeSampler
 from vae_sweep.models.objective import Objective
 from vae_sweep.runs.files import write_arrays, write_json
 from vae_sweep.runs.schema import SCHEMA
@@ -279,8 +280,16 @@ class _Subject:
             arrays |= self.samples.arrays
         if not self.objective.deterministic:
             kl_per_unit = self.val_codes.posterior.kl_per_unit().mean(0)
-            arrays |= showing.from_the_prior(self.objective, kl_per_unit, self.val_codes.posterior.mean[0])
+            start = self.val_codes.posterior.mean[0]
+            arrays |= showing.from_the_prior(self.objective, kl_per_unit, start, *self._where_codes_lie())
         return arrays
+
+    def _where_codes_lie(self) -> tuple[Tensor, Tensor]:
+        """Mean and deviation (d,) of every unit in the fitted sampler; 0 and 1 where none was fitted."""
+        prior = torch.zeros(self.latent_dim), torch.ones(self.latent_dim)
+        found = prior if self.samples is None else CodeSampler.from_arrays(self.samples.sampler).marginals()
+        centre, spread = (torch.as_tensor(value, dtype=torch.float32, device=self.device) for value in found)
+        return centre, spread
 
     def _mean_image(self) -> np.ndarray:
         """(H, W, C) uint8: the best that can be said of an image without looking at it."""

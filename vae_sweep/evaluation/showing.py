@@ -13,7 +13,7 @@ PICTURES = 8
 PRIOR_SAMPLES = 64
 PAIRS, STEPS = 4, 8  # interpolations
 UNITS = 8
-VALUES = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)  # of a unit in a traversal: standard deviations of the prior
+VALUES = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)  # of a unit in a traversal: deviations of what codes have there
 CODES = 1000
 
 
@@ -22,7 +22,8 @@ def pictures(objective: Objective, held_out: Split, noise: Tensor) -> Arrays:
     """Held-out images, their reconstructions, and paths between the codes of neighbours.
 
     originals, recon_mean, recon_sampled: (M, H, W, C) uint8. interpolations (P, S, H, W, C): decoded on the straight
-    line between two posterior means. noise: (N, d), that of the evaluation.
+    line between two posterior means, which no Gaussian fitted to the codes finds less likely than the worse of its
+    ends. noise: (N, d), that of the evaluation.
     """
     shown = held_out.first(PICTURES)
     x = shown[:]
@@ -48,24 +49,27 @@ def at_weight(objective: Objective, kl_weight: float, x: Tensor, noise: Tensor, 
 
 
 @torch.no_grad()
-def from_the_prior(objective: Objective, kl_per_unit: Tensor, start: Tensor) -> Arrays:
+def from_the_prior(objective: Objective, kl_per_unit: Tensor, start: Tensor, centre: Tensor, spread: Tensor) -> Arrays:
     """Draws of the prior, and walks along the units that carry the most, from a code of an image.
 
-    start (d,): the posterior mean of the first image of `originals`, whose other units stay. prior_samples
-    (64, H, W, C); traversals (U, S, H, W, C), traversal_units (U,), traversal_values (S,): what the unit is set to;
-    traversal_start (U,): what it is at the image.
+    start (d,): the posterior mean of the first image of `originals`, whose other units stay. centre, spread (d,): mean
+    and deviation of every unit in the fitted sampler, within three of which a walk stays; where none was fitted, the
+    prior's 0 and 1. prior_samples (64, H, W, C); traversals (U, S, H, W, C), traversal_units (U,), traversal_values
+    (U, S): what the unit is set to; traversal_start (U,): what it is at the image.
     """
     device = start.device
     z = noise_for((PRIOR_SAMPLES, len(start)), device, "prior")
     units = kl_per_unit.argsort(descending=True, stable=True)[:UNITS].cpu()
     walks = start.repeat(len(units), len(VALUES), 1)
-    walks[torch.arange(len(units)), :, units] = torch.tensor(VALUES, device=device)
+    on = units.to(device)
+    values = centre[on, None] + spread[on, None] * torch.tensor(VALUES, device=device)
+    walks[torch.arange(len(units)), :, units] = values.to(walks.dtype)
     return {
         "prior_samples": decode(objective, z),
         "traversals": decode(objective, walks),
         "traversal_units": units.numpy(),
-        "traversal_values": np.array(VALUES, np.float32),
-        "traversal_start": start[units.to(device)].float().cpu().numpy(),
+        "traversal_values": values.float().cpu().numpy(),
+        "traversal_start": start[on].float().cpu().numpy(),
     }
 
 

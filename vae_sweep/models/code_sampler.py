@@ -69,6 +69,12 @@ class CodeSampler:
             z[which == k] += along[which == k] @ self.factors[k].T
         return z.astype(np.float32)
 
+    def marginals(self) -> tuple[Array, Array]:
+        """Mean and standard deviation (d,) of every unit."""
+        mean = self.weights @ self.means
+        inside = (self.factors**2).sum(2) + self.noise**2
+        return mean, np.sqrt(np.maximum(self.weights @ (inside + self.means**2) - mean**2, 0.0))
+
     def log_density(self, z: Array) -> Array:
         """ln f(z) of codes (N, d) -> (N,), nats."""
         return np.logaddexp.reduce(self.log_densities(z), axis=1)

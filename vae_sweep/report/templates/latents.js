@@ -52,7 +52,8 @@ function latentPanel(run, axes) {
 }
 
 function traversalWords({ units, values, start }) {
-  const range = values.length ? ` set from ${figure(values[0])} to ${figure(values.at(-1))}` : "";
+  const range = !values.length ? "" : Array.isArray(values[0]) ? " set from three deviations of all codes below their mean to three above"
+    : ` set from ${figure(values[0])} to ${figure(values.at(-1))}`;
   const from = start.length ? "Held-out image 1 with one unit of its code" : "The prior's mean with one unit";
   const own = start.length ? `, where the image has ${start.map((v) => figure(v, 2)).join(", ")}` : "";
   return `${from}${range}; a row per unit, the one with most information first: units ${units.join(", ")}${own}`;
