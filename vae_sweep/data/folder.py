@@ -91,7 +91,7 @@ class Aside:
         if ending in EXTENSIONS:
             return True
         if head is None and ending not in self._are_pictures and self._looked_at[ending] >= _LOOKED_AT:
-            self.kinds[Kind(f"{ending} file" if ending else "file without an ending")] += 1
+            self.kinds[Kind(f"{ending} file" if ending else "extensionless file")] += 1
             return False
         self._looked_at[ending] += 1
         kind = kind_of(_head(path) if head is None else head, path)

@@ -52,7 +52,7 @@ def kind_of(head: bytes, name: str = "") -> Kind:
         if pattern.match(head):
             return kind
     ending = PurePath(name).suffix.lower()
-    return Kind(f"{ending} file" if ending else "file without an ending")
+    return Kind(f"{ending} file" if ending else "extensionless file")
 
 
 def counted(kinds: dict[Kind, int]) -> str:
