@@ -76,7 +76,7 @@ def test_what_is_left_aside_is_counted_by_kind(tmp_path: Path, caplog) -> None:
         caplog.text
     )
     assert "1 zip archive (data.root=FILE.zip reads one)" in caplog.text
-    assert "1 file without an ending" in caplog.text
+    assert "1 extensionless file" in caplog.text
 
 
 @pytest.mark.parametrize(
