@@ -155,3 +155,17 @@ def test_the_table_is_of_held_out_images_where_they_are_known() -> None:
 def test_no_torch() -> None:
     code = "import sys, vae_sweep.theory; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_grey_pixels_are_no_draws_of_a_bernoulli() -> None:
+    """Of x = 1/4 everywhere with variance v: 1 - v / (1/4 * 3/4); of black and white, 0."""
+    rng = np.random.default_rng(0)
+    binary = (rng.random((40, 4, 4, 1)) < 0.25).astype(np.uint8) * 255
+    uniform = rng.random((4000, 2, 2, 1)).astype(np.float32)  # E[x] = 1/2, variance 1/12: 1 - (1/12) / (1/4)
+    found = [data_forecast(x, np.arange(len(x)), [2], bernoulli=True) for x in (binary, uniform)]
+    assert found[0]["grey"] == pytest.approx(0, abs=1e-12)
+    assert found[1]["grey"] == pytest.approx(2 / 3, rel=0.02)
+    loss = Loss(likelihood=LIKELIHOODS["bernoulli"])
+    said = ["The pixels are grey" in banner([1.0], [2], 16, 8, loss, told) for told in found]
+    assert said == [False, True]
+    assert data_forecast(binary, np.arange(40), [2])["grey"] is None

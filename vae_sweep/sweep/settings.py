@@ -145,7 +145,10 @@ def check_member(config: Mapping[str, Any]) -> None:
     if groups is not None and latents != AUTO and latents % groups:
         raise SettingsError(f"loss.free_bits_groups={groups}: does not divide model.latent_dim={latents}")
     if config["objective"] == "vae" and loss["kl_weight"] == 0:
-        raise SettingsError("loss.kl_weight=0: a VAE without KL has no noise scale; objective=autoencoder is that run")
+        raise SettingsError(
+            "loss.kl_weight=0: a VAE without KL has no noise scale; objective=autoencoder is that run, and 1e-8 is"
+            " noise without a price"
+        )
     if config["model"].get("init_from") and loss["weight_kl_weight"] is not None:
         raise SettingsError(
             f"model.init_from={config['model']['init_from']}: random weights (loss.weight_kl_weight) begin at their own"

@@ -31,8 +31,9 @@ def data_forecast(
 
     images: (N, H, W, C) uint8 or floating point in [0, 1]; train: indices. kl_weights: betas of squared-error members,
     each a point on every curve. binarize: as data.binarize. bernoulli: also the threshold of a Bernoulli decoder
-    (one more iteration over the images); else it is None. The model is fitted to the training images; every curve has
-    under "held_out" its means over at most MOST_PROJECTED of the images in `held_out` (indices; None: left out).
+    (one more iteration over the images), and how grey the images are; else both are None. The model is fitted to the
+    training images; every curve has under "held_out" its means over at most MOST_PROJECTED of the images in
+    `held_out` (indices; None: left out).
     axes: of `train`, with as many as the largest latent size, where they are known already.
     Seconds for 30,000 images of 64 x 64 x 3.
     """
@@ -48,10 +49,18 @@ def data_forecast(
         "eigenvalues": found.eigenvalues[:KEPT_EIGENVALUES].tolist(),
         "collapse_threshold": collapse_threshold(found),
         "collapse_threshold_bernoulli": largest_standardised(pixels, seed=seed) if bernoulli else None,
+        "grey": _grey(pixels) if bernoulli else None,
         "linear": _curves(
             pixels, found, latent_dims, curve_weights(found, kl_weights, latent_dims), held_out, axes, seed
         ),
     }
+
+
+def _grey(pixels: Pixels) -> float:
+    """E[x (1 - x)] over E[x] (1 - E[x]), summed over pixels: 0 of black and white, 1 of one grey image."""
+    mean, variance = pixels.moments
+    most = float((mean * (1 - mean)).sum())
+    return 1 - float(variance.sum()) / most if most > 0 else 0.0
 
 
 def _curves(

@@ -28,6 +28,7 @@ from vae_sweep.traits import (
 )
 
 MOST_ROWS = 12
+_GREY = 0.02  # of 0 (black and white) to 1; some edges of digits are grey
 # Of a likelihood's `collapse`: where the forecast keeps the threshold, and what it is.
 _COLLAPSE = {
     "covariance": ("collapse_threshold", "2 x largest eigenvalue of the pixel covariance"),
@@ -94,6 +95,7 @@ def banner(
             *_collapse(about),
             *_likelihood_optimum(about),
             *_rounding(about),
+            *_grey(about),
         ]
     if loss.likelihood.unit == "SSE" and loss.reduction == "sum" and loss.divergence.kl:
         lines += _elsewhere(weights, dims, sizes)
@@ -239,6 +241,13 @@ def _rounding(about: _About) -> Iterator[str]:
         level = f"{GREY_LEVELS * ROUNDING_SIGMA:.2f} grey levels"
         yield f"Below the rounding of 8 bits ({level}): weight {shown}."
         yield "  No such file has so little noise; there the KL only keeps the codes from growing without bound."
+
+
+def _grey(about: _About) -> Iterator[str]:
+    """A yes or no with probability x is another variable than a pixel of brightness x."""
+    if (about.forecast.get("grey") or 0) > _GREY:
+        yield "The pixels are grey, not black and white: a Bernoulli bound is that of draws x' of 0 and 1 with mean x,"
+        yield "  not of these data, and no two losses of grey and binary images compare."
 
 
 def _likelihood_optimum(about: _About) -> Iterator[str]:
