@@ -130,6 +130,15 @@ def test_it_gives_what_load_gives_and_goes_on(tmp_path: Path, capsys) -> None:
     assert [len(ran) for ran in place.ran] == [2, 1]  # what is done is not trained again
 
 
+def test_two_images_have_a_page(tmp_path: Path) -> None:
+    """One to train on, whose mean a linear model needs no more than: its error there is zero."""
+    images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
+    settings = {**SMALL, "batch_size": 1, "data": images, "output_dir": str(tmp_path)}
+    runs = vae_sweep.sweep(kl_weight=0.1, place=outside.OneByOne(), **settings)
+    assert list(runs["status"]) == ["done"]
+    assert (tmp_path / "mine/report/index.html").exists()
+
+
 @pytest.mark.slow
 def test_a_script_needs_no_guard(tmp_path: Path) -> None:
     """Members train in other processes, which do not run the script a second time."""

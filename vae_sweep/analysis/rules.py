@@ -108,7 +108,7 @@ def _behind_linear(point: Point, context: Context) -> tuple[str, Evidence] | Non
     for split, words in (("train", "training"), ("val", "held out")):
         distortion, rate, beta = point.distortion(split), point.rate(split), point.beta
         linear = linear_objective(context.study, point, split)
-        if distortion is None or rate is None or beta is None or linear is None:
+        if distortion is None or rate is None or beta is None or not linear:  # 0: a single image, known by its mean
             continue
         own = distortion + beta * rate
         shares.append(own / linear - 1)
