@@ -66,7 +66,7 @@ CASES = {
     "no folder given": settings("data=image_folder", expected="data.root"),
     "truncated npz": truncated_npz,
     "pickled npy": array(np.array([{}, {}], dtype=object), allow_pickle=True),
-    "wrong dtype": array(np.zeros((9, 8, 8), dtype=np.int64), "int64"),
+    "wrong dtype": array(np.zeros((9, 8, 8), dtype=np.complex64), "complex64"),
     "NaN pixels": array(NAN),
     "pixels out of range": array(np.full((9, 8, 8), 2.0, dtype=np.float32)),
     "one image": array(np.zeros((1, 8, 8), dtype=np.uint8)),

@@ -87,6 +87,6 @@ def test_known_keys_groups_and_hydras_own_pass() -> None:
 
 
 def test_every_check_belongs_to_a_key(compose) -> None:
-    models = ("conv", "resnet", "mlp", "linear")
+    models = ("conv", "resnet", "mlp", "linear", "own")
     keys = {key for model in models for key in flatten(compose(f"model={model}"))}
     assert set(CHECKS) <= keys

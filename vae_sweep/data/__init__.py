@@ -171,7 +171,7 @@ def image_folder(
         labels, label_names = _folder_labels(names)
     else:
         labels, label_names = _numbered([labels_of[name] for name in names]) if labels_of else (None, ())
-    train, val = split(decoded.pixel_digests, val_fraction, decoded.file_digests)
+    train, val = split(decoded.pixel_digests, val_fraction, decoded.file_digests, f"data.root: {root}")
     return ImageData(
         images=decoded.images,
         train=train,
@@ -231,7 +231,7 @@ def arrays(
         height, width = content.images.shape[1:3]
         if height != width:
             raise DataError(f"data.image_size={image_size}: the images of {file} are {height}x{width}, not square")
-    return _split_by_content(content, contents, file.stem, val_fraction, max_images, image_size)
+    return _split_by_content(content, contents, file.stem, val_fraction, max_images, image_size, f"data.path: {file}")
 
 
 def own(
@@ -378,6 +378,7 @@ def _split_by_content(
     val_fraction: float,
     max_images: int | None,
     image_size: int | None = None,
+    where: str = "data",
 ) -> ImageData:
     """contents: the digest of each image before it is resized, so that every size has the same split."""
     images, labels, factors = content.images, content.labels, content.factors
@@ -391,7 +392,7 @@ def _split_by_content(
     if image_size is not None:
         images = resized(images, image_size)
     if held_out is None:
-        train, val = split(contents, val_fraction)
+        train, val = split(contents, val_fraction, where=where)
     else:
         train, val = np.split(np.arange(len(images)), [len(images) - held_out])
     return ImageData(

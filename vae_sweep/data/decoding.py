@@ -125,7 +125,7 @@ def _what_else(path: Path) -> str:
     """What a file is that is no picture."""
     with open(path, "rb") as file:
         kind = kind_of(file.read(HEAD))
-    if kind == HEIC or (not kind.picture and not kind.name.startswith("file")):
+    if kind == HEIC or (not kind.picture and kind.told):
         return f"in truth a {kind.name}" + (f": {kind.hint}" if kind.hint else "")
     return "not an image, or damaged at its start"
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from vae_sweep.data.image_data import DataError
-from vae_sweep.data.kinds import HEAD, HEIC, Kind, counted, kind_of
+from vae_sweep.data.kinds import HEAD, HEIC, Kind, counted, kind_by_name, kind_of
 
 log = logging.getLogger("vae_sweep")
 
@@ -91,7 +91,7 @@ class Aside:
         if ending in EXTENSIONS:
             return True
         if head is None and ending not in self._are_pictures and self._looked_at[ending] >= _LOOKED_AT:
-            self.kinds[Kind(f"{ending} file" if ending else "extensionless file")] += 1
+            self.kinds[kind_by_name(path)] += 1
             return False
         self._looked_at[ending] += 1
         kind = kind_of(_head(path) if head is None else head, path)

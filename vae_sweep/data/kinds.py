@@ -9,11 +9,12 @@ HEAD = 512  # bytes that tell
 
 @dataclass(frozen=True)
 class Kind:
-    """name: in the singular; hint: what to do about it, or ""."""
+    """name: in the singular; hint: what to do about it, or ""; told: by its bytes, not only by its name."""
 
     name: str
     picture: bool = False
     hint: str = ""
+    told: bool = True
 
 
 HEIC = Kind("HEIC picture", True, "pip install 'vae-sweep[heic]' reads them")
@@ -51,8 +52,12 @@ def kind_of(head: bytes, name: str = "") -> Kind:
     for pattern, kind in _KNOWN:
         if pattern.match(head):
             return kind
+    return kind_by_name(name)
+
+
+def kind_by_name(name: str) -> Kind:
     ending = PurePath(name).suffix.lower()
-    return Kind(f"{ending} file" if ending else "extensionless file")
+    return Kind(f"{ending} file" if ending else "extensionless file", told=False)
 
 
 def counted(kinds: dict[Kind, int]) -> str:

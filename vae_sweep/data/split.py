@@ -27,21 +27,22 @@ def digests(images: Iterable[np.ndarray]) -> list[bytes]:
 
 
 def split(
-    contents: Sequence[bytes], val_fraction: float, ranks: Sequence[bytes] | None = None
+    contents: Sequence[bytes], val_fraction: float, ranks: Sequence[bytes] | None = None, where: str = "data"
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rows (train, val), int64 and sorted.
 
     contents: digest of each image; equal means duplicate. ranks: what to sort by, by default the contents themselves;
     duplicates go by their lowest rank. (Files are ranked by their bytes, so that a folder is split alike at every
     image size, but are duplicates when their decoded pixels are equal.)
-    Raises DataError where there are no two distinct images.
+    Raises DataError, which names `where` they lie, where there are no two distinct images.
     """
     lowest: dict[bytes, bytes] = {}
     for content, rank in zip(contents, contents if ranks is None else ranks, strict=True):
         lowest[content] = min(rank, lowest.get(content, rank))
     if len(lowest) < 2:
         raise DataError(
-            f"{len(contents)} image(s), {len(lowest)} distinct: a training and a validation image need at least two"
+            f"{where}: {len(contents)} image(s), {len(lowest)} distinct: a training and a validation image need at"
+            " least two"
         )
     in_order = sorted(lowest, key=lambda content: (lowest[content], content))
     held_out = set(in_order[: min(max(round(val_fraction * len(lowest)), 1), len(lowest) - 1)])
