@@ -337,7 +337,11 @@ def test_unconverged_runs_say_train_longer(tmp_path):
     assert said.headline.startswith("So far: to reconstruct, ")
     assert said.headline.endswith("; train longer to be sure.")
     assert "4 of 5 weights have not converged" in said.lead
-    assert said.next.command.endswith("trainer.max_steps=1200 sweep=s-longer")
+    assert said.next.command.endswith("loss.kl_weight=3,1,0.5,0.1,0.03 trainer.max_steps=1200 sweep=s")
+    assert "begin again" in said.next.words  # a cosine
+    for run in folder.glob("00*/result.json"):
+        edit(run, lambda r: r["config"]["optimizer"].update(lr_schedule="wsd"))
+    assert "go on from step 320" in said_of(study.read([load_sweep(folder)])).next.words
 
 
 def test_controllers_have_no_weight_to_choose(tmp_path):

@@ -52,6 +52,14 @@ class LikelihoodTraits:
         return self.sse is not None
 
     @property
+    def zero_means_something(self) -> bool:
+        """Whether a distortion of 0 is a perfect reconstruction, so that shares of an objective say something.
+
+        So for a squared error and the nats of discrete pixels; a density's nats have a zero that hangs on its noise.
+        """
+        return self.squared_error or (self.unit == "nats" and self.exponent is None)
+
+    @property
     def distortion(self) -> str:
         """The metric that one nat is traded for."""
         return "sse" if self.squared_error else "recon"

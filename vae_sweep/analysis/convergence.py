@@ -28,6 +28,8 @@ ABOVE_HULL = 0.005  # the same
 BETA_HAT = 1.5
 MOMENT = 1.5  # of the mean second moment, which is 1 at a stationary point; costs 0.05 nats a unit
 FALLING = 0.05  # of the objective, by a run of twice the length: 0.2 dB; ten times less weight has to gain 0.5
+AT_REST = 0.003  # the same, for a run to end by itself (trainer.until=converged)
+LEFT = 0.01  # what any length would gain, likewise
 RISING = 0.01
 
 LATE = ("unfinished", "stuck")  # words that put an answer in doubt

@@ -4,10 +4,14 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from vae_sweep.analysis.convergence import FALLING
 from vae_sweep.analysis.recommend import Recommendation
-from vae_sweep.analysis.study import LATENT, MULTI_RATE, SEED, WEIGHT, Study
+from vae_sweep.analysis.study import LATENT, MULTI_RATE, SEED, WEIGHT, Point, Study
 from vae_sweep.analysis.verdicts import Finding
+from vae_sweep.analysis.words import duration
 from vae_sweep.commands import command
+from vae_sweep.schedules import same_weight
+from vae_sweep.schedules.learning_rate import same_until
 from vae_sweep.theory.conventions import REDUCTIONS, from_sum
 
 _STEPS = ("trainer.max_steps", "trainer.max_epochs")  # the first decides where both are set
@@ -38,7 +42,7 @@ def _plan(study: Study, found: Recommendation, verdicts: dict[str, list[Finding]
         start = _threshold(study, found) or min(s.weight for s in found.idle)
         return "Sweep below the threshold of collapse", {WEIGHT: _list(start / 3**k for k in range(1, 9, 2))}
     if found.kind == "constant" or found.train_longer:
-        return "Train longer, under a name of its own", _longer(study)
+        return _longer(study, found)
     if found.in_doubt:
         return "Begin the stuck runs from other seeds", {WEIGHT: _list(sorted(found.stuck, reverse=True)), SEED: "1,2"}
     if found.kind not in ("curve", "one_weight"):
@@ -77,12 +81,28 @@ def _threshold(study: Study, found: Recommendation) -> float | None:
     return known * spot.weight / spot.beta if known and spot.beta and study.squared_error else None
 
 
-def _longer(study: Study) -> dict[str, str]:
-    config = next((p.flat for p in study.done if not p.autoencoder), {})
-    for key in _STEPS:
-        if isinstance(value := config.get(key), int):
-            return {key: str(3 * value), "sweep": f"{study.name}-longer"}
-    return {}
+def _longer(study: Study, found: Recommendation) -> tuple[str, dict[str, str]]:
+    """More steps of the same sweep: as many as are foretold to bring a doubling's gain below what counts."""
+    point = next((p for p in study.done if not p.autoencoder), None)
+    key = next((k for k in _STEPS if point is not None and isinstance(point.flat.get(k), (int, float))), None)
+    if point is None or key is None:
+        return "Train longer", {}
+    factor = 3 if found.doubling <= FALLING else 2 if found.doubling <= 2 * FALLING else 4
+    before = point.run.result.get("total_steps") or 1
+    start = _goes_on_from(point, before, factor * before)
+    slots = (study.manifest.get("plan") or {}).get("slots") or ["one"]
+    seconds = sum(study.sweeps[0].seconds().values()) / len(slots)
+    about = f" (about {duration(seconds * (factor * before - start) / before)} on the machine that has trained it)"
+    how = f"the runs go on from step {start:,}" if start else "their schedule hangs on the length, so they begin again"
+    weights = {p.flat[WEIGHT]: None for p in study.points if not p.autoencoder and WEIGHT in p.settings}
+    several = {WEIGHT: ",".join(f"{w:g}" for w in weights)} if len(study.sweeps) == 1 and weights else {}
+    return f"Train longer{about if seconds else ''}: {how}", {**several, key: f"{factor * point.flat[key]:g}"}
+
+
+def _goes_on_from(point: Point, before: int, wanted: int) -> int:
+    shared = same_until(str(point.flat.get("optimizer.lr_schedule", "constant")), before, wanted)
+    steps = min(shared, before - 1)
+    return steps if same_weight(point.run.config.get("kl_schedule") or {"_target_": ""}, before, wanted, steps) else 0
 
 
 def _tried(found: Recommendation, weight: float) -> bool:
@@ -104,7 +124,7 @@ def _command(study: Study, values: dict[str, str]) -> str:
     if typed[:1] == ["-m"] and typed[1:2] == ["vae_sweep.run"]:  # a Python, not sys.argv
         typed = typed[2:]
     replaced = {*values, "sweep", "retry"}
-    if "sweep" not in values:  # its autoencoder has been trained
+    if "sweep" not in values and not replaced & set(_STEPS):  # its autoencoder has been trained
         replaced.add("objective")
     kept = [word for word in typed if word not in ("-m", "--multirun") and word.partition("=")[0] not in replaced]
     settings = {key: value for key, value in values.items() if key != "sweep"} | {

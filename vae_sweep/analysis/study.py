@@ -71,11 +71,7 @@ class Point:
 
     @property
     def zero_means_something(self) -> bool:
-        """Whether a distortion of 0 is a perfect reconstruction, so that shares of an objective say something.
-
-        So for a squared error and the nats of discrete pixels; a density's nats have a zero that hangs on its noise.
-        """
-        return self.likelihood.squared_error or (self.likelihood.unit == "nats" and self.likelihood.exponent is None)
+        return self.likelihood.zero_means_something
 
     @property
     def autoencoder(self) -> bool:

@@ -24,14 +24,16 @@ _RATES = tuple(0.1 * 1.2**i for i in range(34))  # up to 41, in the time of the 
 
 @dataclass(frozen=True)
 class Trend:
-    """Of the objective at the target weight. gain: what twice the length would take off it, as a share; 0 at rest.
+    """Of the objective at the target weight. Shares of it:
 
-    left: what any length would take off. rise: the share by which it has risen in the second half of the rows, 0 if it
-    has not. split: whose rows were judged, "val" where there are enough.
+    gain: what twice the length would take off it, 0 at rest. left: what any length would. fell: what the last doubling
+    took off, between the last quarters of both halves. rise: by how much it is higher in the second half of the rows, 0
+    if it is not. split: whose rows were judged, "val" where there are enough.
     """
 
     gain: float
     left: float
+    fell: float
     rise: float
     split: str
 
@@ -97,11 +99,14 @@ def _fitted(time: np.ndarray, values: np.ndarray, end: float, scale: float, spli
     rise = float(half[0].mean() - half[1].mean())
     chance = math.sqrt(sum(float(part.var(ddof=1)) / len(part) for part in half))
     if scale <= 0:
-        return Trend(0.0, 0.0, 0.0, split)
+        return Trend(0.0, 0.0, 0.0, 0.0, split)
     falls = b > _SIGMAS * of_b
     here, there = shape(np.array([end, 2 * end]))
     gain, left = (b * float(here - there) / scale, b * float(here) / scale) if falls else (0.0, 0.0)
-    return Trend(gain, left, rise / scale if not falls and rise > _SIGMAS * chance else 0.0, split)
+    risen = rise / scale if not falls and rise > _SIGMAS * chance else 0.0
+    before, last = values[(at > 0.375) & (at <= 0.5)], values[at > 0.75]
+    fell = float(before.mean() - last.mean()) / scale if len(before) else math.inf
+    return Trend(float(gain), float(left), fell, float(risen), split)
 
 
 def _power(power: float, t: np.ndarray) -> np.ndarray:

@@ -29,7 +29,9 @@ _AS_EVER = (
     ("model", "latent_grid", 1), ("model", "linear_path", False), ("model", "init_from", None),
     ("data", "images", None), ("data", "labels", None),
     ("data", "range", None), ("data", "white", None), ("data", "channels", None), ("data", "bands", None),
+    ("trainer", "until", None),
 )  # fmt: skip
+_LENGTH = ("max_epochs", "max_steps", "until")
 _SLUG_LENGTH = 60
 
 
@@ -55,6 +57,12 @@ def member_id(config: Mapping[str, Any], data_fingerprint: str) -> str:
             del kept[section][key]
     matters = json.dumps([kept, data_fingerprint], sort_keys=True)
     return hashlib.sha256(matters.encode()).hexdigest()[:8]
+
+
+def kin(config: Mapping[str, Any], data_fingerprint: str) -> str:
+    """Equal for members that differ in nothing but their length."""
+    trainer = {key: value for key, value in config["trainer"].items() if key not in _LENGTH}
+    return member_id({**config, "trainer": trainer}, data_fingerprint)
 
 
 def total_steps(config: Mapping[str, Any], images: int) -> int:

@@ -62,6 +62,7 @@ class Result(TypedDict):
     metrics: dict[str, Any]
     steps: int
     total_steps: int
+    converged_at: NotRequired[int]  # the step at which trainer.until=converged found it at rest
     wall_s: float
     started: str | None  # UTC, ISO 8601
     ended: str | None

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from vae_sweep.runs.files import append_row, remove_leftovers, truncate_rows, write_json
+from vae_sweep.runs.files import append_row, read_rows, remove_leftovers, truncate_rows, write_json
 from vae_sweep.runs.reading import read_result
 from vae_sweep.runs.schema import SCHEMA, Cause, Error, Event, Status
 
@@ -41,6 +41,7 @@ class RunFiles:
         self.report = report
         self.writes = writes
         self.total_steps = 0
+        self.converged_at: int | None = None  # the step at which it was found to be at rest
         self.listeners: list[Listener] = []
         self._began = time.monotonic()
         before = read_result(self.folder)
@@ -54,6 +55,10 @@ class RunFiles:
     @property
     def wall_s(self) -> float:
         return self._wall_before + time.monotonic() - self._began
+
+    def written(self) -> list[dict[str, Any]]:
+        """The rows so far."""
+        return read_rows(self.rows) if self.rows.exists() else []
 
     def begin(self, step: int, total_steps: int, wall_s: float = 0.0) -> None:
         """Status running, from `step` on: rows after it are dropped, since they will be written again."""
@@ -107,6 +112,7 @@ class RunFiles:
             "metrics": dict(metrics),
             "steps": step,
             "total_steps": self.total_steps,
+            "converged_at": self.converged_at,
             "wall_s": round(self.wall_s, 3),
             "started": self._started,
         }
@@ -147,6 +153,7 @@ def result_of(
         "total_steps": known.get("total_steps", 0),
         "metrics": known.get("metrics", {}),
         "error": error,
+        **({} if known.get("converged_at") is None else {"converged_at": known["converged_at"]}),
         "wall_s": known.get("wall_s", 0.0),
         "started": known.get("started"),
         "ended": None if status == "running" else _now(),

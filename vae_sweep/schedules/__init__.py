@@ -10,7 +10,8 @@ silently train another weight than the one it is named after.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 Schedule = Callable[[int], float]
 
@@ -98,6 +99,24 @@ def capacity(
         raise ValueError(f"kl_schedule.maximum={maximum}: expected nats, 0 or more")
     ramp = linear(total_steps, warmup, warmup_steps)
     return lambda step: maximum * ramp(step)
+
+
+def same_multiplier(one: Schedule, other: Schedule, steps: int) -> bool:
+    """Whether two schedules have the same values in the first so many steps."""
+    return all(one(step) == other(step) for step in range(steps))
+
+
+def same_weight(named: Mapping[str, Any], one: int, other: int, steps: int) -> bool:
+    """Whether runs of two lengths have the same weight in the first so many steps. named: a config's kl_schedule.
+
+    Controllers heed no length. Of schedules of other packages nothing is known here: their process compares them.
+    """
+    module, _, name = str(named["_target_"]).rpartition(".")
+    if module != __name__:
+        return True
+    settings = {key: value for key, value in named.items() if key != "_target_"}
+    make = globals()[name]
+    return same_multiplier(make(total_steps=one, **settings), make(total_steps=other, **settings), steps)
 
 
 def _linear(progress: float) -> float:

@@ -1,7 +1,7 @@
 """Which packs of a sweep are to be trained now: those of members that are new to it, and old ones that are not done."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,10 +11,11 @@ from vae_sweep.engine.place import Place
 from vae_sweep.engine.slots import Slot, spare_slots
 from vae_sweep.models.costs import Cost, cost
 from vae_sweep.runs import outcomes
-from vae_sweep.runs.manifest import SweepError, freeze, take_out
+from vae_sweep.runs.manifest import SweepError, freeze, split_pack, take_out
 from vae_sweep.runs.members import Member, total_steps
 from vae_sweep.runs.reading import read_result
 from vae_sweep.runs.schema import Entry, Manifest
+from vae_sweep.sweep.lengthening import describe, goes_on, is_too_short
 from vae_sweep.sweep.plan import largest_pack, make_packs, pack_seconds, ranks
 
 
@@ -24,6 +25,7 @@ class Work(NamedTuple):
     manifest: Manifest
     packs: list[Pack]
     slots: list[Slot]
+    notes: tuple[str, ...] = ()  # on runs that are made longer
 
 
 def work(
@@ -39,6 +41,8 @@ def work(
     launcher: cfg.launcher; retry: failed members, too. Raises SweepError for more devices than there are.
     """
     manifest, to_continue = _unfinished(manifest, folder, members, retry)
+    manifest, longer = _longer(manifest, folder, members, to_continue)
+    to_continue |= longer.keys()
     packs_before = manifest["plan"]["packs"]
     old = [index for index, pack in enumerate(packs_before) if to_continue & set(pack)]
     packed = {member for pack in packs_before for member in pack}
@@ -70,7 +74,27 @@ def work(
         packs.sort(key=lambda pack: pack.rank)
     if place.shares_cores and all(pack.width == 1 for pack in packs):
         slots = [*slots, *spare_slots(slots, len(packs))]
-    return Work(manifest, packs, slots)
+    return Work(manifest, packs, slots, tuple(describe(list(longer.values()))))
+
+
+def _longer(
+    manifest: Manifest, folder: Path, members: Sequence[Member], unfinished: Collection[str]
+) -> tuple[Manifest, dict[str, tuple[int, str]]]:
+    """(manifest, id -> where a run that is done goes on from, and why not) of members asked for at a greater length.
+
+    They leave packs whose other members stay as they are.
+    """
+    entries = {entry["id"]: entry for entry in manifest["members"]}
+    longer = {}
+    for member in members:
+        entry = entries[member.id]
+        if is_too_short(result := read_result(folder / entry["folder"]), entry, manifest):
+            longer[member.id] = goes_on(folder, entry, result, manifest)
+    for pack in manifest["plan"]["packs"]:
+        together = [member for member in pack if member in longer or member in unfinished]
+        if longer.keys() & set(pack) and len(together) < len(pack):
+            manifest = split_pack(manifest, [together])
+    return manifest, longer
 
 
 def _unfinished(manifest: Manifest, folder: Path, members: Sequence[Member], retry: bool) -> tuple[Manifest, set[str]]:

@@ -78,7 +78,8 @@ def make_packs(members: Sequence[Member], limit: Callable[[Member], int], slots:
         kinds.setdefault(pack_key(member.config, member.says), []).append(member)
     packs = []
     for kind in kinds.values():
-        most = limit(kind[0]) if kind[0].config["trainer"]["devices"] == 1 else 1
+        trainer = kind[0].config["trainer"]  # who ends by itself, and who needs several devices, trains alone
+        most = limit(kind[0]) if trainer["devices"] == 1 and not trainer.get("until") else 1
         share = math.ceil(slots * len(kind) / len(members))
         n_packs = max(math.ceil(len(kind) / most), min(len(kind), share))
         packs += [tuple(member.id for member in part) for part in _equal_parts(kind, n_packs)]

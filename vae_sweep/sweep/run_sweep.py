@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 
 from vae_sweep import commands
-from vae_sweep.analysis.two_lines import two_lines
+from vae_sweep.analysis.two_lines import answer_of
 from vae_sweep.data.image_data import ImageData
 from vae_sweep.engine import live
 from vae_sweep.engine.place import Place
@@ -32,6 +32,7 @@ from vae_sweep.sweep import plan, provenance
 from vae_sweep.sweep.continuing import Work, work
 from vae_sweep.sweep.ending import EarlyEnd
 from vae_sweep.sweep.forecast import Pictures, banners, check_schedule, describe, with_forecast
+from vae_sweep.sweep.lengthening import known_as
 from vae_sweep.sweep.settings import check_members, settle
 from vae_sweep.sweep.trial import try_out
 from vae_sweep.tracking import choose_mode, tell_answer
@@ -100,6 +101,12 @@ def run_sweep(
         hydra_files = {member.id: job.hydra_files for member, job in zip(members, jobs, strict=True)}
         name = name or first["sweep"]
         with opened(Path(first["output_dir"]).expanduser(), name) as folder:
+            before = read_manifest(folder) if (folder / MANIFEST).exists() else None
+            unique = {member.id: member for member in reversed(members)}  # as it was asked for first
+            known = known_as(before, [*unique.values()][::-1], data_of)
+            data_of = {known[member].id: data for member, data in data_of.items()}
+            hydra_files = {known[member].id: files for member, files in hydra_files.items()}
+            members = [known[member.id] for member in members]
             manifest, stop = _train_what_is_left(folder, members, data_of, hydra_files, place, command, console)
             return _outcome(folder, manifest, members, stop, command, console)
 
@@ -147,7 +154,7 @@ def _announce(folder: Path, todo: Work, first: Mapping[str, Any], console: Conso
     heading = f"sweep   {folder}: {len(todo.manifest['members'])} members, {to_train} to train"
     if todo.packs:
         live.print_lines([*banners(todo.manifest), choose_mode(first["logger"]["wandb"]).line], console)
-    live.print_lines([heading, *plan.describe(todo.slots, todo.packs)], console)
+    live.print_lines([heading, *todo.notes, *plan.describe(todo.slots, todo.packs)], console)
 
 
 def _loaded(load: Load, sections: Sequence[Mapping[str, Any]]) -> list[ImageData]:
@@ -261,8 +268,10 @@ def _outcome(
     left = [result for result in results if result["status"] != "done"]
     lines = ["", f"sweep     {folder}"]
     if len(manifest["members"]) > 1:
-        headline, why = two_lines([folder])
-        lines += [f"answer    {headline}", f"          {why}"]
+        said = answer_of([folder])
+        lines += [f"answer    {said.headline}", f"          {said.lead}"]
+        if said.next.command and said.found.kind != "unfinished" and not left:
+            lines += [f"next      {said.next.words}:", f"          {said.next.command}"]
     lines.append(f"report    {commands.command('report', str(folder))}")
     if stop.ending:
         lines.append(f"ended     {stop.ending.why}")

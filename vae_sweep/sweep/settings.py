@@ -95,6 +95,7 @@ CHECKS: dict[str, Check] = {
     "optimizer.weight_decay": number(low=0),
     "trainer.max_epochs": number(above=0),
     "trainer.max_steps": optional(integer(1)),
+    "trainer.until": optional(choice("converged")),
     "trainer.accelerator": choice("auto", "cpu", "cuda", "mps"),
     "trainer.devices": integer(1),
     "trainer.precision": choice("auto", 32, "32", "bf16", 64, "64"),
@@ -133,6 +134,13 @@ def check_member(config: Mapping[str, Any]) -> None:
     batch_size, devices = config["data"]["batch_size"], config["trainer"]["devices"]
     if batch_size % devices:
         raise SettingsError(f"data.batch_size={batch_size}: not divisible by trainer.devices={devices}")
+    if config["trainer"].get("until") and devices > 1:
+        raise SettingsError(f"trainer.devices={devices}: trainer.until=converged needs 1")
+    if config["trainer"].get("until") and config["optimizer"]["lr_schedule"] == "cosine":
+        raise SettingsError(
+            "optimizer.lr_schedule=cosine: falls from the first step on; trainer.until=converged needs a rate that is"
+            " level first: wsd, plateau or constant"
+        )
     loss = config["loss"]
     recon, has_scale = target_of(loss["recon"]), likelihood({"recon": loss["recon"]}).scale == "set"
     if loss["scale"] != 1 and not has_scale:

@@ -96,6 +96,7 @@ def build(config: Mapping[str, Any], image_shape: ImageShape, images: int, momen
         images=images,
         binarize=config["data"].get("binarize") == "dynamic",
         log_every_n_steps=config["trainer"]["log_every_n_steps"],
+        until_rest=config["trainer"].get("until") == "converged",
     ).to(memory_format=torch.channels_last)
 
 

@@ -14,8 +14,15 @@ class Interrupted(Exception):
     """Somebody asked the training to stop; its checkpoint is written."""
 
 
+class AtRest(Exception):
+    """The run has found that it is done: from here on its learning rate falls. Its checkpoint is written."""
+
+
 class Checkpoints(pl.Callback):
     """Saves every `every_s` seconds, at the end, and when `should_stop` says so; then raises Interrupted.
+
+    save_level: called after the step `level`, the last whose numbers do not hang on the run's length. at_rest: asked
+    after every validation up to there; if it says so, what it has changed is saved, and AtRest is raised.
 
     After a step that a validation follows, it waits for that, so that a continued run writes the same rows.
     """
@@ -27,7 +34,11 @@ class Checkpoints(pl.Callback):
         validation_steps: Collection[int],
         every_s: float,
         should_stop: Callable[[], bool],
+        level: int = 0,
+        save_level: Callable[[], None] = lambda: None,
+        at_rest: Callable[[], bool] = lambda: False,
     ):
+        self.level, self.save_level, self.at_rest = level, save_level, at_rest
         self.save = save
         self.step = step
         self.validation_steps = frozenset(validation_steps)
@@ -50,9 +61,15 @@ class Checkpoints(pl.Callback):
             self._save_or_stop()
 
     def on_validation_end(self, *_: Any) -> None:
+        if self.step() <= self.level and self.at_rest():
+            self.save_level()
+            self.save()
+            raise AtRest
         self._save_or_stop()
 
     def _save_or_stop(self) -> None:
+        if self.step() == self.level:
+            self.save_level()
         ended, stop = self.step() == self.last, self.should_stop()
         if self._strategy is not None:  # one process is asked, all must know
             stop = self._strategy.reduce_boolean_decision(stop, all=False)

@@ -5,7 +5,7 @@ A pack writes one for each member. A kill may fall between two of them, so every
 """
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from vae_sweep.training.lit_vae import LitVAE
 
 LAST = Path("checkpoints/last.ckpt")
 PREVIOUS = Path("checkpoints/previous.ckpt")
+LEVEL = Path("checkpoints/level.ckpt")  # of the last step whose numbers do not hang on the run's length
 
 
 def checkpoint_of(
@@ -36,6 +37,13 @@ def checkpoint_of(
         "wall_s": wall_s,
         "hyper_parameters": hyper_parameters,
     }
+
+
+def save_level(runs: Sequence[tuple[Path, dict[str, Any]]]) -> None:
+    """Write level.ckpt of every (run folder, checkpoint): what a longer run goes on from."""
+    for folder, checkpoint in runs:
+        with atomic_file(folder / LEVEL) as file:
+            torch.save(checkpoint, file)
 
 
 def save_checkpoints(runs: Sequence[tuple[Path, dict[str, Any]]]) -> None:
@@ -63,14 +71,26 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def common_checkpoints(folders: Sequence[Path]) -> list[dict[str, Any]] | None:
-    """The checkpoints of the latest step that all runs have; None if there is no such step."""
+def common_checkpoints(
+    folders: Sequence[Path], fits: Callable[[int, Mapping[str, Any]], int] = lambda index, checkpoint: 2
+) -> list[dict[str, Any]] | None:
+    """The checkpoints of the latest step that all runs have; None if there is no such step.
+
+    fits: how well the checkpoint of a run, by its index, suits the way that it is to go; 0: not at all. Those that suit
+    best come before those that are latest.
+    """
     by_step = []
-    for folder in folders:
-        found = [load_checkpoint(folder / name) for name in (PREVIOUS, LAST) if (folder / name).exists()]
-        by_step.append({checkpoint["step"]: checkpoint for checkpoint in found})
+    suits: dict[int, int] = {}
+    for index, folder in enumerate(folders):
+        found = [load_checkpoint(folder / name) for name in (LEVEL, PREVIOUS, LAST) if (folder / name).exists()]
+        by_step.append({checkpoint["step"]: checkpoint for checkpoint in found if fits(index, checkpoint)})
+        for step, checkpoint in by_step[-1].items():
+            suits[step] = min(suits.get(step, 2), fits(index, checkpoint))
     common = set.intersection(*(set(steps) for steps in by_step))
-    return [steps[max(common)] for steps in by_step] if common else None
+    if not common:
+        return None
+    step = max(common, key=lambda step: (suits[step], step))
+    return [steps[step] for steps in by_step]
 
 
 def began_without_start(folders: Iterable[Path]) -> bool:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from vae_sweep.data.batches import binarized, generator
 from vae_sweep.data.split import EVALUATION_SEED
 from vae_sweep.models.objective import Objective, Terms, Weight
-from vae_sweep.schedules.learning_rate import multiplier
+from vae_sweep.schedules.learning_rate import length_at_rest, multiplier
 from vae_sweep.schedules.weight import WeightInForce, in_force
 from vae_sweep.training.lit_steps import LitSteps
 from vae_sweep.training.running_means import RunningMeans
@@ -56,7 +56,8 @@ class LitVAE(LitSteps):
     (schedules/weight.py). Writes rows `train/` and `val/` of recon, kl, loss, sse, mse, psnr (means over images,
     unweighted, kl in nats) with the `kl_weight` in force to `row_loggers`, or else to the Trainer's loggers. A
     multi-rate model trains on all weights of its range at once; its rows `train/` are means over them.
-    images: size of the training split, for the epoch in the rows.
+    images: size of the training split, for the epoch in the rows. until_rest: total_steps is a limit; somebody calls
+    `ends_at_rest` before.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class LitVAE(LitSteps):
         binarize: bool = False,
         log_every_n_steps: int = 10,
         row_loggers: Sequence[RowLogger] | None = None,
+        until_rest: bool = False,
     ):
         super().__init__()
         self.objective = objective
@@ -78,11 +80,13 @@ class LitVAE(LitSteps):
         self.kl_schedule = in_force(kl_weight, kl_schedule, total_steps)
         self.optimizer_settings = optimizer
         self.total_steps = total_steps
+        self.rest: int | None = None  # the step at which it was found at rest, where it ends by that
         self.seed = seed
         self.images = images
         self.binarize = binarize
         self.log_every_n_steps = log_every_n_steps
         self.row_loggers = row_loggers
+        self.until_rest = until_rest
         self.adam: torch.optim.Adam | None = None
         self.adam_state: dict[str, Any] | None = None  # of a checkpoint, for when Adam is made
         self.step = 0
@@ -183,6 +187,13 @@ class LitVAE(LitSteps):
         """(rank, processes)"""
         return (self.global_rank, self.trainer.world_size) if self._trainer is not None else (0, 1)
 
+    def ends_at_rest(self) -> None:
+        """From this step on the learning rate falls, as long as it would in a run that had known its length."""
+        self.rest = self.step
+        self.total_steps = min(self.total_steps, length_at_rest(self.optimizer_settings.lr_schedule, self.step))
+        if self.adam is not None:
+            self.adam_state = self.adam.state_dict()  # for the loop that goes on
+
     # ---- validation: at the target weight, with the same noise for every run
 
     def on_validation_epoch_start(self) -> None:
@@ -250,9 +261,10 @@ class LitVAE(LitSteps):
     def state(self) -> dict[str, Any]:
         """All that the next steps depend on and that neither the config nor the step number tells.
 
-        Weights and buffers (with the running sigma and a controller's), Adam's moments, steps and images seen, the sums
-        behind the next row, the last validation and the last training error. Random numbers are functions of (seed,
-        step), a schedule and the order of the images too: none of them has a state.
+        Weights and buffers (with the running sigma and a controller's), the optimiser's moments, steps and images seen,
+        the sums behind the next row, the last validation and the last training error, and its length, where it has
+        found that itself. Random numbers are functions of (seed, step), a schedule and the order of the images too:
+        none of them has a state.
         """
         assert self.adam is not None, "configure_optimizers comes first"
         return {
@@ -264,6 +276,8 @@ class LitVAE(LitSteps):
                 "means": self.means.state(),
                 "last_val": self.last_val,
                 "train_mse": self.train_mse,
+                "total_steps": self.total_steps,
+                "rest": self.rest,
             },
         }
 
@@ -273,6 +287,8 @@ class LitVAE(LitSteps):
         self.adam_state = state["optimizer_states"][0]
         progress = state["progress"]
         self.step, self.seen = progress["step"], progress["seen"]
+        if self.until_rest and progress.get("rest") is not None:
+            self.total_steps, self.rest = progress["total_steps"], progress["rest"]
         self.last_val, self.train_mse = progress["last_val"], progress["train_mse"]
         self.means.restore(progress["means"])
 

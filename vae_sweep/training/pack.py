@@ -4,6 +4,7 @@ import logging
 import math
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -16,11 +17,13 @@ from vae_sweep.evaluation import curve, curve_pictures, curve_weights, evaluate,
 from vae_sweep.evaluation.sheet import reconstruction_sheet
 from vae_sweep.runs.files import write_bytes
 from vae_sweep.runs.writing import RunFiles
+from vae_sweep.schedules.learning_rate import level_steps
 from vae_sweep.training import ddp as ranks
 from vae_sweep.training import device as hardware
 from vae_sweep.training.build import RunSettings, image_shape
-from vae_sweep.training.callbacks import Checkpoints
-from vae_sweep.training.checkpoints import checkpoint_of, common_checkpoints, save_checkpoints
+from vae_sweep.training.callbacks import AtRest, Checkpoints
+from vae_sweep.training.checkpoints import checkpoint_of, common_checkpoints, save_checkpoints, save_level
+from vae_sweep.training.lengths import fits, is_at_rest
 from vae_sweep.training.lit_pack import LitPack
 from vae_sweep.training.lit_vae import Diverged, LitVAE
 from vae_sweep.training.snapshots import Snapshots, snapshot_steps
@@ -60,7 +63,11 @@ class Training:
 
     def restore(self) -> None:
         """Continue where the checkpoints stand, if there are any."""
-        found = common_checkpoints([file.folder for file in self.files])
+        images = len(self.data.train)
+        found = common_checkpoints(
+            [file.folder for file in self.files],
+            lambda index, checkpoint: fits(checkpoint, self.configs[index], images),
+        )
         if found is not None:
             for member, checkpoint in zip(self.members, found, strict=True):
                 member.restore(checkpoint)
@@ -70,10 +77,18 @@ class Training:
                 self.module.gather_means()
         for index, (member, file) in enumerate(zip(self.members, self.files, strict=True)):
             member.row_loggers = [file]
+            file.converged_at = member.rest
             file.begin(member.step, member.total_steps, found[index]["wall_s"] if found else 0.0)
 
     def train(self) -> Mapping[int, Exception]:
         """Returns the errors of members that diverged. Raises Interrupted."""
+        while True:
+            try:
+                return self._train()
+            except AtRest:  # as if it had been known how long it is
+                self.files[0].total_steps, self.files[0].converged_at = self.members[0].total_steps, self.step
+
+    def _train(self) -> Mapping[int, Exception]:
         members, settings, module = self.members, self.settings[0], self.module
         step = self.step
         stops = [stop for stop in self._validation_steps() if stop > step]
@@ -90,6 +105,11 @@ class Training:
                 validation_steps=stops,
                 every_s=settings.checkpoint_every_s,
                 should_stop=self.should_stop,
+                level=min(
+                    level_steps(members[0].optimizer_settings.lr_schedule, members[0].total_steps), stops[-1] - 1
+                ),
+                save_level=lambda: self._save(save_level),
+                at_rest=self._at_rest,
             )
             module.between_steps = checkpoints.between_steps
             snapshots = Snapshots(
@@ -153,7 +173,25 @@ class Training:
         splits = {split: found.values[split] for split in ("train", "val")}
         return {f"{split}/{name}": value for split, values in splits.items() for name, value in values.items()}
 
-    def _save(self) -> None:
+    def _at_rest(self) -> bool:
+        """Asked of a run that ends by itself, which trains alone."""
+        [member, *others] = self.members
+        if others or not member.until_rest or member.rest is not None or not self._settled:
+            return False
+        if not is_at_rest(member, self.files[0], self.data):
+            return False
+        member.ends_at_rest()
+        return True
+
+    @property
+    def _settled(self) -> bool:
+        """Whether the KL weight is the one that it stays at; a controller's is as good as any."""
+        [member] = self.members
+        target = member.kl_schedule.target
+        ahead = range(member.step, member.total_steps + 1, max(1, member.total_steps // 200))
+        return target is None or all(member.kl_schedule.at(step) == target for step in ahead)
+
+    def _save(self, write: Callable[[Sequence[tuple[Path, dict[str, Any]]]], None] = save_checkpoints) -> None:
         failed = {}
         if isinstance(self.module, LitPack):
             self.module.share_means()
@@ -168,7 +206,7 @@ class Training:
                 "images": len(self.data.train),
             }
             written.append((file.folder, checkpoint_of(member, self.step, failed.get(index), known, file.wall_s)))
-        save_checkpoints(written)
+        write(written)
 
     def _validation_steps(self) -> list[int]:
         settings, last = self.settings[0], self.members[0].total_steps

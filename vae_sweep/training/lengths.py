@@ -1,0 +1,77 @@
+"""How long a run is: whether a checkpoint lies on the way of a run of another length, and when a run is done."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from vae_sweep.analysis.convergence import AT_REST, LEFT, balances
+from vae_sweep.analysis.trend import trend
+from vae_sweep.data.image_data import ImageData
+from vae_sweep.data.split import chosen
+from vae_sweep.evaluation.codes import Split, noise_for
+from vae_sweep.evaluation.noise import distortion_per_recon
+from vae_sweep.evaluation.slopes import encoder_gradients
+from vae_sweep.metrics.gradients import gradient_view
+from vae_sweep.runs.members import total_steps
+from vae_sweep.runs.writing import RunFiles
+from vae_sweep.schedules import same_multiplier
+from vae_sweep.schedules.learning_rate import same_until
+from vae_sweep.training.build import build_schedule
+from vae_sweep.training.lit_vae import LitVAE
+
+_IMAGES = 512  # whose gradients are looked at
+
+
+def fits(checkpoint: Mapping[str, Any], config: Mapping[str, Any], images: int) -> int:
+    """2: the run of `config` passes through this checkpoint; 1: likewise, but for rows that a shorter run ended with;
+    0: it goes another way.
+    """
+    old = checkpoint["hyper_parameters"]["config"]
+    before, wanted = checkpoint["progress"].get("total_steps", total_steps(old, images)), total_steps(config, images)
+    by_itself = checkpoint["progress"].get("rest") is not None and bool(config["trainer"].get("until"))
+    if before == wanted or by_itself:
+        return 2
+    step = checkpoint["step"]
+    if step > same_until(config["optimizer"]["lr_schedule"], before, wanted):
+        return 0
+    if not _same_kl_weight(old, config, images, step):
+        return 0
+    return 1 if step == before else 2
+
+
+def _same_kl_weight(old: Mapping[str, Any], config: Mapping[str, Any], images: int, steps: int) -> bool:
+    """Of a controller of ours, which heeds no length; of schedules by comparison; of other controllers nobody knows."""
+    made = [build_schedule(one, total_steps(one, images)) for one in (old, config)]
+    if any(hasattr(schedule, "at") for schedule, _ in made):
+        return str(config["kl_schedule"]["_target_"]).startswith("vae_sweep.")
+    return all(
+        same_multiplier(one, other, steps) for one, other in zip(*made, strict=True) if one is not None is not other
+    )
+
+
+def is_at_rest(member: LitVAE, file: RunFiles, data: ImageData) -> bool:
+    """Whether a run at its full learning rate is done: twice the length would gain less than AT_REST, as it did the
+    last time, any length less than LEFT, and the gradients on the encoder balance.
+
+    A run that rests at a saddle has to rest there as long as it has trained before.
+    """
+    beta, likelihood = file.entry.get("beta"), member.objective.likelihood
+    priced = member.objective.deterministic or beta is not None
+    key = likelihood.traits.distortion if priced else "loss"
+    heading = trend(file.written(), key, beta, arbitrary_zero=not likelihood.traits.zero_means_something)
+    if heading is None or heading.split != "val" or max(heading.gain, heading.fell) > AT_REST or heading.left > LEFT:
+        return False
+    if heading.rise > 0 or beta is None or member.objective.deterministic:
+        return True
+    device = next(member.parameters()).device
+    was_training = member.training
+    member.eval()
+    try:
+        with torch.inference_mode(False), torch.enable_grad():  # a validation has switched them off
+            split = Split(data, chosen(data.train, _IMAGES), device)
+            noise = noise_for((len(split), member.objective.vae.latent_dim), device, "gradients")
+            view = gradient_view(*encoder_gradients(member.objective, split, noise))
+    finally:
+        member.train(was_training)
+    return beta < 0.01 or balances(view.beta_hat * distortion_per_recon(likelihood), beta)
