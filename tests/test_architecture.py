@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "vae_sweep"
 FILES = [path for path in PACKAGE.rglob("*.py") if "plugins" not in path.parts]
 
-LEAVES = ["environment", "__init__", "checks", "cores", "conf_folder", "traits", "commands"]
+LEAVES = ["environment", "__init__", "text", "checks", "cores", "conf_folder", "traits", "commands"]
 ROOMS = [
     "theory", "schedules", "runs", "data", "models", "metrics", "engine", "evaluation", "analysis", "report",
     "tracking", "training", "sweep",

@@ -16,7 +16,7 @@ from waiting import PATIENCE_S
 
 from vae_sweep.analysis.two_lines import two_lines
 from vae_sweep.engine.machine import Machine
-from vae_sweep.runs.files import read_json, read_rows, write_json
+from vae_sweep.runs.files import RecordError, read_json, read_rows, write_json
 from vae_sweep.runs.manifest import SweepError, forecast_of, split_pack
 from vae_sweep.runs.reading import load_sweep
 from vae_sweep.sweep.run_sweep import Job, continue_command, run_sweep
@@ -247,7 +247,7 @@ def test_another_schema_is_refused(sweep):
     first, _ = sweep([1])
     manifest = read_json(first.folder / "sweep.json")
     (first.folder / "sweep.json").write_text(json.dumps(manifest | {"schema": 99}))
-    with pytest.raises(SweepError, match="schema 99"):
+    with pytest.raises(RecordError, match="schema 99"):
         sweep([1])
 
 

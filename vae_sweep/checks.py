@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from vae_sweep.text import has_control_characters, inert
+
 
 class SettingsError(ValueError):
     """A setting that cannot be: the message names the key, the value and what is expected."""
@@ -116,18 +118,21 @@ def boolean(value: Any) -> str | None:
 
 
 def text(value: Any) -> str | None:
-    return None if isinstance(value, str) and value else "a name"
+    if not isinstance(value, str) or not value:
+        return "a name"
+    return "a name without control characters" if has_control_characters(value) else None
+
+
+MAX_NAME = 200  # bytes; file systems take 255, of which a temporary neighbour needs some
 
 
 def file_name(value: Any) -> str | None:
-    if (
-        isinstance(value, (str, int))
-        and str(value)
-        and not set(str(value)) & set("/\\\0")
-        and str(value) not in (".", "..")
-    ):
-        return None
-    return "a name without slashes"
+    name = str(value)
+    if not isinstance(value, (str, int)) or isinstance(value, bool) or not name or set(name) & set("/\\"):
+        return "a name without slashes"
+    if name in (".", "..") or inert(name) != name:
+        return "a name without slashes, control characters and marks of direction"
+    return None if len(name.encode()) <= MAX_NAME else f"a name of at most {MAX_NAME} bytes, not {len(name.encode())}"
 
 
 def optional(check: Check) -> Check:

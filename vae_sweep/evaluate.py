@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from vae_sweep.commands import Parser, command, door
 from vae_sweep.runs.files import RecordError
-from vae_sweep.runs.reading import load_run, load_sweep
+from vae_sweep.runs.reading import is_sweep, load_run, load_sweep
+from vae_sweep.runs.records import Damaged, log
 
 if TYPE_CHECKING:
     from vae_sweep.data.image_data import ImageData
@@ -106,7 +107,11 @@ def curve_run(folder: Path, weights: Sequence[float], device: str = "cpu") -> di
     low, high = lit.objective.vae.kl_weight_range
     if outside := [weight for weight in weights if not low <= weight <= high]:
         raise EvaluationError(f"--weights {outside[0]:g}: {folder} was trained on {low:g} to {high:g}")
-    before = [row["kl_weight"] for row in load_run(folder).curve().get("val", [])]
+    try:
+        before = [row["kl_weight"] for row in load_run(folder).curve().get("val", [])]
+    except (Damaged, KeyError) as error:  # it is written anew
+        log.warning("%s; measured anew at the standard weights and those of --weights", error)
+        before = []
     at = curve_weights(lit.objective.vae, [*before, *weights])
     found = curve(lit.objective, lit.step, data, at, config["data"]["batch_size"])
     write_curve(folder, found, curve_pictures(lit.objective, data, at))
@@ -125,12 +130,12 @@ def _trained(folder: Path, device: str) -> "tuple[LitVAE, ImageData, dict[str, A
     if trained_on not in (None, data.fingerprint):
         raise EvaluationError(f"{folder} was trained on other images than data={data.name} holds now")
     lit.step = checkpoint["step"]
-    return lit.to(device), data, config
+    return lit.to(device).float(), data, config
 
 
 def _run_folders(path: Path) -> Iterator[Path]:
     """A run folder; or the finished runs of a sweep. Raises RecordError if there is nothing to evaluate."""
-    if (path / "sweep.json").exists():
+    if is_sweep(path):
         done = [run.folder for run in load_sweep(path).runs if run.status == "done"]
         if not done:
             raise RecordError(f"{path} has no finished run yet")

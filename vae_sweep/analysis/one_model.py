@@ -24,7 +24,7 @@ class AtWeight(Point):
     def _per_image(self) -> dict[str, np.ndarray]:  # type: ignore[override]
         return {}
 
-    def arrays(self, name: str = "evaluation.npz") -> dict[str, np.ndarray]:
+    def arrays(self, name: str = "evaluation.npz", prefix: str = "") -> dict[str, np.ndarray]:
         return {}
 
 

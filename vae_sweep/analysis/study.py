@@ -4,7 +4,6 @@ This is the only file of the analysis that knows how a run folder spells things.
 """
 
 import math
-import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -58,7 +57,12 @@ class Point:
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
-        return self.run.rows()
+        """Of its metrics.jsonl; none if that is broken, which `problems` then says."""
+        try:
+            return self.run.rows()
+        except RecordError as error:
+            self._note(error)
+            return []
 
     @cached_property
     def flat(self) -> dict[str, Any]:
@@ -146,15 +150,8 @@ class Point:
 
     @cached_property
     def _per_image(self) -> dict[str, np.ndarray]:
-        path = self.run.folder / "evaluation.npz"
-        if not path.exists():
-            return {}
-        try:
-            with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-                names = [name for name in arrays.files if name.startswith(PER_IMAGE)]
-                return {name.removeprefix(PER_IMAGE): arrays[name].astype(float) for name in names}
-        except (OSError, ValueError, zipfile.BadZipFile, KeyError):
-            return {}  # arrays() says so
+        found = self.arrays(prefix=PER_IMAGE)
+        return {name.removeprefix(PER_IMAGE): values.astype(float) for name, values in found.items()}
 
     @property
     def weight_moves(self) -> bool:
@@ -197,21 +194,20 @@ class Point:
             rows = self.run.curve().get(split, [])
             return [(row["kl_weight"], row["kl"], row[own]) for row in rows if None not in (row["kl"], row[own])]
         except (RecordError, KeyError, TypeError, AttributeError) as error:
-            if (problem := f"curve.json is unreadable: {error}") not in self.problems:
-                self.problems.append(problem)
+            self._note(error if isinstance(error, RecordError) else RecordError(f"curve.json: {error!r}"))
             return []
 
-    def arrays(self, name: str = "evaluation.npz") -> dict[str, np.ndarray]:
+    def arrays(self, name: str = "evaluation.npz", prefix: str = "") -> dict[str, np.ndarray]:
         """evaluation.npz, or another file of the run; {} if it is missing or broken, which `problems` then says."""
-        path = self.run.folder / name
         try:
-            if path.exists() and not zipfile.is_zipfile(path):
-                raise zipfile.BadZipFile("not a zip file, or torn")
-            return self.run.arrays(name)
-        except (OSError, ValueError, zipfile.BadZipFile, KeyError) as error:
-            if (problem := f"{name} is unreadable: {error}") not in self.problems:
-                self.problems.append(problem)
+            return self.run.arrays(name, prefix)
+        except RecordError as error:
+            self._note(error)
             return {}
+
+    def _note(self, error: Exception) -> None:
+        if str(error) not in self.problems:
+            self.problems.append(str(error))
 
 
 @dataclass(frozen=True)

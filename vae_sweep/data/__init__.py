@@ -28,7 +28,7 @@ from vae_sweep.data import (
     torchvision_sets,
 )
 from vae_sweep.data.array_file import LAYOUTS, ArrayFile, Meaning, read_array_file
-from vae_sweep.data.cache import cached_folder, resolve_cache_dir
+from vae_sweep.data.cache import cached_array, cached_folder, resolve_cache_dir
 from vae_sweep.data.decoding import FITS, Decoding
 from vae_sweep.data.folder import ImageFile, find_images
 from vae_sweep.data.image_data import DataError, ImageData, fingerprint, require
@@ -72,7 +72,10 @@ def load(config: Mapping[str, Any]) -> ImageData:
         inspect.signature(function).bind(**settings)
     except TypeError as error:
         raise DataError(f"data: {name}() {error}") from None
-    data = function(**settings)
+    try:
+        data = function(**settings)
+    except (MemoryError, OverflowError) as error:
+        raise DataError(f"data: {name} does not fit into memory: {error}") from None
     if not isinstance(data, ImageData):
         raise DataError(f"data._target_={config['_target_']} returned {type(data).__name__}, not ImageData")
     return data
@@ -91,7 +94,7 @@ def paintings(
 ) -> ImageData:
     """Procedural abstract paintings with ground-truth factors; labels are the families. See data/painters.py."""
     require("image_size", image_size, integer(32, 256))
-    require("n_images", n_images, integer(2))
+    require("n_images", n_images, integer(2, 10**7))
     require("seed", seed, integer(0, 2**32 - 1))
     require("val_fraction", val_fraction, _VAL_FRACTION)
     require("max_images", max_images, optional(integer(2)))
@@ -116,7 +119,7 @@ def paintings(
         np.save(folder / "factors.npy", factors)
 
     folder = cached_folder(resolve_cache_dir(cache_dir), key, f"{n_images} paintings", build)
-    images, factors = np.load(folder / "images.npy", mmap_mode="r"), np.load(folder / "factors.npy")
+    images, factors = cached_array(folder / "images.npy", "r"), cached_array(folder / "factors.npy")
     return _split_by_content(
         ArrayFile(images, factors[:, 0].astype(np.int64), painters.FAMILY_NAMES, factors, painters.FACTOR_NAMES),
         digests(images),
@@ -258,8 +261,8 @@ def own(
     meaning = _meaning("nhwc", range, white, channels, None)
     folder = own_set.read_own(dataset, Decoding(image_size, channels or 3, fit), resolve_cache_dir(cache_dir))
     name = str(dataset["_target_"]).rsplit(".", 1)[-1]
-    images = as_images(np.load(folder / "images.npy", mmap_mode="r"), meaning, name)
-    given = np.load(folder / "labels.npy") if (folder / "labels.npy").exists() else None
+    images = as_images(cached_array(folder / "images.npy", "r"), meaning, name)
+    given = cached_array(folder / "labels.npy") if (folder / "labels.npy").exists() else None
     labels, label_names = array_file.known_labels(given, len(images), Path(name))
     content = ArrayFile(images, labels, label_names, None, ())
     return _split_by_content(content, digests(images), name, val_fraction, max_images)
@@ -444,7 +447,7 @@ def _array_digests(path: Path, images: np.ndarray, cache_dir: Path) -> list[byte
         np.save(folder / "digests.npy", np.frombuffer(b"".join(digests(images)), np.uint8).reshape(-1, DIGEST_BYTES))
 
     folder = cached_folder(cache_dir, key, f"digests of {path.name}", build)
-    return [row.tobytes() for row in np.load(folder / "digests.npy")]
+    return [row.tobytes() for row in cached_array(folder / "digests.npy")]
 
 
 def _standard_set(
@@ -465,8 +468,8 @@ def _standard_set(
     entry = torchvision_sets.read_standard_set(
         name, folder, image_size, binarize == "static", resolve_cache_dir(cache_dir)
     )
-    images, labels = np.load(entry / "images.npy", mmap_mode="r"), np.load(entry / "labels.npy")
-    n_train = int(np.load(entry / "n_train.npy"))
+    images, labels = cached_array(entry / "images.npy", "r"), cached_array(entry / "labels.npy")
+    n_train = int(cached_array(entry / "n_train.npy"))
     contents = digests(images)
     if max_images is not None and max_images < len(images):
         rows = _share_of_both(contents, len(images) - n_train, max_images)

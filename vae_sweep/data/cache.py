@@ -11,19 +11,31 @@ import logging
 import os
 import shutil
 import uuid
+import zlib
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypedDict
 
+import numpy as np
 from filelock import AcquireReturnProxy, FileLock, Timeout
 from platformdirs import user_cache_dir
 
+from vae_sweep.cores import cores
 from vae_sweep.data.image_data import DataError
-from vae_sweep.runs.files import RecordError, read_json, write_json
+from vae_sweep.runs.files import RecordError
+from vae_sweep.runs.records import UNREADABLE, read_record, write_record
 
 log = logging.getLogger("vae_sweep")
 
 _MANIFEST = "manifest.json"
+_STRETCH = 16 << 20  # bytes
+
+
+class _Entry(TypedDict):
+    schema: int
+    files: dict[str, int]
+    checksums: dict[str, list[int]]
 
 
 def resolve_cache_dir(cache_dir: str | None) -> Path:
@@ -46,11 +58,22 @@ def cached_folder(cache_dir: Path, key: Mapping[str, Any], what: str, build: Cal
         with _locked(cache_dir / f"{name}.lock", what):
             if not _is_whole(folder):
                 _remove_leftovers(cache_dir, name)
+                if folder.exists():
+                    log.info("%s: what was cached in %s is damaged, it is made again", what, folder)
                 _make(folder, key, build)
                 log.info("%s: cached in %s (%.1f MB)", what, folder, size_of(folder) / 1e6)
     except OSError as error:
         raise DataError(f"data.cache_dir: cannot write to {cache_dir}: {error.strerror or error}") from error
     return folder
+
+
+def cached_array(path: Path, mmap_mode: Literal["r"] | None = None) -> np.ndarray:
+    """An array of an entry. Raises DataError for one that is none: entries of older versions have no checksums."""
+    try:
+        array: np.ndarray = np.load(path, mmap_mode, allow_pickle=False)
+    except UNREADABLE as error:
+        raise DataError(f"data.cache_dir: {path} is damaged ({error}): remove {path.parent}") from None
+    return array
 
 
 def size_of(folder: Path) -> int:
@@ -59,12 +82,30 @@ def size_of(folder: Path) -> int:
 
 
 def _is_whole(folder: Path) -> bool:
-    """Every file is there in the size it was written: a cleaning tool may have taken some."""
+    """Every file is there as it was written: a cleaning tool may have taken some, a disk may have flipped a bit.
+
+    Entries of older versions have no checksums: the sizes must do.
+    """
     try:
-        sizes = read_json(folder / _MANIFEST)["files"]
-        return all((folder / name).stat().st_size == size for name, size in sizes.items())
-    except (RecordError, OSError, KeyError, TypeError):
+        manifest = read_record(folder / _MANIFEST, _Entry, ("files",))
+        sizes, checksums = manifest["files"], manifest.get("checksums", {})
+        return all((folder / name).stat().st_size == size for name, size in sizes.items()) and all(
+            _checksums(folder / name) == found for name, found in checksums.items()
+        )
+    except (RecordError, OSError):
         return False
+
+
+def _checksums(path: Path) -> list[int]:
+    """CRC-32 of every stretch of a file, on all cores: as fast as the disk gives it."""
+
+    def of_stretch(first: int) -> int:
+        with open(path, "rb") as file:
+            file.seek(first)
+            return zlib.crc32(file.read(_STRETCH))
+
+    with ThreadPoolExecutor(cores()) as pool:
+        return list(pool.map(of_stretch, range(0, path.stat().st_size, _STRETCH)))
 
 
 def _locked(path: Path, what: str) -> AcquireReturnProxy:
@@ -82,10 +123,11 @@ def _make(folder: Path, key: Mapping[str, Any], build: Callable[[Path], None]) -
     try:
         build(temporary)
         sizes = {file.name: file.stat().st_size for file in temporary.iterdir()}
-        write_json(temporary / _MANIFEST, {"schema": 1, "key": key, "files": sizes})
+        checksums = {name: _checksums(temporary / name) for name in sizes}
+        write_record(temporary / _MANIFEST, {"schema": 1, "key": key, "files": sizes, "checksums": checksums})
         for path in [*temporary.iterdir(), temporary]:
             _sync(path)
-        shutil.rmtree(folder, ignore_errors=True)  # an incomplete one; those who have it mapped keep their pages
+        _remove(folder)  # an incomplete one; those who have it mapped keep their pages
         temporary.rename(folder)
         _sync(folder.parent)
     except BaseException:
@@ -105,6 +147,13 @@ def _remove_leftovers(cache_dir: Path, name: str) -> None:
                 shutil.rmtree(temporary, ignore_errors=True)
         except Timeout:
             pass
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

@@ -23,7 +23,7 @@ import numpy as np
 
 from vae_sweep.cores import cores
 from vae_sweep.data import children
-from vae_sweep.data.cache import cached_folder
+from vae_sweep.data.cache import cached_array, cached_folder
 from vae_sweep.data.decoding import Decoding, worker_arguments
 from vae_sweep.data.folder import ImageFile, reads_heic
 from vae_sweep.data.image_data import DataError
@@ -70,14 +70,19 @@ def decoded(
     folder = cached_folder(
         cache_dir, key, f"images of {root.name}", lambda folder: _build(folder, root, files, how, workers)
     )
-    rows = np.load(folder / "rows.npy")
+    rows = cached_array(folder / "rows.npy")
+    try:
+        unreadable = [(name, reason) for name, reason in read_json(folder / "unreadable.json")]
+        noted = read_json(folder / "remarks.json")
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(f"data.cache_dir: {folder} is damaged ({error}): remove it") from None
     return DecodedFiles(
-        images=np.load(folder / "images.npy", mmap_mode="r"),
+        images=cached_array(folder / "images.npy", "r"),
         files=rows["file"],
         file_digests=[digest.tobytes() for digest in rows["file_digest"]],
         pixel_digests=[digest.tobytes() for digest in rows["pixel_digest"]],
-        unreadable=[(name, reason) for name, reason in read_json(folder / "unreadable.json")],
-        remarks=read_json(folder / "remarks.json"),
+        unreadable=unreadable,
+        remarks=noted,
     )
 
 

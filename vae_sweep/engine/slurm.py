@@ -31,9 +31,9 @@ from vae_sweep.engine.process import failure, tail
 from vae_sweep.engine.slots import Slot, thread_environment
 from vae_sweep.engine.stop import StopRequest, stop_request
 from vae_sweep.engine.worker import STOPPED, TARGET, ended
-from vae_sweep.runs.files import read_json, write_json
 from vae_sweep.runs.outcomes import finalise
 from vae_sweep.runs.reading import read_manifest, read_result
+from vae_sweep.runs.records import read_record, write_record
 from vae_sweep.runs.schema import Entry, Error
 
 JOBS = "slurm.json"  # job ids by the members of their packs
@@ -110,7 +110,7 @@ class Cluster:
     def _submitted(self, packs: Sequence[Pack], folder: Path) -> list["_Job"]:
         """The packs' jobs: those that an earlier command left in the queue, and new ones."""
         path = folder / JOBS
-        known: dict[str, str] = read_json(path) if path.exists() else {}
+        known: dict[str, str] = read_record(path, dict[str, str]) if path.exists() else {}
         states = _queue() or {}
         jobs, waiting = [], []
         for pack in packs:
@@ -123,7 +123,7 @@ class Cluster:
             alike = [pack for pack in waiting if pack.width == width]
             numbers = self._submit(alike, width, folder)
             jobs += [_Job(number, pack, folder) for number, pack in zip(numbers, alike, strict=True)]
-        write_json(path, known | {",".join(job.pack.members): job.number for job in jobs})
+        write_record(path, known | {",".join(job.pack.members): job.number for job in jobs})
         return jobs
 
     def _submit(self, packs: Sequence[Pack], width: int, folder: Path) -> list[str]:

@@ -18,7 +18,8 @@ from vae_sweep.metrics.aggregate import ACTIVE
 from vae_sweep.metrics.pictures import psnr
 from vae_sweep.models.multi_rate import MultiRateVAE
 from vae_sweep.models.objective import Objective
-from vae_sweep.runs.files import write_arrays, write_json
+from vae_sweep.runs.files import write_arrays
+from vae_sweep.runs.records import write_record
 from vae_sweep.runs.schema import SCHEMA
 from vae_sweep.theory.conventions import Sizes, factors
 
@@ -98,7 +99,7 @@ def curve_pictures(objective: Objective, data: ImageData, kl_weights: Sequence[f
 def write_curve(folder: Path, found: dict[str, Any], pictures: showing.Arrays) -> None:
     """curve.json and curve.npz into a run folder; the json last, so that where it is there is everything."""
     write_arrays(folder / PICTURE_FILE, pictures)
-    write_json(folder / FILE, found)
+    write_record(folder / FILE, found)
 
 
 @torch.no_grad()

@@ -29,7 +29,8 @@ from vae_sweep.metrics.prior import cycle_error, mmd2, mmd2_null, moments
 from vae_sweep.models.code_sampler import FILE as SAMPLER
 from vae_sweep.models.code_sampler import CodeSampler
 from vae_sweep.models.objective import Objective
-from vae_sweep.runs.files import write_arrays, write_json
+from vae_sweep.runs.files import write_arrays
+from vae_sweep.runs.records import write_record
 from vae_sweep.runs.schema import SCHEMA
 from vae_sweep.theory.conventions import Sizes
 
@@ -70,7 +71,7 @@ class Evaluation(NamedTuple):
         write_arrays(folder / "evaluation.npz", self.arrays)
         if self.sampler:
             write_arrays(folder / SAMPLER, self.sampler)
-        write_json(folder / "evaluation.json", self.values)
+        write_record(folder / "evaluation.json", self.values)
 
 
 def evaluate(

@@ -27,6 +27,8 @@ from vae_sweep.metrics.two_sample import KERNELS, distance, null, standardised
 from vae_sweep.models.code_sampler import CodeSampler, fit
 from vae_sweep.models.multi_rate import AtWeight
 from vae_sweep.models.objective import Objective
+from vae_sweep.runs.files import RecordError
+from vae_sweep.runs.records import read_arrays
 
 # name -> the two sets; whether they are independent, so that there is a null by permutation
 PAIRS = {
@@ -108,8 +110,10 @@ def saved_sampler(path: Path, step: int, vae: Any) -> CodeSampler:
 
     step: of the model. Raises ValueError if the file is of another step.
     """
-    with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-        found = dict(arrays)
+    try:
+        found = read_arrays(path)
+    except RecordError as error:
+        raise ValueError(f"{error}: evaluate the run again") from None
     if int(found["step"]) != step:
         fitted = f"{path} was fitted at step {found['step']}, this model is of step {step}"
         raise ValueError(f"{fitted}: evaluate the run again")

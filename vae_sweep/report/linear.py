@@ -8,6 +8,7 @@ from vae_sweep.analysis.study import Study
 from vae_sweep.analysis.words import figure
 from vae_sweep.report import sprites
 from vae_sweep.runs.manifest import forecast_of
+from vae_sweep.runs.records import read_arrays
 from vae_sweep.theory import first_look
 from vae_sweep.theory.first_look import nearest
 
@@ -35,15 +36,14 @@ def anchors(study: Study) -> list[Anchor]:
     for sweep in study.sweeps:
         path = sweep.folder / first_look.file_name(fingerprint)
         try:
-            with open(path, "rb") as file, np.load(file, allow_pickle=False) as found:
-                arrays = dict(found)
+            arrays = read_arrays(path)
             if not len(arrays["betas"]):  # a model of all weights has no beta of its own
                 continue
             return [
                 _anchor(study, forecast_of(sweep.manifest, fingerprint), arrays, k)
                 for k in range(len(arrays["linear"]))
             ]
-        except (OSError, ValueError, KeyError):  # none, or torn: an anchor less
+        except (ValueError, KeyError):  # none, or torn: an anchor less
             continue
     return []
 

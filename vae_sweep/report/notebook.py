@@ -24,6 +24,7 @@ from vae_sweep.analysis.recommend import recommend
 from vae_sweep.analysis.study import SPLITS, Point, Study
 from vae_sweep.analysis.verdicts import judge
 from vae_sweep.runs.reading import load_sweep
+from vae_sweep.runs.records import log
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -140,7 +141,10 @@ def _answers_to(point: Point, name: str) -> bool:
 
 
 def load(*folders: str | Path) -> Runs:
-    """The runs of one sweep folder, or of several on the same data. Raises RecordError if a folder is no sweep."""
+    """The runs of one sweep folder, or of several on the same data. Files that are damaged are told as warnings.
+
+    Raises RecordError if a folder is no sweep.
+    """
     study = studies.read([load_sweep(Path(folder)) for folder in folders])
     verdicts = judge(study)
     rows = [
@@ -152,6 +156,10 @@ def load(*folders: str | Path) -> Runs:
         }
         for p in study.points
     ]  # fmt: skip
+    for point in study.points:
+        lost = [str((point.run.error or {}).get("message"))] if point.run.lost else []
+        for problem in dict.fromkeys([*lost, *point.problems]):
+            log.warning("%s", problem)
     runs = Runs(rows, index=pd.Index([p.id for p in study.points], name="id"))
     object.__setattr__(runs, "_study", study)
     return runs

@@ -11,7 +11,7 @@ from vae_sweep.analysis.table import summary_csv
 from vae_sweep.analysis.verdicts import judge
 from vae_sweep.report.render import page, summary_markdown
 from vae_sweep.runs.files import write_bytes, write_json
-from vae_sweep.runs.reading import latest_sweep, load_sweep
+from vae_sweep.runs.reading import is_sweep, latest_sweep, load_sweep
 
 WATCH_SECONDS, WAIT_SECONDS = 5.0, 1.0
 
@@ -56,10 +56,10 @@ def await_sweeps(folders: Sequence[Path], outputs: Path, say: Callable[[str], No
     """`folders`, or else the latest sweep below `outputs`, once they are there; says what it waits for."""
     said = False
     while True:
-        missing = [folder for folder in folders if not (folder / "sweep.json").exists()]
+        missing = [folder for folder in folders if not is_sweep(folder)]
         if folders and not missing:
             return list(folders)
-        if not folders and any(outputs.glob("*/sweep.json")):
+        if not folders and any(map(is_sweep, outputs.glob("*"))):
             return [latest_sweep(outputs)]
         if not said:
             say(f"waiting for {' and '.join(map(str, missing)) or f'a sweep below {outputs}'} (Ctrl-C stops)")
@@ -92,4 +92,4 @@ def _state(folders: Sequence[Path]) -> frozenset[tuple[str, int, int]]:
     runs = ("result.json", "metrics.jsonl", "evaluation.json", "evaluation.npz", "curve.json", "progress.npz")
     names = ("sweep.json", *(f"*/{name}" for name in runs))
     paths = [path for folder in folders for name in names for path in folder.glob(name)]
-    return frozenset((str(path), stat.st_size, stat.st_mtime_ns) for path in paths for stat in [path.stat()])
+    return frozenset((str(path), stat.st_size, stat.st_mtime_ns) for path in paths for stat in [path.lstat()])

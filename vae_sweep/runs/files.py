@@ -32,10 +32,24 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
+        if path.is_dir():
+            set_aside(path)
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def set_aside(path: Path) -> Path | None:
+    """Rename what cannot be read, so that it is in nobody's way and not lost. None if another process has."""
+    number = 1
+    while (aside := path.with_name(f"{path.name}.damaged{f'-{number}' if number > 1 else ''}")).exists():
+        number += 1
+    try:
+        os.rename(path, aside)
+    except FileNotFoundError:
+        return None
+    return aside
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -59,17 +73,12 @@ def write_note(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any, indent: int | None = 1) -> None:
     """Strict JSON; numbers that are not finite become null. indent: None for what is too long to be read."""
-    write_bytes(path, (json.dumps(_plain(value), indent=indent, allow_nan=False) + "\n").encode())
+    write_bytes(path, (json.dumps(plain(value), indent=indent, allow_nan=False) + "\n").encode())
 
 
 def read_json(path: Path) -> Any:
-    """Raises RecordError if the file is missing or is not JSON."""
-    try:
-        return json.loads(Path(path).read_text())
-    except FileNotFoundError:
-        raise RecordError(f"no such file: {path}") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise RecordError(f"{path} is not valid JSON: {error}") from None
+    """Of a file of one's own. Raises OSError, ValueError or RecursionError; records.py has the reader for others'."""
+    return json.loads(Path(path).read_bytes())
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -79,43 +88,50 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 def append_row(path: Path, row: Mapping[str, Any]) -> None:
     """Append one line to a run's metrics.jsonl in a single write, so that a crash tears at most the last line."""
-    line = json.dumps(_plain(row), allow_nan=False) + "\n"
+    line = json.dumps(plain(row), allow_nan=False) + "\n"
     with open(path, "ab") as file:
         file.write(line.encode())
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a metrics.jsonl; none if it is missing. A torn line (the last one, after a crash) is left out."""
-    if not Path(path).exists():
+def read_rows(path: Path, key: str = "step", kind: type = int) -> list[dict[str, Any]]:
+    """The rows of a metrics.jsonl; none if it is missing. A torn line (the last one, after a crash) is left out.
+
+    key, kind: what every row has. Raises RecordError if it cannot be read.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
         return []
+    except OSError as error:
+        raise RecordError(f"{path} cannot be read: {error.strerror}") from None
     rows = []
-    for line in Path(path).read_text(errors="replace").splitlines():
+    for line in text.splitlines():
         try:
             row = json.loads(line)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             continue
-        if isinstance(row, dict):
+        if isinstance(row, dict) and isinstance(row.get(key), kind):
             rows.append(row)
     return rows
 
 
 def truncate_rows(path: Path, last_step: int) -> None:
     """Drop rows after `last_step`: a resumed run writes them again, identically."""
-    if Path(path).exists():
+    if os.path.lexists(path):
         kept = [row for row in read_rows(path) if row["step"] <= last_step]
-        write_bytes(path, "".join(json.dumps(row, allow_nan=False) + "\n" for row in kept).encode())
+        write_bytes(path, "".join(json.dumps(plain(row), allow_nan=False) + "\n" for row in kept).encode())
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """JSON's types only: numpy scalars and arrays unwrapped, paths as text, non-finite numbers as None."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, np.generic):
-        return _plain(value.item())
+        return plain(value.item())
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Path):

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from vae_sweep.runs.files import write_json
 from vae_sweep.runs.manifest import SweepError
+from vae_sweep.runs.reading import COPY, MANIFEST, is_sweep
+from vae_sweep.runs.records import write_record
 from vae_sweep.runs.schema import Manifest
 
-MANIFEST = "sweep.json"
 READABLE = 200  # members; to indent a manifest of more takes longer than a person would read it
 
 
@@ -34,11 +34,11 @@ def opened(output_dir: Path, name: str | None) -> Iterator[Path]:
     except OSError as error:
         raise SweepError(f"output_dir={output_dir}: cannot be written: {error.strerror}") from None
     try:
-        for leftover in folder.glob(f".{MANIFEST}.*.tmp"):  # of a process that was killed while it wrote
+        for leftover in folder.glob(".*.tmp"):  # of a process that was killed while it wrote
             leftover.unlink()
         yield folder
     except BaseException:
-        if new and not (folder / MANIFEST).exists():
+        if new and not is_sweep(folder):
             shutil.rmtree(folder)
         raise
     finally:
@@ -46,7 +46,9 @@ def opened(output_dir: Path, name: str | None) -> Iterator[Path]:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    write_json(folder / MANIFEST, manifest, indent=1 if len(manifest["members"]) <= READABLE else None)
+    """sweep.json and its copy: what cannot be had again from anywhere is there twice."""
+    indent = 1 if len(manifest["members"]) <= READABLE else None
+    write_record(folder / MANIFEST, manifest, indent, folder / COPY)
 
 
 def _new_folder(output_dir: Path) -> Path:

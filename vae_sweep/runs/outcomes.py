@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from vae_sweep.runs.files import set_aside
 from vae_sweep.runs.reading import read_result
+from vae_sweep.runs.records import Damaged, log
 from vae_sweep.runs.writing import result_of, write_result
 
 
@@ -29,6 +31,16 @@ def forgive(sweep: Path, entry: Mapping[str, Any]) -> None:
     """Make a failed member one that was interrupted: to be tried again."""
     run = sweep / entry["folder"]
     write_result(run, result_of(entry, read_result(run), "interrupted", None, None))
+
+
+def repaired(run: Path) -> dict[str, Any]:
+    """result.json; {} after one that is damaged was set aside, which is said: its run is taken up where it stands."""
+    try:
+        return read_result(run)
+    except Damaged as error:
+        if (aside := set_aside(run / "result.json")) is not None:
+            log.warning("%s; set aside as %s, the run is taken up from its checkpoint", error, aside.name)
+        return {}
 
 
 def continues_by_itself(result: Mapping[str, Any]) -> bool:

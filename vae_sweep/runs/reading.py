@@ -2,12 +2,15 @@
 
 outputs/<sweep>/sweep.json                      the manifest: members, plan, data sets with their forecasts, provenance
 outputs/<sweep>/search.json                     what hydra/sweeper=target or frontier tried, in order, and found
+outputs/<sweep>/.sweep.copy.json                the same once more, for when that one is damaged
 outputs/<sweep>/commands.jsonl                  every command that began or continued it, as typed
 outputs/<sweep>/<number>-<slug>-<id>/           a run: everything about one member
     metrics.jsonl  result.json  evaluation.json  evaluation.npz  curve.json  curve.npz  progress.npz
     checkpoints/  images/  .hydra/
 """
 
+import os
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +20,11 @@ import numpy as np
 
 from vae_sweep.commands import command
 from vae_sweep.runs import older
-from vae_sweep.runs.files import RecordError, read_json, read_rows
-from vae_sweep.runs.schema import Cause, Manifest, Status
+from vae_sweep.runs.files import RecordError, read_rows
+from vae_sweep.runs.records import Damaged, log, read_arrays, read_record
+from vae_sweep.runs.schema import Cause, Curve, Evaluation, Manifest, Result, Status
 
+MANIFEST, COPY = "sweep.json", ".sweep.copy.json"
 COMMANDS = "commands.jsonl"
 SEARCH = "search.json"
 
@@ -64,29 +69,40 @@ class Run:
         return self.result.get("metrics", {})
 
     @property
+    def lost(self) -> bool:
+        """Whether its result.json is missing or cannot be read, as `error` says."""
+        return (self.error or {}).get("type") == RecordError.__name__
+
+    @property
     def error(self) -> dict[str, str] | None:
         return self.result.get("error")
 
+    # Each raises RecordError, which names the file, for one that is damaged.
+
     def rows(self) -> list[dict[str, Any]]:
-        return read_rows(self.folder / "metrics.jsonl")
+        """metrics.jsonl, as far as it has come."""
+        path = self.folder / "metrics.jsonl"
+        rows = read_rows(path)
+        if (kept := self.result.get("rows_crc32")) is not None and kept != rows_checksum(path):
+            raise Damaged(f"{path} is damaged: it is not what it was when the run ended")
+        return rows
 
     def evaluation(self) -> dict[str, Any]:
         """evaluation.json, or {} if the run was not evaluated."""
         path = self.folder / "evaluation.json"
-        return older.evaluation_with_beta(read_json(path), self.config, self.shape) if path.exists() else {}
+        if not os.path.lexists(path):
+            return {}
+        return older.evaluation_with_beta(read_record(path, Evaluation, ("val",)), self.config, self.shape)
 
     def curve(self) -> dict[str, Any]:
         """curve.json of a multi-rate run, or {}."""
         path = self.folder / "curve.json"
-        return read_json(path) if path.exists() else {}
+        return read_record(path, Curve, ("val",)) if os.path.lexists(path) else {}
 
-    def arrays(self, name: str = "evaluation.npz") -> dict[str, np.ndarray]:
-        """evaluation.npz, or curve.npz of a multi-rate run; {} if the run has not written it."""
+    def arrays(self, name: str = "evaluation.npz", prefix: str = "") -> dict[str, np.ndarray]:
+        """evaluation.npz, or another file of the run; {} if it has not written it. prefix: of the names wanted."""
         path = self.folder / name
-        if not path.exists():
-            return {}
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return dict(arrays)
+        return read_arrays(path, prefix) if os.path.lexists(path) else {}
 
 
 @dataclass(frozen=True)
@@ -99,13 +115,16 @@ class Sweep:
 
     def commands(self) -> list[str]:
         """Every command line that began or continued it, as typed; of a sweep without that list, the first."""
-        rows = read_rows(self.folder / COMMANDS)
+        try:
+            rows = read_rows(self.folder / COMMANDS, "command", str)
+        except RecordError:  # a list of words that nothing rests on
+            rows = []
         return [row["command"] for row in rows] or [" ".join(self.manifest.get("command") or [])]
 
     def search(self) -> dict[str, Any]:
         """search.json: how the weights were chosen, {} for a grid. Raises RecordError if it is not JSON."""
         path = self.folder / SEARCH
-        return read_json(path) if path.exists() else {}
+        return read_record(path, dict[str, Any]) if path.exists() else {}
 
     def seconds(self) -> dict[str, float]:
         """Wall time of every run by its id. That of a pack, in which all its members trained, is shared out."""
@@ -123,25 +142,56 @@ def load_run(folder: Path, member: Mapping[str, Any] | None = None, shape: Seque
     shape: of its images (C, H, W), which beta may depend on.
     An unreadable result.json makes it a failed run that says so: it must not hide the others of its sweep.
     """
-    path, result = Path(folder) / "result.json", dict(member or {})
-    if path.exists():
-        try:
-            result = read_json(path)
-        except RecordError as error:
-            record = {"type": "RecordError", "message": str(error), "traceback": ""}
-            result |= {"status": "failed", "cause": "exception", "error": record}
+    result = dict(member or {})
+    try:
+        found = read_result(Path(folder))
+        if not found and (Path(folder) / "checkpoints").exists():
+            raise Damaged(f"{Path(folder) / 'result.json'} is missing, although the run has trained")
+        result = found or result
+    except RecordError as error:
+        way_out = "; the sweep's command, given again, makes it anew" if isinstance(error, Damaged) else ""
+        record = {"type": RecordError.__name__, "message": f"{error}{way_out}", "traceback": ""}
+        result |= {"status": "failed", "cause": "exception", "error": record}
     return Run(Path(folder), older.with_cause(older.with_beta(result, shape)), shape)
 
 
 def read_result(run: Path) -> dict[str, Any]:
-    """result.json, {} if the run has not begun. Raises RecordError if it is not JSON."""
+    """result.json, {} if the run has not begun. Raises RecordError if it cannot be read."""
     path = run / "result.json"
-    return older.with_cause(read_json(path)) if path.exists() else {}
+    return older.with_cause(read_record(path, Result, ("id", "status"))) if os.path.lexists(path) else {}
+
+
+def rows_checksum(path: Path) -> str:
+    """Of a metrics.jsonl, as result.json keeps it; of one that is missing, that of an empty one."""
+    return f"{zlib.crc32(path.read_bytes() if path.exists() else b''):08x}"
+
+
+def is_sweep(folder: Path) -> bool:
+    return os.path.lexists(folder / MANIFEST) or (folder / COPY).exists()
 
 
 def read_manifest(sweep: Path) -> Manifest:
-    """A sweep's manifest. Raises RecordError if `sweep` holds none that can be read."""
-    return cast(Manifest, older.up_to_date(read_json(sweep / "sweep.json")))
+    """A sweep's manifest; its copy where it is damaged, which is said. Raises RecordError if neither can be read."""
+    try:
+        return _manifest(sweep / MANIFEST)
+    except RecordError as error:
+        if not (sweep / COPY).exists() or not (isinstance(error, Damaged) or not os.path.lexists(sweep / MANIFEST)):
+            raise
+        reason = error
+    try:
+        manifest = _manifest(sweep / COPY)
+    except RecordError:
+        raise reason from None
+    log.warning("%s; read from its copy, %s", reason, COPY)
+    return manifest
+
+
+def _manifest(path: Path) -> Manifest:
+    manifest = older.up_to_date(read_record(path, Manifest, ("members",)))
+    for entry in manifest["members"]:
+        if missing := [key for key in ("id", "number", "folder") if key not in entry]:
+            raise Damaged(f"{path} is damaged: a member has no {missing[0]!r}")
+    return cast(Manifest, manifest)
 
 
 _known: tuple[tuple[str, int, int, int], Manifest] | None = None  # the manifest that was read last, and which it was
@@ -153,7 +203,7 @@ def known_manifest(sweep: Path) -> Manifest:
     All who ask share it: it is not to be changed.
     """
     global _known
-    stat = (path := sweep / "sweep.json").stat()
+    stat = (path := sweep / MANIFEST).stat()
     stamp = (str(path.resolve()), stat.st_ino, stat.st_size, stat.st_mtime_ns)
     if _known is None or _known[0] != stamp:
         _known = (stamp, read_manifest(sweep))
@@ -161,9 +211,9 @@ def known_manifest(sweep: Path) -> Manifest:
 
 
 def load_sweep(folder: Path) -> Sweep:
-    """Raises RecordError if `folder` holds no sweep.json."""
+    """Raises RecordError if `folder` holds no sweep.json that can be read."""
     folder = Path(folder)
-    if not (folder / "sweep.json").exists():
+    if not is_sweep(folder):
         raise RecordError(f"{folder} is not a sweep: it has no sweep.json")
     manifest = read_manifest(folder)
     members = sorted(manifest["members"], key=lambda member: member["number"])
@@ -176,8 +226,18 @@ def load_sweep(folder: Path) -> Sweep:
 
 def latest_sweep(output_dir: Path) -> Path:
     """The sweep created last below `output_dir`. Raises RecordError if there is none."""
-    manifests = list(Path(output_dir).glob("*/sweep.json"))
-    if not manifests:
+    folders = [folder for folder in Path(output_dir).glob("*") if is_sweep(folder)]
+    if not folders:
         begin = command("run", "-m", "loss.kl_weight=1,0.5,0.1")
         raise RecordError(f"no sweep below {output_dir}: run `{begin}`")
-    return max(manifests, key=lambda path: (str(read_json(path).get("created", "")), path.stat().st_mtime)).parent
+    return max(folders, key=lambda folder: (_created(folder), folder.stat().st_mtime))
+
+
+def _created(folder: Path) -> str:
+    """Nothing for one that cannot be read: it must not hide the others."""
+    for name in (MANIFEST, COPY):
+        try:
+            return str(read_record(folder / name, Manifest).get("created", ""))
+        except RecordError:
+            continue
+    return ""

@@ -69,6 +69,25 @@ class Result(TypedDict):
     hostname: str
     versions: dict[str, str]
     device: str | None
+    rows_crc32: NotRequired[str | None]  # of metrics.jsonl as it was when the run ended
+
+
+class Evaluation(TypedDict):
+    """evaluation.json: metrics of both splits by their names (evaluation/member.py)."""
+
+    schema: int
+    step: int
+    beta: float | None
+    train: dict[str, Any]
+    val: dict[str, Any]
+
+
+class Curve(TypedDict):
+    """curve.json of a multi-rate run: a row for every weight."""
+
+    step: int
+    train: list[dict[str, Any]]
+    val: list[dict[str, Any]]
 
 
 class Forecast(TypedDict):

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from vae_sweep.runs.files import append_row, read_rows, remove_leftovers, truncate_rows, write_json
-from vae_sweep.runs.reading import read_result
+from vae_sweep.runs.files import RecordError, append_row, read_rows, remove_leftovers, set_aside, truncate_rows
+from vae_sweep.runs.reading import read_result, rows_checksum
+from vae_sweep.runs.records import write_record
 from vae_sweep.runs.schema import SCHEMA, Cause, Error, Event, Status
 
 Report = Callable[[Event], object]
@@ -68,7 +69,11 @@ class RunFiles:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         remove_leftovers(self.folder)  # half-written files of a process that was killed while it wrote
-        truncate_rows(self.rows, step)
+        try:
+            truncate_rows(self.rows, step)
+        except RecordError as error:  # a folder in its place: what comes is written all the same
+            set_aside(self.rows)
+            self.report({"event": "note", "text": f"{error}: set aside; rows before step {step} are lost"})
         self._write("running", step, {})
         self.report({"event": "running", "id": self.entry["id"], "step": step, "total_steps": total_steps})
 
@@ -99,16 +104,22 @@ class RunFiles:
         self, status: Status, step: int, metrics: Mapping[str, Any], error: BaseException | None = None
     ) -> dict[str, Any]:
         """done, failed (with its error) or interrupted. Returns what result.json holds."""
-        result = self._write(status, step, metrics, error)
+        result = self._write(status, step, metrics, error, {"rows_crc32": rows_checksum(self.rows)})
         for listener in self.listeners if self.writes else ():
             listener.finish()
         return result
 
     def _write(
-        self, status: Status, step: int, metrics: Mapping[str, Any], error: BaseException | None = None
+        self,
+        status: Status,
+        step: int,
+        metrics: Mapping[str, Any],
+        error: BaseException | None = None,
+        more: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         known = {
             **self.fixed,
+            **(more or {}),
             "metrics": dict(metrics),
             "steps": step,
             "total_steps": self.total_steps,
@@ -161,6 +172,7 @@ def result_of(
         "versions": known.get("versions", {}),
         "data_fingerprint": known.get("data_fingerprint", entry.get("data_fingerprint")),
         "device": known.get("device"),
+        "rows_crc32": known.get("rows_crc32"),
         "beta": entry.get("beta"),
         **({"says": entry["says"]} if entry.get("says") else {}),
         "config": entry["config"],
@@ -168,7 +180,7 @@ def result_of(
 
 
 def write_result(run: Path, result: Mapping[str, Any]) -> None:
-    write_json(run / "result.json", result)
+    write_record(run / "result.json", result)
 
 
 def _now() -> str:

@@ -13,7 +13,6 @@ from vae_sweep.models.costs import Cost, cost
 from vae_sweep.runs import outcomes
 from vae_sweep.runs.manifest import SweepError, freeze, split_pack, take_out
 from vae_sweep.runs.members import Member, total_steps
-from vae_sweep.runs.reading import read_result
 from vae_sweep.runs.schema import Entry, Manifest
 from vae_sweep.sweep.lengthening import describe, goes_on, is_too_short
 from vae_sweep.sweep.plan import largest_pack, make_packs, pack_seconds, ranks
@@ -103,7 +102,8 @@ def _unfinished(manifest: Manifest, folder: Path, members: Sequence[Member], ret
     A member that is tried again leaves its pack, whose others have gone on without it.
     """
     entries = {entry["id"]: entry for entry in manifest["members"]}
-    results = {member.id: read_result(folder / entries[member.id]["folder"]) for member in members}
+    results = {member: outcomes.repaired(folder / entry["folder"]) for member, entry in entries.items()}
+    results = {member.id: results[member.id] for member in members}
     unfinished = {member for member, result in results.items() if outcomes.continues_by_itself(result)}
     if not retry:
         return manifest, unfinished

@@ -46,6 +46,23 @@ def check_schedule(config: Mapping[str, Any], n_train: int) -> None:
         raise SettingsError(str(error) if isinstance(error, ValueError) else f"kl_schedule={target}: {error}") from None
 
 
+MOST_VALIDATIONS = 100_000
+
+
+def check_run(config: Mapping[str, Any], n_train: int) -> None:
+    """Raises SettingsError for batches, or a number of validations, that make no sense on so many images."""
+    batch, steps = config["data"]["batch_size"], total_steps(config, n_train)
+    if batch > max(1024, 16 * n_train):
+        raise SettingsError(f"data.batch_size={batch}: more than 16 times the {n_train} training images")
+    if config["trainer"]["max_steps"] is None and steps > 10**9:
+        raise SettingsError(f"trainer.max_epochs={config['trainer']['max_epochs']}: {steps:.2g} steps, at most 1e9")
+    every = config["trainer"]["val_every_n_epochs"]
+    if min(steps, steps * batch / (every * n_train)) > MOST_VALIDATIONS:
+        raise SettingsError(
+            f"trainer.val_every_n_epochs={every:g}: more than {MOST_VALIDATIONS} validations in {steps} steps"
+        )
+
+
 Pictures = dict[str, dict[str, np.ndarray]]  # name of a file in the sweep's folder -> its arrays
 
 

@@ -23,15 +23,15 @@ from vae_sweep.engine.place import Place
 from vae_sweep.engine.stop import Ending, StopRequest
 from vae_sweep.runs import outcomes
 from vae_sweep.runs.files import write_arrays, write_note
-from vae_sweep.runs.folder import MANIFEST, opened, write_manifest
+from vae_sweep.runs.folder import opened, write_manifest
 from vae_sweep.runs.manifest import SweepError, check_compatible, new_manifest, split_pack, with_members
 from vae_sweep.runs.members import Member, member_id
-from vae_sweep.runs.reading import read_manifest, read_result
+from vae_sweep.runs.reading import is_sweep, read_manifest, read_result
 from vae_sweep.runs.schema import Entry, Event, Manifest
 from vae_sweep.sweep import plan, provenance
 from vae_sweep.sweep.continuing import Work, work
 from vae_sweep.sweep.ending import EarlyEnd
-from vae_sweep.sweep.forecast import Pictures, banners, check_schedule, describe, with_forecast
+from vae_sweep.sweep.forecast import Pictures, banners, check_run, check_schedule, describe, with_forecast
 from vae_sweep.sweep.lengthening import known_as
 from vae_sweep.sweep.settings import check_members, settle
 from vae_sweep.sweep.trial import try_out
@@ -92,6 +92,7 @@ def run_sweep(
         jobs = [replace(job, config=settle(job.config, data.shape)) for job, data in zip(jobs, images, strict=True)]
         for job, data in zip(jobs, images, strict=True):
             check_schedule(job.config, len(data.train))
+            check_run(job.config, len(data.train))
         members = [
             Member(member_id(job.config, data.fingerprint), job.config, job.overrides)
             for job, data in zip(jobs, images, strict=True)
@@ -168,10 +169,9 @@ def _manifest(
     folder: Path, command: Sequence[str], members: Sequence[Member], images: Mapping[str, ImageData]
 ) -> Manifest:
     """The sweep's manifest with these members, old or new; not written yet."""
-    path = folder / MANIFEST
     described = {found.fingerprint: describe(found) for found in images.values()}
     data = {member: described[found.fingerprint] for member, found in images.items()}
-    if path.exists():
+    if is_sweep(folder):
         manifest = read_manifest(folder)
         check_compatible(manifest, members, data)
     else:

@@ -50,54 +50,67 @@ def either_named(*names: str) -> Check:
     known = choice(*names)
 
     def check(value: Any) -> str | None:
-        expected = None if isinstance(value, str) and "." in value else known(value)
+        theirs = value.get("_target_") if isinstance(value, Mapping) else value
+        expected = None if isinstance(theirs, str) and "." in theirs else known(value)
         return expected and f"{expected}, or the dotted path of a class of your own"
 
     return check
 
 
+WEIGHT = 1e12  # more than any convention makes of a weight; a float32 holds its product with any KL
+
+# Groups and sections, and the keys without which a group is none.
+_SECTIONS = {
+    "data": ("_target_", "batch_size"),
+    "model": ("_target_", "latent_dim"),
+    "kl_schedule": ("_target_",),
+    **dict.fromkeys(("loss", "optimizer", "trainer", "logger", "launcher"), ()),
+}
+_CLOSED = ("loss", "optimizer", "trainer", "logger", "launcher")  # have the keys of conf/config.yaml and no others
+
 # The range of every key that a member may have. Keys of other people's models (`_target_`) are not in here.
 CHECKS: dict[str, Check] = {
     "objective": choice("vae", "autoencoder"),
-    "model.latent_dim": either(choice(AUTO), integer(1)),
-    "model.latent_grid": either(choice(AUTO), integer(1)),
+    "model.latent_dim": either(choice(AUTO), integer(1, 10**6)),
+    "model.latent_grid": either(choice(AUTO), integer(1, 1024)),
     "model.linear_path": boolean,
     "model.posterior": choice("diagonal", "shared_scale", "full"),
-    "model.channels": integer(1),
-    "model.blocks": integer(0),
+    "model.channels": integer(1, 10**4),
+    "model.blocks": integer(0, 1000),
     "model.hidden": _widths,
     "model.init_from": optional(text),
     "model.multi_rate": boolean,
     "model.kl_weight_range": _rising,
     "model.activation": choice("relu", "tanh", "silu", "gelu", "softplus"),
-    "data.batch_size": integer(1),
+    "data.batch_size": integer(1, 10**6),
     "data.augment": choice("none", "flip", "crop", "flip_crop"),
     "data.val_fraction": number(above=0, high=0.9),
+    "data.cache_dir": optional(text),
     "loss.recon": either_named(*LIKELIHOODS),
-    "loss.kl_weight": number(low=0),
+    "loss.kl_weight": number(low=0, high=WEIGHT),
     "loss.reduction": choice(
         "sum", "half_sum", "mean_pixels", "mean_pixels_latents", "mean_pixels_batch", "normalised"
     ),
-    "loss.scale": number(above=0),
+    "loss.scale": number(low=1e-6, high=1e6),
     "loss.learn_scale": boolean,
     "loss.divergence": either_named("kl", "reverse_kl", "tc"),
-    "loss.mi_weight": number(low=0),
-    "loss.tc_weight": number(low=0),
-    "loss.dimension_weight": number(low=0),
+    "loss.mi_weight": number(low=0, high=WEIGHT),
+    "loss.tc_weight": number(low=0, high=WEIGHT),
+    "loss.dimension_weight": number(low=0, high=WEIGHT),
     "loss.tc_estimator": choice("stratified", "weighted"),
-    "loss.free_bits": optional(number(low=0)),
+    "loss.free_bits": optional(number(low=0, high=1e6)),
     "loss.free_bits_groups": optional(integer(1)),
-    "loss.weight_kl_weight": optional(number(low=0)),
-    "loss.weight_prior_scale": number(above=0),
-    "optimizer.lr": number(above=0),
+    "loss.weight_kl_weight": optional(number(low=0, high=WEIGHT)),
+    "loss.weight_prior_scale": number(low=1e-6, high=1e6),
+    "optimizer.lr": number(above=0, high=10),
     "optimizer.lr_schedule": choice(*NAMES),
-    "optimizer.grad_clip": optional(number(above=0)),
-    "optimizer.weight_decay": number(low=0),
-    "trainer.max_epochs": number(above=0),
-    "trainer.max_steps": optional(integer(1)),
+    "optimizer.grad_clip": optional(number(low=1e-9, high=1e12)),
+    "optimizer.weight_decay": number(low=0, high=100),
+    "trainer.max_epochs": number(above=0, high=1e6),
+    "trainer.max_steps": optional(integer(1, 10**9)),
     "trainer.until": optional(choice("converged")),
     "trainer.accelerator": choice("auto", "cpu", "cuda", "mps"),
-    "trainer.devices": integer(1),
+    "trainer.devices": integer(1, 1024),
     "trainer.precision": choice("auto", 32, "32", "bf16", 64, "64"),
     "trainer.log_every_n_steps": integer(1),
     "trainer.val_every_n_epochs": number(above=0),
@@ -108,11 +121,20 @@ CHECKS: dict[str, Check] = {
     "logger.also": optional(_loggers),
     "logger.project": text,
     "logger.entity": optional(text),
-    "launcher.jobs": optional(integer(1)),
-    "launcher.jobs_per_gpu": integer(1),
+    "launcher.jobs": optional(integer(1, 10**4)),
+    "launcher.jobs_per_gpu": integer(1, 64),
     "launcher.pack": either(choice("auto", "off"), integer(1)),
     "launcher.stop_after": optional(integer(1)),
     "launcher.budget": optional(time_span),
+    "kl_schedule.goal": number(above=0),
+    "kl_schedule.target": number(above=0),
+    "kl_schedule.kl_weight": number(above=0, high=WEIGHT),
+    "kl_schedule.eta": number(above=0),
+    "kl_schedule.memory": number(low=0, high=0.999999),
+    "kl_schedule.kp": number(low=0),
+    "kl_schedule.ki": number(above=0),
+    "kl_schedule.low": number(low=0, high=1),
+    "kl_schedule.high": number(low=1),
     "seed": integer(0, 2**32 - 1),
     "sweep": optional(file_name),
     "retry": optional(either(choice("failed"), integer(1))),
@@ -122,10 +144,14 @@ CHECKS: dict[str, Check] = {
 
 def check_member(config: Mapping[str, Any]) -> None:
     """Raises SettingsError for the first value out of its range, or a combination that cannot train."""
-    flat = flatten(config)
+    _check_sections(config)
     for key, check in CHECKS.items():
-        if key in flat and (expected := check(flat[key])):
-            raise SettingsError(f"{key}={_shown(flat[key])}: expected {expected}")
+        section, _, name = key.rpartition(".")
+        values = config[section] if section else config
+        if name in values and (expected := check(values[name])):
+            raise SettingsError(f"{key}={_shown(values[name])}: expected {expected}")
+    for path in config["trainer"]["metrics"]:
+        _check_target("trainer.metrics", path)
     for section in ("model", "data", "kl_schedule"):
         _check_target(f"{section}._target_", config[section]["_target_"])
     for key in ("recon", "divergence"):
@@ -157,12 +183,33 @@ def check_member(config: Mapping[str, Any]) -> None:
             "loss.kl_weight=0: a VAE without KL has no noise scale; objective=autoencoder is that run, and 1e-8 is"
             " noise without a price"
         )
+    if config["objective"] == "vae" and loss["kl_weight"] < 1e-12:
+        raise SettingsError(
+            f"loss.kl_weight={loss['kl_weight']}: a VAE whose KL weighs nothing; objective=autoencoder is that run"
+        )
     if config["model"].get("init_from") and loss["weight_kl_weight"] is not None:
         raise SettingsError(
             f"model.init_from={config['model']['init_from']}: random weights (loss.weight_kl_weight) begin at their own"
         )
     if is_multi_rate(config):
         _check_multi_rate(config)
+
+
+def _check_sections(config: Mapping[str, Any]) -> None:
+    """Every section is there, with the keys that it always has."""
+    for section, needs in _SECTIONS.items():
+        found = config.get(section)
+        if not isinstance(found, Mapping):
+            raise SettingsError(f"{section}={_shown(found)}: expected a section of settings; --help lists its options")
+        if missing := [key for key in needs if found.get(key) is None]:
+            raise SettingsError(f"{section}.{missing[0]}: needs a value, none was given")
+    closed = {key: key.rpartition(".") for key in CHECKS if key.split(".")[0] not in ("data", "model", "kl_schedule")}
+    for key, (section, _, name) in closed.items():
+        if name not in (config[section] if section else config):
+            raise SettingsError(f"{key}: needs a value, none was given")
+    for section in _CLOSED:
+        if unknown := [key for key in config[section] if f"{section}.{key}" not in CHECKS]:
+            raise SettingsError(f"{section}.{unknown[0]}: no such setting")
 
 
 # What one loss for all weights leaves no room for: a second weight, or one that moves.
@@ -231,4 +278,5 @@ def check_members(configs: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _shown(value: Any) -> str:
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    text = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return text if len(text) <= 100 else f"{text[:100]}..."

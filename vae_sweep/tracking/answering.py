@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vae_sweep.runs.files import RecordError, read_json, write_json
+from vae_sweep.runs.files import RecordError, write_json
 from vae_sweep.runs.reading import load_sweep
+from vae_sweep.runs.records import read_record
 from vae_sweep.tracking import content
 from vae_sweep.tracking.attempts import attempts
 from vae_sweep.tracking.mode import choose_mode, upload_later
@@ -20,7 +21,7 @@ def untold(sweep: Path) -> dict[str, Any]:
     """The answer, if the server has another or none; {}: there is none to be had, or it has been told."""
     told = content.answer(sweep)
     try:
-        before = read_json(_mark(sweep))
+        before = read_record(_mark(sweep), dict[str, Any])
     except (RecordError, OSError):
         before = None
     return {} if told["kind"] in ("empty", "unfinished") or told == before else told

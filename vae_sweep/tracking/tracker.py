@@ -11,9 +11,9 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from vae_sweep.runs.files import read_rows
+from vae_sweep.runs.files import RecordError, read_rows
 from vae_sweep.runs.manifest import shape_of
 from vae_sweep.runs.reading import load_run
 from vae_sweep.tracking import content
@@ -23,6 +23,7 @@ from vae_sweep.tracking.mode import choose_mode, upload_later, wanted_mode
 TIMEOUT_S = 20.0  # for W&B to answer at the start of a run, and to take what is left at its end
 
 Say = Callable[[str], None]
+Read = TypeVar("Read")
 
 _log = logging.getLogger("vae_sweep")
 _LATE = "not all of it is uploaded"
@@ -131,7 +132,8 @@ class _Mirror(Tracker):
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._jobs.put(self._open)
         # An attempt begins with the rows of those before it, so that it is complete by itself.
-        for row in read_rows(run / "metrics.jsonl"):
+        none: list[dict[str, Any]] = []
+        for row in self._read(lambda: read_rows(run / "metrics.jsonl"), none):
             self.row(row)
         self._thread = threading.Thread(target=self._work, name=f"wandb-{entry['id']}", daemon=True)
         self._thread.start()
@@ -174,6 +176,14 @@ class _Mirror(Tracker):
             job()
         except BaseException as error:
             self._tell(one_line(error))
+
+    def _read(self, read: Callable[[], Read], nothing: Read) -> Read:
+        """What `read` finds; `nothing`, which is told, where a file is damaged."""
+        try:
+            return read()
+        except RecordError as error:
+            self._tell(one_line(error))
+            return nothing
 
     def _tell(self, trouble: str) -> None:
         line = f"W&B: {trouble.replace(self.id, 'a run')}; {upload_later()}"
@@ -224,7 +234,7 @@ class _Mirror(Tracker):
         if self.run is None:
             return
         ended = load_run(self.folder, self.entry, shape_of(self.manifest, self.entry.get("data_fingerprint")))
-        told = content.summary(ended.result, ended.evaluation(), content.verdict(ended, self.manifest))
+        told = content.summary(ended.result, self._read(ended.evaluation, {}), content.verdict(ended, self.manifest))
         self._guarded(lambda: self._show_pictures(ended.arrays()))
         # A table asks the server something and waits for its answer, without an end: a thread to be left behind.
         table = threading.Thread(target=lambda: self._guarded(lambda: self._show_verdict(told)), daemon=True)

@@ -1,7 +1,8 @@
 """A member's checkpoint: weights, optimiser, progress and config, in plain containers. Opened without executing code.
 
 A pack writes one for each member. A kill may fall between two of them, so every run keeps the one before as well, and
-`common_checkpoints` finds the step that all members have.
+`common_checkpoints` finds the step that all members have. It is also what is left where the last one is damaged: torch
+compares no checksums, although its zip files have them, and would train on from flipped bits.
 """
 
 import os
@@ -12,13 +13,15 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from vae_sweep.runs.files import RecordError, atomic_file
+from vae_sweep.runs.files import RecordError, atomic_file, set_aside
+from vae_sweep.runs.records import Damaged, check_zip, log
 from vae_sweep.runs.schema import SCHEMA
 from vae_sweep.training.lit_vae import LitVAE
 
 LAST = Path("checkpoints/last.ckpt")
 PREVIOUS = Path("checkpoints/previous.ckpt")
 LEVEL = Path("checkpoints/level.ckpt")  # of the last step whose numbers do not hang on the run's length
+_NEEDS = {"schema", "step", "state_dict", "hyper_parameters"}
 
 
 def checkpoint_of(
@@ -59,16 +62,36 @@ def save_checkpoints(runs: Sequence[tuple[Path, dict[str, Any]]]) -> None:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Raises RecordError for a file that is missing or no checkpoint of ours."""
-    if not path.exists():
+    """Raises RecordError for a file that is missing or of a newer version, Damaged for one that is no checkpoint."""
+    if not os.path.lexists(path):
         raise RecordError(f"no checkpoint at {path}")
+    check_zip(path)
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise RecordError(f"{path} cannot be read as a checkpoint: {error}") from None
-    if checkpoint.get("schema") != SCHEMA:
-        raise RecordError(f"{path} has schema {checkpoint.get('schema')}, expected {SCHEMA}")
+    except Exception:  # whatever the unpickler, which knows tensors and plain containers only, makes of it
+        raise Damaged(f"{path} is no checkpoint of vae-sweep: it is not made of tensors and plain values") from None
+    if not isinstance(checkpoint, dict) or not checkpoint.keys() >= _NEEDS:
+        raise Damaged(f"{path} is no checkpoint of vae-sweep")
+    if checkpoint["schema"] != SCHEMA:
+        raise RecordError(
+            f"{path} was written by another version of vae-sweep (schema {checkpoint['schema']}, here {SCHEMA})"
+        )
     return checkpoint
+
+
+def whole_checkpoints(folder: Path, say: Callable[[str], None] = log.warning) -> list[dict[str, Any]]:
+    """Those of a run, older first. What is damaged is set aside, and said: training goes on from what is left."""
+    found = []
+    for name in (LEVEL, PREVIOUS, LAST):
+        path = folder / name
+        if not os.path.lexists(path):
+            continue
+        try:
+            found.append(load_checkpoint(path))
+        except Damaged as error:
+            if (aside := set_aside(path)) is not None:
+                say(f"{error}; set aside as {aside.name}")
+    return found
 
 
 def common_checkpoints(
@@ -82,7 +105,7 @@ def common_checkpoints(
     by_step = []
     suits: dict[int, int] = {}
     for index, folder in enumerate(folders):
-        found = [load_checkpoint(folder / name) for name in (LEVEL, PREVIOUS, LAST) if (folder / name).exists()]
+        found = whole_checkpoints(folder)
         by_step.append({checkpoint["step"]: checkpoint for checkpoint in found if fits(index, checkpoint)})
         for step, checkpoint in by_step[-1].items():
             suits[step] = min(suits.get(step, 2), fits(index, checkpoint))
@@ -93,14 +116,9 @@ def common_checkpoints(
     return [steps[step] for steps in by_step]
 
 
-def began_without_start(folders: Iterable[Path]) -> bool:
+def began_without_start(folders: Iterable[Path], say: Callable[[str], None] = log.warning) -> bool:
     """Whether runs have checkpoints of a network that was told nothing of its data, as in older folders."""
-    return any(
-        not starts_from_data(load_checkpoint(folder / name))
-        for folder in folders
-        for name in (PREVIOUS, LAST)
-        if (folder / name).exists()
-    )
+    return any(not starts_from_data(found) for folder in folders for found in whole_checkpoints(folder, say))
 
 
 def starts_from_data(checkpoint: Mapping[str, Any]) -> bool:

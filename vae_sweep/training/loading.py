@@ -22,8 +22,9 @@ from vae_sweep.models.multi_rate import AtWeight
 from vae_sweep.models.networks import VAE, ImageShape
 from vae_sweep.models.posteriors import Posterior
 from vae_sweep.runs.reading import load_run
+from vae_sweep.runs.records import Damaged
 from vae_sweep.training.build import build
-from vae_sweep.training.checkpoints import LAST, load_checkpoint, starts_from_data
+from vae_sweep.training.checkpoints import LAST, PREVIOUS, load_checkpoint, starts_from_data
 from vae_sweep.training.lit_vae import LitVAE
 from vae_sweep.training.starting import unknown_moments
 
@@ -48,7 +49,7 @@ class TrainedVAE:
         fingerprint: str | None = None,
         sampler_file: Path | None = None,
     ):
-        self.lit = lit.eval().requires_grad_(False)
+        self.lit = lit.float().eval().requires_grad_(False)
         channels, height, width = image_shape
         self.image_shape: ImageShape = (channels, height, width)
         self.config = config
@@ -178,15 +179,26 @@ def _as_tensor(images: Tensor | np.ndarray, shape: ImageShape) -> Tensor:
 def load_lit(path: str | Path) -> tuple[LitVAE, dict]:
     """(module with its trained weights on the CPU, checkpoint) of a run folder or checkpoint file.
 
-    Raises RecordError if there is no checkpoint.
+    Raises RecordError if there is no checkpoint, or none that can be opened.
     """
     path = Path(path)
-    checkpoint = load_checkpoint(path / LAST if path.is_dir() else path)
+    try:
+        checkpoint = load_checkpoint(path / LAST if (path / "checkpoints").is_dir() else path)
+    except Damaged as error:
+        if not (path / PREVIOUS).exists():
+            raise
+        raise Damaged(
+            f"{error}; {path / PREVIOUS} is the one before: remove {path / 'result.json'} and give the sweep's command "
+            "again, it trains on from there"
+        ) from None
     known = checkpoint["hyper_parameters"]
     shape = tuple(known["image_shape"])
     moments = unknown_moments(known["config"], shape) if starts_from_data(checkpoint) else None
     lit = build(known["config"], shape, known["images"], moments)
-    lit.restore_weights(checkpoint)
+    try:
+        lit.restore_weights(checkpoint)
+    except (RuntimeError, AttributeError, TypeError) as error:
+        raise Damaged(f"{path}: its weights are not those of its network: {str(error).splitlines()[0]}") from None
     return lit, checkpoint
 
 

@@ -161,8 +161,8 @@ class Training:
         if not (settings.evaluate and file.writes):
             return member.last_val
         file.report({"event": "evaluating", "id": file.entry["id"]})
-        objective, batch_size = member.to(self.place).objective, settings.batch_size
-        weight = float(member.settled_weight)
+        weight, batch_size = float(member.settled_weight), settings.batch_size
+        objective = member.to(self.place).float().objective  # also of one that was trained in float64
         found = evaluate(objective, weight, member.step, self.data, batch_size, metrics=settings.metrics)
         found.write(file.folder)
         if objective.multi_rate:
@@ -210,5 +210,5 @@ class Training:
 
     def _validation_steps(self) -> list[int]:
         settings, last = self.settings[0], self.members[0].total_steps
-        every = settings.val_every_n_epochs * len(self.data.train) / settings.batch_size
+        every = max(1.0, settings.val_every_n_epochs * len(self.data.train) / settings.batch_size)
         return [*sorted({max(1, round(k * every)) for k in range(1, math.ceil(last / every))} - {last}), last]

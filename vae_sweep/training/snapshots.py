@@ -13,7 +13,8 @@ from vae_sweep.data.image_data import ImageData
 from vae_sweep.data.split import chosen
 from vae_sweep.evaluation import showing
 from vae_sweep.evaluation.codes import Split
-from vae_sweep.runs.files import write_arrays
+from vae_sweep.runs.files import RecordError, write_arrays
+from vae_sweep.runs.records import read_arrays
 from vae_sweep.training.lit_vae import LitVAE
 
 FILE = "progress.npz"
@@ -77,8 +78,8 @@ def _small(images: torch.Tensor) -> np.ndarray:
 def _before(path: Path, step: int) -> dict[str, np.ndarray]:
     """What was written of earlier steps; {} if there is nothing, or nothing that can be read."""
     try:
-        with np.load(path) as arrays:
-            kept = arrays["steps"] < step
-            return {name: arrays[name][kept] for name in ("steps", "recon_mean")}
-    except (OSError, ValueError, KeyError):
+        arrays = read_arrays(path)
+        kept = arrays["steps"] < step
+        return {name: arrays[name][kept] for name in ("steps", "recon_mean")}
+    except (RecordError, KeyError, IndexError):
         return {}

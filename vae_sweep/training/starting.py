@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from hydra.utils import get_object
 
-from vae_sweep.data.cache import cached_folder, resolve_cache_dir
+from vae_sweep.data.cache import cached_array, cached_folder, resolve_cache_dir
 from vae_sweep.data.image_data import ImageData
 from vae_sweep.models.layout import ImageShape, layout_of, settled
 from vae_sweep.models.start import Start
@@ -56,8 +56,8 @@ def moments_for(config: Mapping[str, Any], data: ImageData) -> Moments | None:
         np.save(folder / "variance.npy", found.variance)
 
     folder = cached_folder(resolve_cache_dir(config["data"].get("cache_dir")), key, f"moments of {data.name}", build)
-    arrays = {name: np.load(folder / f"{name}.npy") for name in ("mean", "basis", "eigenvalues", "cells")}
-    return Moments(**arrays, variance=float(np.load(folder / "variance.npy")), cell=cell, side=side)
+    arrays = {name: cached_array(folder / f"{name}.npy") for name in ("mean", "basis", "eigenvalues", "cells")}
+    return Moments(**arrays, variance=float(cached_array(folder / "variance.npy")), cell=cell, side=side)
 
 
 def unknown_moments(config: Mapping[str, Any], image_shape: ImageShape) -> Moments:

@@ -47,7 +47,7 @@ def train_pack(
     members: list[LitVAE] = []
     trackers: list[Tracker] = []
     try:
-        moments = None if began_without_start(file.folder for file in files) else moments_for(configs[0], data)
+        moments = None if began_without_start([file.folder for file in files], note) else moments_for(configs[0], data)
         members = [build(config, image_shape(data), len(data.train), moments) for config in configs]
         for member, config, file in zip(members, configs, files, strict=True):
             if config["model"].get("init_from") and not (file.folder / LAST).exists():
