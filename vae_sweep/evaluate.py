@@ -14,6 +14,7 @@ from vae_sweep.commands import Parser, command, door
 from vae_sweep.runs.files import RecordError
 from vae_sweep.runs.reading import is_sweep, load_run, load_sweep
 from vae_sweep.runs.records import Damaged, log
+from vae_sweep.text import inert
 
 if TYPE_CHECKING:
     from vae_sweep.data.image_data import ImageData
@@ -54,7 +55,7 @@ def _main(args: argparse.Namespace) -> int:
     except BrokenPipeError:
         raise  # the door knows what that means
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {inert(error)}", file=sys.stderr)
         return 1
     return 0
 

@@ -22,6 +22,7 @@ from vae_sweep.conf_folder import CONF
 from vae_sweep.sweep.overrides import check_overrides, read_conf
 from vae_sweep.sweep.refusal import refused_in_one_line
 from vae_sweep.sweep.typed import as_typed
+from vae_sweep.text import inert, lines
 
 # The launcher plugin takes the place of Hydra's own entry of that name, on purpose.
 warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/basic' is validated against ConfigStore schema")
@@ -58,7 +59,9 @@ def _with_hydra(config: DictConfig) -> DictConfig:
 def _speak() -> None:
     """What the package has to say (images decoded, files left out) goes to standard error, as plain lines."""
     logger = logging.getLogger("vae_sweep")
-    logger.addHandler(logging.StreamHandler())
+    handler = logging.StreamHandler()
+    handler.format = lambda record: lines(record.getMessage())  # type: ignore[method-assign]
+    logger.addHandler(handler)
     logger.setLevel(logging.INFO)
 
 
@@ -89,7 +92,7 @@ def _arguments() -> argparse.Namespace:
     parser = get_args_parser()
 
     def refuse(message: str) -> None:
-        raise SystemExit(f"error: {message}; --help lists what there is")
+        raise SystemExit(f"error: {inert(message)}; --help lists what there is")
 
     parser.error = refuse  # type: ignore[assignment]
     args = parser.parse_args()
@@ -120,7 +123,7 @@ def _hydras_errors_in_one_line(args: argparse.Namespace) -> Iterator[None]:
         if wanted == "1":
             raise
         said = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise SystemExit(f"error: {said[0] if said else type(error).__name__}") from None
+        raise SystemExit(f"error: {inert(said[0]) if said else type(error).__name__}") from None
     finally:
         if wanted is None:
             os.environ.pop(_FULL_ERROR, None)

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vae_sweep.commands import Parser, door
+from vae_sweep.text import inert
 from vae_sweep.theory.conventions import REDUCTIONS, Sizes, from_sum, to_sum
 from vae_sweep.theory.weights import GREY_LEVELS, ROUNDING_SIGMA, ROUNDING_WEIGHT, implied_sigma
 
@@ -139,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             print("\n".join(lines(parse(" ".join(options.weight)))))
         except ValueError as error:
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {inert(error)}", file=sys.stderr)
             return 2
     return 0
 

@@ -8,6 +8,7 @@ from typing import Any
 from vae_sweep.analysis import glossary
 from vae_sweep.analysis.study import SPLITS, Point, Study, name_of, short
 from vae_sweep.analysis.verdicts import Finding
+from vae_sweep.text import cell
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,8 @@ def summary_csv(study: Study, verdicts: dict[str, list[Finding]]) -> str:
     writer.writerow(["number", "id", "folder", *study.swept, "status", "verdict", "steps", "wall_s", *metrics])
     for p in sorted(study.points, key=lambda p: p.run.number):
         result, verdict = p.run.result, "; ".join(f.words for f in verdicts.get(p.id, []))
-        settings = [short(p.settings[key]) if key in p.settings else "" for key in study.swept]
+        settings = [cell(short(p.settings[key])) if key in p.settings else "" for key in study.swept]
         numbers = ["" if (v := value(p, key)) is None else repr(v) for key in metrics]
-        writer.writerow([p.run.number, p.id, p.run.folder.name, *settings, p.status, verdict,
+        writer.writerow([p.run.number, p.id, cell(p.run.folder.name), *settings, p.status, cell(verdict),
                          result.get("steps", ""), result.get("wall_s", ""), *numbers])  # fmt: skip
     return out.getvalue()

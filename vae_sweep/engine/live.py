@@ -10,6 +10,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from vae_sweep.text import lines as inert_lines
+
 Event = Mapping[str, Any]
 Clock = Callable[[], float]
 
@@ -224,4 +226,4 @@ def console() -> Console:
 
 def print_lines(lines: Sequence[str], to: Console) -> None:
     for line in filter(None, lines):
-        to.print(Text(line), soft_wrap=True, highlight=False)
+        to.print(Text(inert_lines(line)), soft_wrap=True, highlight=False)

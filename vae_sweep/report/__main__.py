@@ -17,6 +17,7 @@ from vae_sweep.commands import Parser, command, door
 from vae_sweep.report.writing import await_sweeps, build, watch
 from vae_sweep.runs.files import RecordError, read_json
 from vae_sweep.runs.reading import latest_sweep
+from vae_sweep.text import inert
 
 
 def parser() -> argparse.ArgumentParser:
@@ -59,14 +60,14 @@ def _main(args: argparse.Namespace) -> int:
         else:
             built = iter([build(folders, args.out, figures, purpose=purpose)])
         for number, index in enumerate(built):
-            print(f"{time.strftime('%H:%M:%S')} {index}" if args.watch else index)
+            print(f"{time.strftime('%H:%M:%S')} {inert(index)}" if args.watch else inert(index))
             print(read_json(index.parent / "answer.json")["headline"], flush=True)
             if args.open and number == 0:
                 webbrowser.open(index.resolve().as_uri())
     except BrokenPipeError:
         raise  # the door knows what that means
     except (RecordError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {inert(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

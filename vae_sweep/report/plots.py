@@ -4,15 +4,22 @@ Every plot_* takes a Study and returns a Figure, or None where the sweep has not
 """
 
 import io
+import os
 from collections.abc import Callable, Sized
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
+
+try:
+    import matplotlib as mpl
+except ValueError:  # MPLBACKEND names none; figures are written as files, which needs none
+    os.environ.pop("MPLBACKEND", None)
+    import matplotlib as mpl
 from matplotlib import figure as mpl_figure
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.text import Text
+from matplotlib.ticker import FuncFormatter, LogFormatter, NullFormatter
 
 from vae_sweep.analysis import frontier, glossary
 from vae_sweep.analysis.curves import series, thin
@@ -26,6 +33,7 @@ from vae_sweep.analysis.survey import survey
 from vae_sweep.analysis.verdicts import judge
 from vae_sweep.report.palette import colour, weight_positions
 from vae_sweep.report.payload import CURVE_POINTS, family_name, study_weights
+from vae_sweep.text import lines
 
 INK, SOFT = "#1d1c1a", "#6b6862"
 MARKERS = "os^DvP*X"
@@ -43,6 +51,21 @@ MOST_COLUMNS = 8  # pictures side by side
 
 class Figure(mpl_figure.Figure):
     """A figure that shows itself at the end of a notebook's cell, whatever backend the kernel has."""
+
+    def savefig(self, *arguments: Any, **options: Any) -> None:
+        """Names of runs are words, not mathematics; only the powers of ten on logarithmic axes are."""
+        powers = {
+            label
+            for axes in self.axes
+            for axis in (axes.xaxis, axes.yaxis)
+            if isinstance(axis.get_major_formatter(), LogFormatter)
+            for label in axis.get_ticklabels(which="both")
+        }
+        for text in self.findobj(Text):
+            if isinstance(text, Text) and text not in powers:
+                text.set_parse_math(False)
+                text.set_text(lines(text.get_text()))
+        super().savefig(*arguments, **options)
 
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()

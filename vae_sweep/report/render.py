@@ -24,6 +24,7 @@ from vae_sweep.analysis.verdicts import Finding
 from vae_sweep.analysis.words import count, duration, figure
 from vae_sweep.report import linear, payload
 from vae_sweep.report.palette import colour
+from vae_sweep.text import inert, lines
 
 SCRIPTS = (
     "core.js",
@@ -55,7 +56,7 @@ def _environment() -> Environment:
     env = Environment(
         loader=PackageLoader("vae_sweep.report"),
         autoescape=select_autoescape(default_for_string=True, default=True, disabled_extensions=("md.j2",)),
-        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_inert,
     )  # fmt: skip
     env.filters |= {
         "md": _md,
@@ -128,7 +129,7 @@ def _machine(hardware: dict[str, Any] | None) -> str:
 
 def _md(value: Any) -> str:
     """A user's string as plain text inside a Markdown table."""
-    text = " ".join(str(value).split())
+    text = inert(" ".join(str(value).split()))
     return re.sub(r"([\\`*_\[\]<>|])", r"\\\1", text)
 
 
@@ -152,8 +153,17 @@ def _palette(positions: list[float]) -> dict[str, list[str]]:
 
 def _json(value: Any) -> Markup:
     """JSON that cannot end its own script element, whatever a run is called."""
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(_inert(value), separators=(",", ":"), allow_nan=False)
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+def _inert(value: Any) -> Any:
+    """Strings at any depth with what would turn or hide the text around them made visible; markup of ours as it is."""
+    if isinstance(value, dict):
+        return {_inert(key): _inert(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_inert(inner) for inner in value]
+    return lines(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def script() -> str:

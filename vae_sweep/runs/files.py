@@ -67,7 +67,7 @@ def write_note(path: Path, text: str) -> None:
     """A small file for people, whole or not at all while the machine runs: nothing waits for the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    temporary.write_text(text)
+    temporary.write_text(text, encoding="utf-8", errors="surrogateescape")  # a path may be no UTF-8
     os.replace(temporary, path)
 
 

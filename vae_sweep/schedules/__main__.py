@@ -9,6 +9,7 @@ import yaml
 
 from vae_sweep.commands import Parser, door
 from vae_sweep.schedules.preview import CONTROLLERS, SCHEDULES, curve, parameters, svg, text
+from vae_sweep.text import inert
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,7 +39,7 @@ def _main(options: argparse.Namespace) -> int:
         if options.out:
             options.out.write_text(svg(drawn), encoding="utf-8")
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {inert(error)}", file=sys.stderr)
         return 2
     print(f"wrote {options.out}" if options.out else text(drawn))
     return 0

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from vae_sweep.text import inert
+
 
 @contextmanager
 def refused_in_one_line() -> Iterator[None]:
@@ -12,7 +14,7 @@ def refused_in_one_line() -> Iterator[None]:
     except ValueError as error:
         if not _of_a_person(error):
             raise
-        raise SystemExit(f"error: {error}") from None
+        raise SystemExit(f"error: {inert(error)}") from None
     except KeyboardInterrupt:  # before the engine, which handles it, was at work
         raise SystemExit(130) from None
 

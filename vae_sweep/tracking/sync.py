@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 from vae_sweep.commands import Parser, door
 from vae_sweep.runs.files import RecordError
 from vae_sweep.runs.reading import latest_sweep, load_sweep
+from vae_sweep.text import inert
 from vae_sweep.tracking.answering import tell_answer, untold
 from vae_sweep.tracking.attempts import attempts, is_uploaded
 from vae_sweep.tracking.mode import has_key, reachable, server_url
@@ -47,7 +48,7 @@ def _main(options: argparse.Namespace) -> int:
     try:
         return sync(options.sweep or latest_sweep(options.output_dir))
     except RecordError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {inert(error)}", file=sys.stderr)
         return 2
 
 

@@ -5,10 +5,11 @@ A pack writes one for each member. A kill may fall between two of them, so every
 compares no checksums, although its zip files have them, and would train on from flipped bits.
 """
 
+import io
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytorch_lightning as pl
 import torch
@@ -55,10 +56,31 @@ def save_checkpoints(runs: Sequence[tuple[Path, dict[str, Any]]]) -> None:
         last, previous = folder / LAST, folder / PREVIOUS
         incoming = last.with_suffix(".incoming")
         with atomic_file(incoming) as file:
-            torch.save(checkpoint, file)
+            _save(checkpoint, file)
         if last.exists():
             os.replace(last, previous)
         os.replace(incoming, last)
+
+
+def _save(checkpoint: dict[str, Any], file: BinaryIO) -> None:
+    """torch.save, with the file system's own word where it fails: torch's is an assertion of its zip writer."""
+    refused: list[OSError] = []
+
+    class Listening(io.RawIOBase):
+        def write(self, data: Any) -> int:
+            try:
+                return file.write(data)
+            except OSError as error:
+                refused.append(error)
+                raise
+
+    try:
+        torch.save(checkpoint, Listening())  # type: ignore[arg-type]
+        file.flush()
+    except RuntimeError:
+        if refused:
+            raise refused[0] from None
+        raise
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

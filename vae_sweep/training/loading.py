@@ -23,6 +23,7 @@ from vae_sweep.models.networks import VAE, ImageShape
 from vae_sweep.models.posteriors import Posterior
 from vae_sweep.runs.reading import load_run
 from vae_sweep.runs.records import Damaged
+from vae_sweep.training.belongs import check_config
 from vae_sweep.training.build import build
 from vae_sweep.training.checkpoints import LAST, PREVIOUS, load_checkpoint, starts_from_data
 from vae_sweep.training.lit_vae import LitVAE
@@ -192,6 +193,7 @@ def load_lit(path: str | Path) -> tuple[LitVAE, dict]:
             "again, it trains on from there"
         ) from None
     known = checkpoint["hyper_parameters"]
+    check_config(known["config"])
     shape = tuple(known["image_shape"])
     moments = unknown_moments(known["config"], shape) if starts_from_data(checkpoint) else None
     lit = build(known["config"], shape, known["images"], moments)
