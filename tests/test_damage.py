@@ -13,7 +13,8 @@ import vae_sweep
 from vae_sweep.analysis import study
 from vae_sweep.data.cache import cached_folder
 from vae_sweep.data.decoding import Decoding
-from vae_sweep.data.image_cache import decoded, find_images
+from vae_sweep.data.folder import find_images
+from vae_sweep.data.image_cache import decoded
 from vae_sweep.data.image_data import DataError
 from vae_sweep.runs import outcomes
 from vae_sweep.runs.files import RecordError, read_json, write_arrays

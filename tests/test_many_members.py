@@ -3,7 +3,7 @@
 from sweeping import config
 
 from vae_sweep.runs import reading
-from vae_sweep.runs.files import read_json, write_json
+from vae_sweep.runs.files import write_json
 from vae_sweep.runs.manifest import freeze, new_manifest, take_out
 from vae_sweep.runs.members import config_that_matters
 from vae_sweep.runs.reading import known_manifest
@@ -11,7 +11,8 @@ from vae_sweep.runs.reading import known_manifest
 
 def test_a_manifest_is_parsed_again_only_if_it_is_another(tmp_path, monkeypatch):
     parsed = []
-    monkeypatch.setattr(reading, "read_json", lambda path: parsed.append(path) or read_json(path))
+    read = reading.read_record
+    monkeypatch.setattr(reading, "read_record", lambda path, *kind: parsed.append(path) or read(path, *kind))
     for sweep in ("a", "b", "b", "a"):
         if not (tmp_path / sweep).exists():
             write_json(tmp_path / sweep / "sweep.json", {"schema": 1, "sweep": sweep, "members": []})

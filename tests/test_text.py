@@ -6,6 +6,7 @@ import logging
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import matplotlib as mpl
 import pytest
 from synthetic_sweep import write_sweep
 
@@ -81,7 +82,8 @@ def test_names_are_no_mathematics_in_the_figures(folder: Path) -> None:
     assert figure is not None
     figure.axes[0].set_title(HOSTILE)
     out = io.BytesIO()
-    figure.savefig(out, format="svg")
+    with mpl.rc_context({"svg.fonttype": "none"}):
+        figure.savefig(out, format="svg")
     words = "".join(ET.fromstring(out.getvalue()).itertext())
     assert lines(HOSTILE) in words
 

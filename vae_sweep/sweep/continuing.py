@@ -87,7 +87,7 @@ def _longer(
     longer = {}
     for member in members:
         entry = entries[member.id]
-        if is_too_short(result := read_result(folder / entry["folder"]), entry, manifest):
+        if is_too_short(result := outcomes.repaired(folder / entry["folder"]), entry, manifest):
             longer[member.id] = goes_on(folder, entry, result, manifest)
     for pack in manifest["plan"]["packs"]:
         together = [member for member in pack if member in longer or member in unfinished]

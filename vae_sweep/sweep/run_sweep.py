@@ -102,7 +102,7 @@ def run_sweep(
         hydra_files = {member.id: job.hydra_files for member, job in zip(members, jobs, strict=True)}
         name = name or first["sweep"]
         with opened(Path(first["output_dir"]).expanduser(), name) as folder:
-            before = read_manifest(folder) if (folder / MANIFEST).exists() else None
+            before = read_manifest(folder) if is_sweep(folder) else None
             unique = {member.id: member for member in reversed(members)}  # as it was asked for first
             known = known_as(before, [*unique.values()][::-1], data_of)
             data_of = {known[member].id: data for member, data in data_of.items()}
