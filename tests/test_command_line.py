@@ -19,7 +19,10 @@ WRONG = {
     # a value for a section, which is no group
     "loss=mse": "'loss.recon=sse'",
     "loss=bce": "'loss.recon=bernoulli'",
-    "optimizer=adam": "optimizer.lr",
+    "optimizer=adams": "optimizer=adams: no such optimizer; did you mean",
+    "optimizer=sgd optimizer.centered=true": "optimizer=sgd has no 'centered'",
+    "optimizer=sgd optimizer.nesterov=true optimizer.momentum=0": "optimizer.nesterov=true: needs optimizer.momentum",
+    "optimizer._target_=nowhere.Lion": "optimizer._target_=nowhere.Lion: no such module",
     "trainer=gpu": "'trainer.accelerator=cuda'",
     "logger=wandb": "logger.wandb",
     "launcher=slurm": "launcher.jobs",

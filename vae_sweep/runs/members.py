@@ -29,7 +29,7 @@ _AS_EVER = (
     ("model", "latent_grid", 1), ("model", "linear_path", False), ("model", "init_from", None),
     ("data", "images", None), ("data", "labels", None),
     ("data", "range", None), ("data", "white", None), ("data", "channels", None), ("data", "bands", None),
-    ("trainer", "until", None),
+    ("trainer", "until", None), ("optimizer", "_target_", "torch.optim.Adam"),
 )  # fmt: skip
 _LENGTH = ("max_epochs", "max_steps", "until")
 _SLUG_LENGTH = 60

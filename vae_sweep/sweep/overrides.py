@@ -38,6 +38,7 @@ OTHER_WORDS = {
     "data.batch_size": "batch bs batchsize train_batch_size per_device_train_batch_size",
     "data.workers": "num_workers n_workers",
     "data.max_images": "limit subset n_samples max_samples limit_train_batches",
+    "optimizer": "optim opt solver",
     "optimizer.lr": "learning_rate eta step_size",
     "optimizer.lr_schedule": "scheduler lr_scheduler sched",
     "optimizer.grad_clip": "clip gradient_clip_val clip_grad max_grad_norm grad_clip_norm",
@@ -53,7 +54,7 @@ OTHER_WORDS = {
     "sweep": "name run_name exp_name experiment_name tag",
     "output_dir": "out output outdir out_dir save_dir log_dir results_dir",
 }
-_FREE = ("model._target_", "kl_schedule._target_", "data._target_")
+_FREE = ("model._target_", "optimizer._target_", "kl_schedule._target_", "data._target_")
 
 
 @dataclass(frozen=True)

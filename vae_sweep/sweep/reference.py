@@ -21,6 +21,7 @@ _GROUPS = {
     "data": "What the images are",
     "model": "The network",
     "kl_schedule": "The weight over the run",
+    "optimizer": "How it is trained",
     "experiment": "Ready-made",
     "hydra/launcher": "Where it runs",
     "hydra/sweeper": "Which weights are visited",

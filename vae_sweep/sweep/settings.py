@@ -106,6 +106,10 @@ CHECKS: dict[str, Check] = {
     "optimizer.lr_schedule": choice(*NAMES),
     "optimizer.grad_clip": optional(number(low=1e-9, high=1e12)),
     "optimizer.weight_decay": number(low=0, high=100),
+    "optimizer.alpha": number(low=0, high=1),
+    "optimizer.momentum": number(low=0, high=1),
+    "optimizer.centered": boolean,
+    "optimizer.nesterov": boolean,
     "trainer.max_epochs": number(above=0, high=1e6),
     "trainer.max_steps": optional(integer(1, 10**9)),
     "trainer.until": optional(choice("converged")),
@@ -154,6 +158,10 @@ def check_member(config: Mapping[str, Any]) -> None:
         _check_target("trainer.metrics", path)
     for section in ("model", "data", "kl_schedule"):
         _check_target(f"{section}._target_", config[section]["_target_"])
+    if "_target_" in config["optimizer"]:
+        _check_target("optimizer._target_", config["optimizer"]["_target_"])
+    if config["optimizer"].get("nesterov") and not config["optimizer"].get("momentum"):
+        raise SettingsError("optimizer.nesterov=true: needs optimizer.momentum above 0")
     for key in ("recon", "divergence"):
         if "." in (target := target_of(config["loss"][key])):
             _check_target(f"loss.{key}", target)

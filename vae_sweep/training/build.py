@@ -1,7 +1,8 @@
 """From a member's config to its objects: the door behind which nobody reads a config."""
 
+import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
 
@@ -90,7 +91,7 @@ def build(config: Mapping[str, Any], image_shape: ImageShape, images: int, momen
         objective,
         kl_weight=config["loss"]["kl_weight"],
         kl_schedule=kl_schedule,
-        optimizer=OptimizerSettings(**config["optimizer"]),
+        optimizer=optimizer_settings(config["optimizer"]),
         total_steps=steps,
         seed=config["seed"],
         images=images,
@@ -115,6 +116,26 @@ def build_vae(config: Mapping[str, Any], image_shape: ImageShape, moments: Momen
     if loss.get("weight_kl_weight") is not None:
         vae = BayesianVAE(vae, loss["weight_prior_scale"])
     return vae
+
+
+def optimizer_settings(section: Section) -> OptimizerSettings:
+    """The section's own keys, and what else it holds, for the optimiser of its `_target_`.
+
+    Raises ValueError for a class that is no optimiser, or lacks a parameter.
+    """
+    ours = {field.name for field in fields(OptimizerSettings)} - {"make", "options"}
+    known = {key: value for key, value in section.items() if key in ours}
+    options = {key: value for key, value in section.items() if key not in ours and key != "_target_"}
+    target = section.get("_target_", "torch.optim.Adam")
+    make = get_object(target)
+    if not (isinstance(make, type) and issubclass(make, torch.optim.Optimizer)):
+        raise ValueError(f"optimizer._target_={target}: expected a class made of torch.optim.Optimizer")
+    if make is torch.optim.LBFGS:
+        raise ValueError(f"optimizer._target_={target}: looks at a batch several times in a step; expected one look")
+    taken = inspect.signature(make).parameters
+    if unknown := [key for key in options if key not in taken]:
+        raise ValueError(f"optimizer.{unknown[0]}: {target} has no parameter of that name")
+    return OptimizerSettings(**known, make=make, options=options)
 
 
 def build_likelihood(loss: Section) -> Likelihood:

@@ -4,9 +4,10 @@ Everything it does is a function of its step and of explicit state that its chec
 gives the numbers of an uninterrupted one, bit for bit.
 """
 
+import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -35,7 +36,9 @@ class RowLogger(Protocol):
 
 @dataclass(frozen=True)
 class OptimizerSettings:
-    """Adam; weight_decay: decoupled from it (Loshchilov & Hutter 2019). grad_clip: largest norm of the gradient.
+    """make: the class of the optimiser; options: its own. grad_clip: largest norm of the gradient.
+
+    weight_decay: of Adam apart from the gradient, as AdamW (Loshchilov & Hutter 2019); of others as they have it.
 
     lr_schedule: see schedules/learning_rate.py.
     """
@@ -44,6 +47,22 @@ class OptimizerSettings:
     lr_schedule: str = "cosine"
     grad_clip: float | None = None
     weight_decay: float = 0.0
+    make: type[torch.optim.Optimizer] = torch.optim.Adam
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def optimizer(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
+        """Raises ValueError for a weight decay that it does not have."""
+        taken = inspect.signature(self.make).parameters
+        options: dict[str, Any] = {"lr": self.lr, **self.options}
+        if "weight_decay" in taken:
+            options["weight_decay"] = self.weight_decay
+        elif self.weight_decay:
+            raise ValueError(f"optimizer.weight_decay={self.weight_decay}: {self.make.__name__} has none")
+        if self.make is torch.optim.Adam:
+            options["decoupled_weight_decay"] = True
+        if "fused" in taken and self.make.__module__.startswith("torch.optim"):
+            options["fused"] = all(parameter.device.type in ("cpu", "cuda") for parameter in parameters)
+        return self.make(parameters, **options)
 
     def lr_at(self, step: int, total_steps: int) -> float:
         return self.lr * multiplier(self.lr_schedule, step, total_steps)
@@ -87,8 +106,8 @@ class LitVAE(LitSteps):
         self.log_every_n_steps = log_every_n_steps
         self.row_loggers = row_loggers
         self.until_rest = until_rest
-        self.adam: torch.optim.Adam | None = None
-        self.adam_state: dict[str, Any] | None = None  # of a checkpoint, for when Adam is made
+        self._optimizer: torch.optim.Optimizer | None = None
+        self.optimizer_state: dict[str, Any] | None = None  # of a checkpoint, for when it is made
         self.step = 0
         self.seen = 0  # images since the beginning
         self.means = RunningMeans()
@@ -144,25 +163,21 @@ class LitVAE(LitSteps):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        fused = all(parameter.device.type in ("cpu", "cuda") for parameter in parameters)
-        settings = self.optimizer_settings
-        self.adam = torch.optim.Adam(
-            parameters, lr=settings.lr, weight_decay=settings.weight_decay, decoupled_weight_decay=True, fused=fused
-        )
-        if self.adam_state is not None:
-            self.adam.load_state_dict(self.adam_state)
-        return self.adam
+        self._optimizer = self.optimizer_settings.optimizer(parameters)
+        if self.optimizer_state is not None:
+            self._optimizer.load_state_dict(self.optimizer_state)
+        return self._optimizer
 
     def update(self) -> None:
-        """One step of Adam with the gradients at hand."""
-        assert self.adam is not None, "configure_optimizers comes first"
+        """One step of the optimiser with the gradients at hand."""
+        assert self._optimizer is not None, "configure_optimizers comes first"
         settings = self.optimizer_settings
         if settings.grad_clip is not None:
             nn.utils.clip_grad_norm_(self.parameters(), settings.grad_clip)
-        for group in self.adam.param_groups:
+        for group in self._optimizer.param_groups:
             group["lr"] = settings.lr_at(self.step, self.total_steps)
-        self.adam.step()
-        self.adam.zero_grad(set_to_none=True)
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
 
     def _of_all_processes(self, loss: Tensor, terms: Terms) -> tuple[Tensor, Terms]:
         """Mean loss (), and terms of the images of all processes."""
@@ -191,8 +206,8 @@ class LitVAE(LitSteps):
         """From this step on the learning rate falls, as long as it would in a run that had known its length."""
         self.rest = self.step
         self.total_steps = min(self.total_steps, length_at_rest(self.optimizer_settings.lr_schedule, self.step))
-        if self.adam is not None:
-            self.adam_state = self.adam.state_dict()  # for the loop that goes on
+        if self._optimizer is not None:
+            self.optimizer_state = self._optimizer.state_dict()  # for the loop that goes on
 
     # ---- validation: at the target weight, with the same noise for every run
 
@@ -266,10 +281,10 @@ class LitVAE(LitSteps):
         found that itself. Random numbers are functions of (seed, step), a schedule and the order of the images too:
         none of them has a state.
         """
-        assert self.adam is not None, "configure_optimizers comes first"
+        assert self._optimizer is not None, "configure_optimizers comes first"
         return {
             "state_dict": self.state_dict(),
-            "optimizer_states": [self.adam.state_dict()],
+            "optimizer_states": [self._optimizer.state_dict()],
             "progress": {
                 "step": self.step,
                 "seen": self.seen,
@@ -282,9 +297,9 @@ class LitVAE(LitSteps):
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Continue where `state` stands; Adam takes over its moments when it is made."""
+        """Continue where `state` stands; the optimiser takes over its state when it is made."""
         self.restore_weights(state)
-        self.adam_state = state["optimizer_states"][0]
+        self.optimizer_state = state["optimizer_states"][0]
         progress = state["progress"]
         self.step, self.seen = progress["step"], progress["seen"]
         if self.until_rest and progress.get("rest") is not None:
