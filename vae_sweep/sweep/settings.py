@@ -64,9 +64,10 @@ _SECTIONS = {
     "data": ("_target_", "batch_size"),
     "model": ("_target_", "latent_dim"),
     "kl_schedule": ("_target_",),
-    **dict.fromkeys(("loss", "optimizer", "trainer", "logger", "launcher"), ()),
+    "optimizer": ("lr", "lr_schedule"),
+    **dict.fromkeys(("loss", "trainer", "logger", "launcher"), ()),
 }
-_CLOSED = ("loss", "optimizer", "trainer", "logger", "launcher")  # have the keys of conf/config.yaml and no others
+_CLOSED = ("loss", "trainer", "logger", "launcher")  # have the keys of conf/config.yaml and no others
 
 # The range of every key that a member may have. Keys of other people's models (`_target_`) are not in here.
 CHECKS: dict[str, Check] = {
@@ -211,12 +212,15 @@ def _check_sections(config: Mapping[str, Any]) -> None:
             raise SettingsError(f"{section}={_shown(found)}: expected a section of settings; --help lists its options")
         if missing := [key for key in needs if found.get(key) is None]:
             raise SettingsError(f"{section}.{missing[0]}: needs a value, none was given")
-    closed = {key: key.rpartition(".") for key in CHECKS if key.split(".")[0] not in ("data", "model", "kl_schedule")}
+    groups = ("data", "model", "kl_schedule", "optimizer")  # whose options have keys of their own
+    closed = {key: key.rpartition(".") for key in CHECKS if key.split(".")[0] not in groups}
     for key, (section, _, name) in closed.items():
         if name not in (config[section] if section else config):
             raise SettingsError(f"{key}: needs a value, none was given")
-    for section in _CLOSED:
-        if unknown := [key for key in config[section] if f"{section}.{key}" not in CHECKS]:
+    # An optimiser of torch's has its option's keys alone; what another one takes is its own affair.
+    ours = str(config["optimizer"].get("_target_", "torch.optim.")).startswith("torch.optim.")
+    for section in (*_CLOSED, *(("optimizer",) if ours else ())):
+        if unknown := [key for key in config[section] if f"{section}.{key}" not in CHECKS and key != "_target_"]:
             raise SettingsError(f"{section}.{unknown[0]}: no such setting")
 
 
