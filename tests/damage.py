@@ -1,7 +1,4 @@
-"""Every kind of file of a tiny sweep, damaged in every way, met by every command. Not a test.
-
-python tests/damage.py    writes the table of docs/reliability.md
-"""
+"""Every kind of file of a tiny sweep, damaged in every way, met by every command. Not a test."""
 
 import contextlib
 import copy
@@ -10,10 +7,8 @@ import functools
 import html
 import io
 import logging
-import os
 import shutil
 import sys
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -41,8 +36,6 @@ from vae_sweep.tracking import sync, tracker
 from vae_sweep.training.checkpoints import LAST, load_checkpoint
 
 PICTURES = Path(__file__).parent / "older_sweep" / "pictures"
-DOCUMENT = Path(__file__).parents[1] / "docs" / "reliability.md"
-BEGIN, END = "<!-- damage -->\n", "<!-- /damage -->\n"
 SMALL = (
     "data=image_folder", "model=linear", "model.latent_dim=2", "data.batch_size=5", "trainer.max_steps=8",
     "trainer.val_every_n_epochs=0.4", "trainer.log_every_n_steps=1", "trainer.accelerator=cpu", "launcher.pack=off",
@@ -416,21 +409,6 @@ def reference(base: Place, command: str, scratch: Path) -> dict[str, Any]:
     return {"numbers": numbers(after), "rows": rows(after), "said": said}
 
 
-SIGNS = {"unharmed": "–", "said": "said", "mended": "mended", "refused": "line"}
-
-
-def table(cells: dict[tuple[str, str, str], Cell]) -> str:
-    """Rows: kinds of file; columns: commands; what became of the damages, the mildest first."""
-    lines = [f"| | {' | '.join(COMMANDS)} |", f"|---|{'---|' * len(COMMANDS)}"]
-    for kind in FILES:
-        row = []
-        for command in COMMANDS:
-            got = {cells[kind, damage, command].outcome for damage in DAMAGES if (kind, damage, command) in cells}
-            row.append(", ".join(sign for outcome, sign in SIGNS.items() if outcome in got))
-        lines.append(f"| {kind} | {' | '.join(row)} |")
-    return "\n".join(lines) + "\n"
-
-
 def whole_matrix(scratch: Path) -> tuple[dict[tuple[str, str, str], Cell], list[str]]:
     """All cells, and what went wrong."""
     base = make(scratch / "base")
@@ -445,17 +423,3 @@ def whole_matrix(scratch: Path) -> tuple[dict[tuple[str, str, str], Cell], list[
                     wrong.append(str(error))
                     print(error, file=sys.stderr, flush=True)
     return cells, wrong
-
-
-def documented(text: str, made: str) -> str:
-    before, rest = text.split(BEGIN)
-    return f"{before}{BEGIN}\n{made}\n{END}{rest.split(END)[1]}"
-
-
-if __name__ == "__main__":
-    os.environ["WANDB_MODE"] = "disabled"
-    with tempfile.TemporaryDirectory() as folder:
-        found, failures = whole_matrix(Path(folder))
-    print(f"{len(found) + len(failures)} cells, {len(failures)} wrong", *failures, sep="\n", file=sys.stderr)
-    if not failures:
-        DOCUMENT.write_text(documented(DOCUMENT.read_text(), table(found)))
