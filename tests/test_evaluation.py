@@ -378,7 +378,8 @@ def test_from_the_checkpoint(
     assert "active units" not in lines[1]
     folder = sweep / f"000-{ids[0]}"
     values, arrays = load_run(folder).evaluation(), load_run(folder).arrays()
-    assert values == json.loads((folder / "evaluation.json").read_text())
+    written = json.loads((folder / "evaluation.json").read_text())
+    assert values == {key: value for key, value in written.items() if key != "crc32"}
     assert values["schema"] == 1
     assert values["step"] == load_run(folder).result["steps"]
     assert values["val"]["images"] == 20

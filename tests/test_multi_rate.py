@@ -260,7 +260,7 @@ def test_a_model_of_one_weight_has_no_other(small_sweep: SmallSweep, capsys: pyt
         ("loss.weight_kl_weight=1", "loss.weight_kl_weight=1"),
         ("loss.recon=optimal_sigma", "loss.recon=optimal_sigma"),
         ("kl_schedule=linear", "kl_schedule._target_="),
-        ("kl_schedule=geco", "kl_schedule._target_="),
+        ("kl_schedule=geco kl_schedule.goal=1", "kl_schedule._target_="),
         ("loss.kl_weight=30", "outside model.kl_weight_range"),
         ("model.kl_weight_range=[1,0.1]", "two rising numbers"),
         ("model.kl_weight_range=[0,1]", "two rising numbers"),
@@ -268,7 +268,7 @@ def test_a_model_of_one_weight_has_no_other(small_sweep: SmallSweep, capsys: pyt
 )
 def test_what_it_cannot_be_combined_with(override: str, named: str) -> None:
     with pytest.raises(SettingsError) as refused:
-        check_member(member_config("model.multi_rate=true", override))
+        check_member(member_config("model.multi_rate=true", *override.split()))
     assert named in str(refused.value)
 
 

@@ -20,7 +20,6 @@ REFUSED = {
     "seed=[1]": "seed=[1]: expected a whole number",
     "trainer=null": "trainer=null: expected a section",
     "loss=null": "loss=null: expected a section",
-    "optimizer=null": "optimizer=null: expected a section",
     "~loss": "loss=null: expected a section",
     "~optimizer": "optimizer=null: expected a section",
     "~data.batch_size": "data.batch_size: needs a value",

@@ -155,9 +155,8 @@ def test_unreadable_files_are_named_and_do_not_stop_the_report(tmp_path):
     (runs[1] / "evaluation.json").write_text('{"train": ')
     (runs[2] / "metrics.jsonl").write_bytes(b"\xff\xfe\x00 not json\n")
     text = Text(build(folder)).text
-    assert "kl_weight 1: evaluation.npz is unreadable" in text
-    assert "kl_weight 0.5" in text
-    assert "is not valid JSON" in text
+    assert f"kl_weight 1: {runs[0]}/evaluation.npz is damaged: " in text
+    assert f"kl_weight 0.5: {runs[1]}/evaluation.json is damaged: it is not valid JSON" in text
 
 
 def test_failures_are_shown_with_their_traceback(tmp_path):

@@ -121,7 +121,14 @@ class Training:
     def end(self, status: str = "done") -> "Training":
         error = {"type": "Diverged", "message": "loss is nan", "traceback": ""} if status == "failed" else None
         metrics = {"val/recon": 1.5, "val/kl": None}
-        result = {"status": status, "metrics": metrics, "steps": 40, "error": error, "config": self.entry["config"]}
+        result = {
+            "id": self.entry["id"],
+            "status": status,
+            "metrics": metrics,
+            "steps": 40,
+            "error": error,
+            "config": self.entry["config"],
+        }
         write_json(self.folder / "result.json", result)
         ignored = {"kl": 0.001, "sse": 3.0, "active_units": 0}
         write_json(self.folder / "evaluation.json", {"train": ignored, "val": {**ignored, "psnr": 21.0}})
@@ -413,7 +420,7 @@ def test_a_dead_server_does_not_hold_the_process(
     home: Path, sweep: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     script = """
-import json, sys
+import json, os, sys
 from pathlib import Path
 from vae_sweep.tracking import open_tracker, wait_for
 sweep = Path(sys.argv[1])
@@ -425,6 +432,8 @@ tracker = open_tracker(logger, sweep, manifest["members"][0], manifest, timeout_
 tracker.row({"step": 10, "val/recon": 1.0})
 tracker.finish()
 wait_for([tracker], 1.0)  # it still tries to begin when the process ends
+sys.stderr.flush()
+os._exit(0)  # as workers end: an interpreter that is taken apart while a thread is in wandb's C code may abort
 """
     monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
     with fake_wandb() as mortal:
@@ -432,7 +441,7 @@ wait_for([tracker], 1.0)  # it still tries to begin when the process ends
         monkeypatch.setenv("WANDB_BASE_URL", mortal.url)
         command = [sys.executable, "-c", script, str(sweep)]  # wandb's own patience is 90 s
         done = subprocess.run(command, timeout=80, capture_output=True, text=True)
-    assert done.returncode == 0
+    assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines() == [line for line in done.stderr.splitlines() if line.startswith("W&B: ")]
 
 

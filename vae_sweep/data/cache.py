@@ -104,8 +104,11 @@ def _checksums(path: Path) -> list[int]:
             file.seek(first)
             return zlib.crc32(file.read(_STRETCH))
 
+    stretches = range(0, path.stat().st_size, _STRETCH)
+    if len(stretches) <= 1:
+        return [of_stretch(first) for first in stretches]
     with ThreadPoolExecutor(cores()) as pool:
-        return list(pool.map(of_stretch, range(0, path.stat().st_size, _STRETCH)))
+        return list(pool.map(of_stretch, stretches))
 
 
 def _locked(path: Path, what: str) -> AcquireReturnProxy:
@@ -122,7 +125,8 @@ def _make(folder: Path, key: Mapping[str, Any], build: Callable[[Path], None]) -
     temporary.mkdir()
     try:
         build(temporary)
-        sizes = {file.name: file.stat().st_size for file in temporary.iterdir()}
+        files = [path for path in temporary.rglob("*") if path.is_file()]  # an unpacked archive has folders
+        sizes = {path.relative_to(temporary).as_posix(): path.stat().st_size for path in files}
         checksums = {name: _checksums(temporary / name) for name in sizes}
         write_record(temporary / _MANIFEST, {"schema": 1, "key": key, "files": sizes, "checksums": checksums})
         for path in [*temporary.iterdir(), temporary]:
