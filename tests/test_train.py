@@ -97,7 +97,7 @@ def test_continued_run_is_the_uninterrupted_one_bit_for_bit(small_sweep: SmallSw
     members = [common, [*common, "seed=1"]] if packed else [common]
     whole, ids = small_sweep(*members, name="whole")
     train_pack(whole, ids)
-    for stop_at in (1, 12) if packed else (1, 10, 12, 29):
+    for stop_at in (12,) if packed else (1, 12, 29):
         parts, _ = small_sweep(*members, name=f"parts-{stop_at}")
         polled = iter(range(1, 1000))
         stopped = train_pack(parts, ids, should_stop=lambda polled=polled, last=stop_at: next(polled) >= last)

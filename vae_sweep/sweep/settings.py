@@ -252,14 +252,13 @@ def _check_multi_rate(config: Mapping[str, Any]) -> None:
 
 
 def _check_target(key: str, target: Any) -> None:
-    """Find the module that `target` lies in. It is not imported: a network's module would load torch."""
-    parts = str(target).split(".")
-    for length in range(len(parts) - 1, 0, -1):
-        try:
-            if importlib.util.find_spec(".".join(parts[:length])) is not None:
-                return
-        except (ImportError, ValueError):
-            continue
+    """Find the package that `target` lies in. Nothing is imported, as it would be to find a module inside of it."""
+    package, _, inside = str(target).partition(".")
+    try:
+        if inside and importlib.util.find_spec(package) is not None:
+            return
+    except (ImportError, ValueError):
+        pass
     raise SettingsError(f"{key}={target}: no such module; is it importable from this folder?")
 
 
