@@ -261,8 +261,11 @@ def _leaves(study: Study, found: Recommendation, spot: Spot, who: str, images: s
         side = "short of" if anchor > own else "better than"
         apart = abs(anchor - own)
         short_of = f", {apart:.1f} dB {side} the autoencoder" if apart >= 0.05 else ", as the autoencoder"
-        if any(found.convergence[p.id].word in LATE for p in study.autoencoders(spot.family)):
+        words = {found.convergence[p.id].word for p in study.autoencoders(spot.family)}
+        if words & set(LATE):
             short_of += " so far, which has not converged"
+        elif "unknown" in words:
+            short_of += " so far, whose run is too short to tell whether it has converged"
     return f"{who}leaves {own:.1f} dB{' ' * bool(images)}{images}{short_of}"
 
 

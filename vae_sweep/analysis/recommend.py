@@ -95,7 +95,7 @@ def recommend(study: Study, verdicts: Mapping[str, list[Finding]], front: str = 
         constant = any(spot.rate >= DEAD_RATE for spot in curves[family])
         kind = "constant" if constant else "collapsed"
         return Recommendation(kind, front, idle=idle, families=len(curves), convergence=known, one_model=one_model)
-    waits = {run for run, c in known.items() if c.word in LATE}
+    waits = {run for run, c in known.items() if c.word in (*LATE, "unknown")}  # no ceiling: none is at rest for certain
     late = {spot.weight: [c for p in spot.points if (c := known[p.id]).word in LATE] for spot in curve}
     kind = "curve" if len(curves[family]) > 1 else "one_weight"
     return Recommendation(
