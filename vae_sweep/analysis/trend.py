@@ -18,6 +18,7 @@ from vae_sweep.schedules.learning_rate import level_steps, multiplier
 
 FEWEST_ROWS = 6  # of a fit with three numbers
 _SIGMAS = 3.0  # of a fall, or a rise, before it counts
+_UNSURE = 0.05  # of the objective, by twice the length: a fall that cannot be ruled out
 _POWERS = tuple(0.05 * 1.2**i for i in range(24))  # up to 3.3
 _RATES = tuple(0.1 * 1.2**i for i in range(34))  # up to 41, in the time of the rows: from a line to a step
 
@@ -88,7 +89,8 @@ def _lr_time(lr_schedule: str, total: int) -> Callable[[np.ndarray], np.ndarray]
     return lambda steps: np.interp(steps, grid, passed)
 
 
-def _fitted(time: np.ndarray, values: np.ndarray, end: float, scale: float, split: str) -> Trend:
+def _fitted(time: np.ndarray, values: np.ndarray, end: float, scale: float, split: str) -> Trend | None:
+    """None where the rows are too few and too noisy to rule out that much may be gained yet."""
     unit = time[-1]
     at, end = time / unit, end / unit
     shapes: list[Callable[[np.ndarray], np.ndarray]] = [partial(_power, power) for power in _POWERS]
@@ -102,6 +104,8 @@ def _fitted(time: np.ndarray, values: np.ndarray, end: float, scale: float, spli
         return Trend(0.0, 0.0, 0.0, 0.0, split)
     falls = b > _SIGMAS * of_b
     here, there = shape(np.array([end, 2 * end]))
+    if not falls and (b + _SIGMAS * of_b) * float(here - there) > _UNSURE * scale:
+        return None
     gain, left = (b * float(here - there) / scale, b * float(here) / scale) if falls else (0.0, 0.0)
     risen = rise / scale if not falls and rise > _SIGMAS * chance else 0.0
     before, last = values[(at > 0.375) & (at <= 0.5)], values[at > 0.75]
