@@ -170,3 +170,9 @@ def test_lines_of_prose_fit_a_screen(page: Path) -> None:
     text = re.sub(r"<!-- bench:.*?<!-- /bench -->|^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
     long = [line for line in text.splitlines() if len(line) > 120 and not line.startswith(("|", "    "))]
     assert not long
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_source_files_that_are_named_exist(page: Path) -> None:
+    for name in re.findall(r"`((?:vae_sweep|tests|benchmarks)/[\w/]+\.\w+)`", page.read_text()):
+        assert (ROOT / name).exists(), f"{page.name}: {name}"

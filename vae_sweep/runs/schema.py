@@ -8,9 +8,11 @@ events         what a worker tells while it trains (engine/worker.py has the pro
 as they are read (older.py).
 """
 
+from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
 
 SCHEMA = 1
+LEVEL = Path("checkpoints/level.ckpt")  # of the last step whose numbers do not hang on the run's length
 
 Config = dict[str, Any]  # a member's resolved configuration, as Hydra composed it
 Status = Literal["queued", "running", "done", "failed", "interrupted"]

@@ -14,12 +14,11 @@ from vae_sweep.data.image_data import ImageData
 from vae_sweep.runs import outcomes
 from vae_sweep.runs.manifest import SweepError
 from vae_sweep.runs.members import Member, kin, total_steps
-from vae_sweep.runs.schema import Config, Entry, Manifest
+from vae_sweep.runs.schema import LEVEL, Config, Entry, Manifest
 from vae_sweep.schedules import same_weight
 from vae_sweep.schedules.learning_rate import same_until
 from vae_sweep.traits import target_of
 
-LEVEL = Path("checkpoints/level.ckpt")  # of the last step whose numbers do not hang on the run's length
 _EVALUATED = ("evaluation.json", "evaluation.npz", "curve.json", "curve.npz", "sampler.npz")
 Length = tuple[int, Any]  # steps at most, trainer.until
 

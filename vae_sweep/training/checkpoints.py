@@ -16,12 +16,11 @@ import torch
 
 from vae_sweep.runs.files import RecordError, atomic_file, set_aside
 from vae_sweep.runs.records import Damaged, check_zip, log
-from vae_sweep.runs.schema import SCHEMA
+from vae_sweep.runs.schema import LEVEL, SCHEMA
 from vae_sweep.training.lit_vae import LitVAE
 
 LAST = Path("checkpoints/last.ckpt")
 PREVIOUS = Path("checkpoints/previous.ckpt")
-LEVEL = Path("checkpoints/level.ckpt")  # of the last step whose numbers do not hang on the run's length
 _NEEDS = {"schema", "step", "state_dict", "hyper_parameters"}
 
 
