@@ -242,6 +242,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torchvision_sets, "_in_child", torchvision_sets.perform)
 
 
+@pytest.mark.slow  # a process that imports torchvision
 def test_mnist_is_read_by_a_child(load_set, digits):
     root, images, labels = digits
     data = load_set("mnist", root=str(root))

@@ -2,7 +2,9 @@
 
 import json
 import re
+from importlib import import_module
 from io import StringIO
+from unittest import mock
 
 import numpy as np
 import outside
@@ -35,6 +37,24 @@ MEMBERS = [
 ]
 
 
+class _InThisProcess:
+    """A module's `main` asked here, in the place of a child that imports torch once more."""
+
+    def __init__(self, module, stderr=None):
+        self.main = import_module(module).main
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def communicate(self, asked):
+        with mock.patch("sys.stdin", StringIO(asked)), mock.patch("sys.__stdout__", StringIO()) as out:
+            self.main()
+        return out.getvalue(), ""
+
+
 @pytest.fixture(scope="module")
 def theirs(tmp_path_factory):
     """(what was printed, the place, the sweep read back)"""
@@ -44,7 +64,8 @@ def theirs(tmp_path_factory):
     always = [f"data.path={folder}/images.npy", f"data.cache_dir={folder}/cache", f"output_dir={folder}"]
     jobs = [Job(member_config(*COMMON, *always, *own), tuple(own)) for own in MEMBERS]
     text, place = StringIO(), outside.OneByOne()
-    outcome = run_sweep(jobs, place, ["vae-sweep"], console=Console(file=text, width=200))
+    with mock.patch("vae_sweep.data.children.start", _InThisProcess):
+        outcome = run_sweep(jobs, place, ["vae-sweep"], console=Console(file=text, width=200))
     assert [result["status"] for result in outcome.results] == ["done"] * 4, outcome.results
     return text.getvalue(), place, load_sweep(outcome.folder)
 
@@ -146,10 +167,11 @@ def test_what_does_not_fit_is_told_in_one_line(words, said):
     assert "\n" not in line
 
 
-def test_it_is_refused_before_anything_trains_or_is_written(tmp_path):
+def test_it_is_refused_before_anything_trains_or_is_written(tmp_path, monkeypatch):
     np.save(tmp_path / "images.npy", np.arange(30 * 8 * 8 * 3).reshape(30, 8, 8, 3).astype(np.uint8))
     always = [*COMMON, f"data.path={tmp_path}/images.npy", f"output_dir={tmp_path}/out"]
     config = member_config(*always, "loss.divergence=outside.StudentT")
+    monkeypatch.setattr("vae_sweep.data.children.start", _InThisProcess)
     with pytest.raises(SettingsError, match="expected a subclass of Divergence that declares its traits"):
         run_sweep([Job(config)], outside.OneByOne(), console=Console(file=StringIO()))
     assert not list(tmp_path.glob("out/*/sweep.json"))

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from test_train import rows, trained_apart_and_together, weights
+from test_train import equal, rows, trained_apart_and_together, weights
 
 from vae_sweep.runs.members import member_id
 from vae_sweep.runs.reading import load_sweep
@@ -45,15 +45,14 @@ def test_a_continued_run_is_the_uninterrupted_one_bit_for_bit(small_sweep, kind)
     train_pack(parts, ids)
     one, other = (load_sweep(folder).runs[0].folder for folder in (whole, parts))
     assert rows(one) == rows(other)
-    assert all(torch.equal(tensor, weights(other)[name]) for name, tensor in weights(one).items())
+    assert equal(weights(one), weights(other))
 
 
 @pytest.mark.parametrize("kind", list(KINDS)[1:])
 def test_a_pack_has_the_numbers_of_separate_runs(small_sweep, kind):
     common = [*NETWORK, *KINDS[kind], "trainer.precision=64", "trainer.val_every_n_epochs=100"]
     for alone, packed in trained_apart_and_together(small_sweep, common, [["loss.kl_weight=1"], ["seed=1"]]):
-        for name, tensor in weights(alone).items():
-            torch.testing.assert_close(weights(packed)[name], tensor, rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(weights(packed), weights(alone), rtol=1e-9, atol=1e-9)
 
 
 def test_the_first_step_is_what_the_optimiser_s_formula_says():

@@ -165,6 +165,7 @@ def test_what_is_ours_is_not_tried(compose, monkeypatch: pytest.MonkeyPatch) -> 
     try_out([Member("m", compose())], {"m": None})
 
 
+@pytest.mark.slow  # three processes that import torch
 def test_the_documented_network_trains_from_the_folder_it_lies_in(tmp_path: Path) -> None:
     """By a console script, on whose import path that folder is not by itself."""
     assert len([line for line in EXAMPLE.splitlines() if line.strip()]) <= 16

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hydra.utils import get_class
 from PIL import Image
 
 from vae_sweep.data import load
@@ -63,20 +64,27 @@ def test_items_that_are_no_images(items, said: str) -> None:
         gathered(items, HOW)
 
 
-def test_torchvisions_own_by_its_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("own_pictures.Drawn", {}),
+        pytest.param(
+            "torchvision.datasets.FakeData", {"image_size": [3, 16, 16], "num_classes": 3}, marks=pytest.mark.slow
+        ),
+    ],
+)
+def test_by_its_name(name: str, settings: dict, tmp_path: Path) -> None:
     """In a child process, once; its pixels are those that the class gives here."""
-    from torchvision.datasets import FakeData
-
-    dataset = {"_target_": "torchvision.datasets.FakeData", "size": 12, "image_size": [3, 16, 16], "num_classes": 3}
+    dataset = {"_target_": name, "size": 12, **settings}
     section = {"_target_": "vae_sweep.data.own", "dataset": dataset, "image_size": 16, "cache_dir": str(tmp_path)}
     data = load(section)
-    expected = [np.asarray(image) for image, _ in FakeData(12, (3, 16, 16), 3)]
-    assert np.array_equal(data.images, expected)
-    assert data.labels.tolist() == [int(label) for _, label in FakeData(12, (3, 16, 16), 3)]
+    here = get_class(name)(size=12, **settings)
+    assert np.array_equal(data.images, [np.asarray(here[number][0]) for number in range(12)])
+    assert data.labels.tolist() == [int(here[number][1]) for number in range(12)]
     written = sorted(tmp_path.glob("*"))
     assert load(section).fingerprint == data.fingerprint
     assert sorted(tmp_path.glob("*")) == written
-    with pytest.raises(DataError, match=r"data.dataset._target_=torchvision.datasets.FakeData: TypeError: .*sizes"):
+    with pytest.raises(DataError, match=rf"data.dataset._target_={name}: TypeError: .*sizes"):
         load(section | {"dataset": dataset | {"sizes": 1}})
 
 

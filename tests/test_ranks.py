@@ -10,6 +10,7 @@ from vae_sweep.runs.reading import load_sweep
 from vae_sweep.training.train import train_pack
 
 
+@pytest.mark.slow  # two processes that import torch
 def test_two_processes_train_what_one_does_and_stop_together(
     small_sweep: Callable[..., tuple[Path, list[str]]],
 ) -> None:

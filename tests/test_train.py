@@ -37,6 +37,10 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
     return load_checkpoint(run / LAST)["state_dict"]
 
 
+def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+
 def rows(run: Path) -> list[dict[str, Any]]:
     return [{key: value for key, value in row.items() if key != "time_s"} for row in read_rows(run / "metrics.jsonl")]
 
@@ -61,9 +65,7 @@ def test_pack_equals_separate_runs_in_float64(small_sweep: SmallSweep, steps: in
     common = [f"trainer.max_steps={steps}", "trainer.precision=64", "model.channels=2", "data.batch_size=8"]
     common += ["model.latent_grid=1", "model.linear_path=false"]
     for alone, packed in trained_apart_and_together(small_sweep, [*common, "trainer.val_every_n_epochs=100"]):
-        other = weights(packed)
-        for name, tensor in weights(alone).items():
-            torch.testing.assert_close(other[name], tensor, rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(weights(packed), weights(alone), rtol=1e-9, atol=1e-9)
         assert len(rows(alone)) == len(rows(packed)) == steps // 10 + 1  # every tenth step, and the validation
         for mine, theirs in zip(rows(alone), rows(packed), strict=True):
             assert theirs == pytest.approx(mine, rel=1e-9)
@@ -73,9 +75,7 @@ def test_a_pack_of_the_default_network_equals_separate_runs_in_float64(small_swe
     common = ["trainer.max_steps=20", "trainer.precision=64", "model.channels=4", "data.batch_size=8"]
     common += ["model.latent_dim=130"]  # one code in every cell
     for alone, packed in trained_apart_and_together(small_sweep, common, EIGHT[:3]):
-        other = weights(packed)
-        for name, tensor in weights(alone).items():
-            torch.testing.assert_close(other[name], tensor, rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(weights(packed), weights(alone), rtol=1e-9, atol=1e-9)
         for mine, theirs in zip(rows(alone), rows(packed), strict=True):
             assert theirs == pytest.approx(mine, rel=1e-9)
 
@@ -85,9 +85,7 @@ def test_pack_equals_separate_runs_in_float32(small_sweep: SmallSweep) -> None:
     common = ["trainer.max_steps=20", "model.channels=4", "data.batch_size=16"]
     common += ["model.latent_grid=1", "model.linear_path=false"]
     for alone, packed in trained_apart_and_together(small_sweep, common):
-        other = weights(packed)
-        for name, tensor in weights(alone).items():
-            torch.testing.assert_close(other[name], tensor, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(weights(packed), weights(alone), rtol=1e-5, atol=1e-5)
         assert rows(packed)[-1] == pytest.approx(rows(alone)[-1], rel=5e-3)
 
 
@@ -106,7 +104,7 @@ def test_continued_run_is_the_uninterrupted_one_bit_for_bit(small_sweep: SmallSw
         assert {result["status"] for result in finished} == {"done"}
         for one, other in zip(load_sweep(whole).runs, load_sweep(parts).runs, strict=True):
             assert rows(one.folder) == rows(other.folder)
-            assert all(torch.equal(tensor, weights(other.folder)[name]) for name, tensor in weights(one.folder).items())
+            assert equal(weights(one.folder), weights(other.folder))
 
 
 def test_continued_run_in_bfloat16(small_sweep: SmallSweep) -> None:
@@ -135,7 +133,7 @@ def test_pack_continues_from_the_step_that_all_members_have(small_sweep: SmallSw
     train_pack(parts, ids)
     for one, other in zip(load_sweep(whole).runs, load_sweep(parts).runs, strict=True):
         assert rows(one.folder) == rows(other.folder)
-        assert all(torch.equal(tensor, weights(other.folder)[name]) for name, tensor in weights(one.folder).items())
+        assert equal(weights(one.folder), weights(other.folder))
 
 
 def test_diverging_member_fails_and_the_others_go_on_untouched(small_sweep: SmallSweep) -> None:

@@ -9,7 +9,7 @@ of learning rate times steps.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache
 
 import numpy as np
 
@@ -19,8 +19,8 @@ from vae_sweep.schedules.learning_rate import level_steps, multiplier
 FEWEST_ROWS = 6  # of a fit with three numbers
 _SIGMAS = 3.0  # of a fall, or a rise, before it counts
 _UNSURE = 0.05  # of the objective, by twice the length: a fall that cannot be ruled out
-_POWERS = tuple(0.05 * 1.2**i for i in range(24))  # up to 3.3
-_RATES = tuple(0.1 * 1.2**i for i in range(34))  # up to 41, in the time of the rows: from a line to a step
+_POWERS = 0.05 * 1.2 ** np.arange(24)[:, None]  # up to 3.3
+_RATES = 0.1 * 1.2 ** np.arange(34)[:, None]  # up to 41, in the time of the rows: from a line to a step
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,7 @@ def _objective(rows: Rows, split: str, distortion: str, beta: float | None) -> t
     return common, values[here] + beta * kl[there]
 
 
+@lru_cache(maxsize=64)  # the runs of a sweep have mostly one length
 def _lr_time(lr_schedule: str, total: int) -> Callable[[np.ndarray], np.ndarray]:
     """Steps -> learning rate times steps, in steps at the full rate."""
     grid = np.linspace(0, total, 1001)
@@ -93,17 +94,16 @@ def _fitted(time: np.ndarray, values: np.ndarray, end: float, scale: float, spli
     """None where the rows are too few and too noisy to rule out that much may be gained yet."""
     unit = time[-1]
     at, end = time / unit, end / unit
-    shapes: list[Callable[[np.ndarray], np.ndarray]] = [partial(_power, power) for power in _POWERS]
-    shapes += [partial(_decay, rate) for rate in _RATES]
-    found = [(*_line(shape(at), values), shape) for shape in shapes]
-    b, of_b, _, shape = min(found, key=lambda fit: fit[2])
+    slopes, errors, residuals = _lines(_shapes(at), values)
+    best = int(np.argmin(residuals))
+    b, of_b = float(slopes[best]), float(errors[best])
     half = values[len(values) // 2 :], values[: len(values) // 2]
     rise = float(half[0].mean() - half[1].mean())
     chance = math.sqrt(sum(float(part.var(ddof=1)) / len(part) for part in half))
     if scale <= 0:
         return Trend(0.0, 0.0, 0.0, 0.0, split)
     falls = b > _SIGMAS * of_b
-    here, there = shape(np.array([end, 2 * end]))
+    here, there = _shapes(np.array([end, 2 * end]))[best]
     if not falls and (b + _SIGMAS * of_b) * float(here - there) > _UNSURE * scale:
         return None
     gain, left = (b * float(here - there) / scale, b * float(here) / scale) if falls else (0.0, 0.0)
@@ -113,20 +113,20 @@ def _fitted(time: np.ndarray, values: np.ndarray, end: float, scale: float, spli
     return Trend(float(gain), float(left), fell, float(risen), split)
 
 
-def _power(power: float, t: np.ndarray) -> np.ndarray:
-    return np.asarray(t**-power)
+def _shapes(t: np.ndarray) -> np.ndarray:
+    """(S, T): what may be falling, a shape per row."""
+    return np.concatenate([t**-_POWERS, np.exp(-_RATES * t)])
 
 
-def _decay(rate: float, t: np.ndarray) -> np.ndarray:
-    return np.exp(-rate * t)
+def _lines(x: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(b, its standard error, sum of squared residuals) of a + b x for each row of x (S, T), values (T,).
 
-
-def _line(x: np.ndarray, values: np.ndarray) -> tuple[float, float, float]:
-    """(b, its standard error, sum of squared residuals) of a + b x; another number has chosen x."""
-    centred, spread = x - x.mean(), values - values.mean()
-    squares = float(centred @ centred)
-    if squares <= 0:
-        return 0.0, math.inf, float(spread @ spread)
-    b = float(centred @ spread) / squares
-    residual = float(((spread - b * centred) ** 2).sum())
-    return b, math.sqrt(residual / max(1, len(values) - 3) / squares), residual
+    Another number has chosen the row: three are fitted.
+    """
+    centred, spread = x - x.mean(1, keepdims=True), values - values.mean()
+    squares = (centred**2).sum(1)
+    flat = squares <= 0
+    b = np.where(flat, 0.0, centred @ spread / np.where(flat, 1.0, squares))
+    residuals = ((spread - b[:, None] * centred) ** 2).sum(1)
+    freedom = max(1, len(values) - 3)
+    return b, np.sqrt(np.where(flat, math.inf, residuals / freedom / np.where(flat, 1.0, squares))), residuals

@@ -171,7 +171,7 @@ def _split(word: str) -> tuple[str, str, list[str]]:
 
 def _check_option(group: str, option: str, known: Conf) -> None:
     options = known.groups[group]
-    if option in options or (group == "experiment" and option == "null"):
+    if option in options:
         return
     if group == "data" and ("/" in option or Path(option).exists()):
         key = "arrays data.path" if option.endswith((".npy", ".npz")) else "image_folder data.root"
