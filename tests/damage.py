@@ -9,6 +9,7 @@ import io
 import logging
 import shutil
 import sys
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -423,3 +424,23 @@ def whole_matrix(scratch: Path) -> tuple[dict[tuple[str, str, str], Cell], list[
                     wrong.append(str(error))
                     print(error, file=sys.stderr, flush=True)
     return cells, wrong
+
+
+def table(cells: dict[tuple[str, str, str], Cell]) -> str:
+    """Markdown: for every kind of file and command how many of the damages end in which way."""
+    commands = list(dict.fromkeys(command for _, _, command in cells))
+    lines = ["| file | " + " | ".join(commands) + " |", "|---" * (1 + len(commands)) + "|"]
+    for kind in FILES:
+        ends = []
+        for command in commands:
+            found = [cell.outcome for (file, _, asked), cell in cells.items() if (file, asked) == (kind, command)]
+            ends.append(", ".join(f"{found.count(end)} {end}" for end in dict.fromkeys(found)))
+        lines.append(f"| {kind} | " + " | ".join(ends) + " |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory(prefix="vae-sweep-") as scratch:
+        seen, trouble = whole_matrix(Path(scratch))
+    print(table(seen), f"{len(seen)} cells, {len(trouble)} wrong", *trouble, sep="\n")
+    sys.exit(bool(trouble))

@@ -22,6 +22,7 @@ from vae_sweep.runs.folder import write_manifest
 from vae_sweep.runs.reading import latest_sweep, load_sweep, read_manifest, rows_checksum
 from vae_sweep.runs.records import Damaged, read_arrays, read_record, write_record
 from vae_sweep.runs.schema import Evaluation, Manifest, Result
+from vae_sweep.runs.writing import error_record
 from vae_sweep.training.checkpoints import LAST, PREVIOUS, common_checkpoints, load_checkpoint, save_checkpoints
 
 KEPT = Path(__file__).parent / "older_sweep"
@@ -218,6 +219,16 @@ def test_an_older_cache_has_no_checksums_and_its_damage_is_named(tmp_path: Path)
     rows.write_bytes(b"x" * rows.stat().st_size)
     with pytest.raises(DataError, match=r"rows\.npy is damaged"):
         decoded(root, files, how, tmp_path / "cache", workers=1)
+
+
+def test_where_a_file_is_to_blame_no_code_is_shown(tmp_path: Path) -> None:
+    save_checkpoints([(tmp_path, {**checkpoint(1), "schema": 99})])
+    with pytest.raises(RecordError) as refused:
+        common_checkpoints([tmp_path])
+    record = error_record(refused.value)
+    assert (record["type"], record["traceback"]) == ("RecordError", "")
+    assert str(tmp_path / LAST) in record["message"]
+    assert "test_damage.py" in error_record(ZeroDivisionError().with_traceback(refused.tb))["traceback"]
 
 
 @pytest.mark.slow

@@ -140,10 +140,12 @@ def cause_of(error: BaseException) -> Cause:
 
 
 def error_record(error: BaseException) -> Error:
+    """Without a traceback where the message names the file that is to blame: no line of code is."""
+    told = isinstance(error, RecordError)
     return {
         "type": type(error).__name__,
         "message": str(error),
-        "traceback": "".join(traceback.format_exception(error)),
+        "traceback": "" if told else "".join(traceback.format_exception(error)),
     }
 
 
