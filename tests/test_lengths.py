@@ -10,6 +10,7 @@ from vae_sweep.engine.this_process import ThisProcess
 from vae_sweep.runs.files import read_json, read_rows
 from vae_sweep.runs.manifest import SweepError
 from vae_sweep.runs.reading import load_sweep
+from vae_sweep.runs.schema import BEST
 from vae_sweep.schedules.learning_rate import level_steps
 from vae_sweep.sweep.run_sweep import Job, run_sweep
 from vae_sweep.training.checkpoints import LAST, LEVEL, load_checkpoint
@@ -45,7 +46,13 @@ def numbers(run):
     rows = [{k: v for k, v in row.items() if k != "time_s"} for row in read_rows(run.folder / "metrics.jsonl")]
     checkpoint = load_checkpoint(run.folder / LAST)
     adam = checkpoint["optimizer_states"][0]["state"]
-    return rows, checkpoint["state_dict"], {f"{i}.{k}": v for i, of in adam.items() for k, v in of.items()}
+    weights = dict(checkpoint["state_dict"])
+    assert (run.folder / BEST).exists() == ("best" in checkpoint)
+    if "best" in checkpoint:
+        best = load_checkpoint(run.folder / BEST)
+        assert best["step"] == checkpoint["best"]["step"]
+        weights |= {f"best.{name}": tensor for name, tensor in best["state_dict"].items()}
+    return rows, weights, {f"{i}.{k}": v for i, of in adam.items() for k, v in of.items()}
 
 
 def assert_same(one, other):
@@ -62,7 +69,7 @@ def assert_same(one, other):
 def test_a_sweep_made_longer_is_the_long_one_bit_for_bit(sweep, lr_schedule, packed):
     short, long = ("30", "60")
     members = [["loss.kl_weight=1"], ["loss.kl_weight=0.1", "seed=1"]] if packed else [["loss.kl_weight=0.1"]]
-    own = [f"optimizer.lr_schedule={lr_schedule}", f"launcher.pack={8 if packed else 'off'}"]
+    own = [f"optimizer.lr_schedule={lr_schedule}", f"launcher.pack={8 if packed else 'off'}", "trainer.keep=best"]
     if lr_schedule == "plateau":  # rises as long in both
         short, long = "2501", "2600"
         own += ["data.batch_size=2", "trainer.log_every_n_steps=500", "trainer.val_every_n_epochs=100"]
@@ -141,7 +148,7 @@ def test_a_run_without_a_checkpoint_of_its_level_goes_on_from_its_end_if_it_may(
 
 # --- runs that end by themselves -------------------------------------------------------------------------------------
 
-UNTIL = ("trainer.until=converged", "optimizer.lr_schedule=wsd")
+UNTIL = ("trainer.until=converged", "optimizer.lr_schedule=wsd", "trainer.keep=best")
 
 
 def test_a_run_that_ends_by_itself_is_one_that_was_told_its_length(sweep, monkeypatch):
@@ -153,19 +160,19 @@ def test_a_run_that_ends_by_itself_is_one_that_was_told_its_length(sweep, monkey
     assert 40 <= rest < 60
     length = run.result["steps"]
     assert (run.result["total_steps"], level_steps("wsd", length)) == (length, rest)
-    told, _ = sweep("told", ["optimizer.lr_schedule=wsd", f"trainer.max_steps={length}"])
+    told, _ = sweep("told", [*UNTIL[1:], f"trainer.max_steps={length}"])
     assert_same(load_sweep(told).runs[0], run)
     _, said = sweep("by-itself", [*UNTIL, "trainer.max_steps=300"])
     assert "0 to train" in said  # it had converged
-    folder, said = sweep("by-itself", ["optimizer.lr_schedule=wsd", "trainer.max_steps=300"])
+    folder, said = sweep("by-itself", [*UNTIL[1:], "trainer.max_steps=300"])
     assert f"goes on from step {rest}" in said
-    whole, _ = sweep("whole", ["optimizer.lr_schedule=wsd", "trainer.max_steps=300"])
+    whole, _ = sweep("whole", [*UNTIL[1:], "trainer.max_steps=300"])
     assert_same(load_sweep(whole).runs[0], load_sweep(folder).runs[0])
 
 
 def test_a_run_that_never_rests_ends_at_its_limit(sweep, monkeypatch):
     monkeypatch.setattr("vae_sweep.training.pack.is_at_rest", lambda *_: False)
     folder, _ = sweep("limited", [*UNTIL, "trainer.max_steps=30"])
-    told, _ = sweep("told", ["optimizer.lr_schedule=wsd", "trainer.max_steps=30"])
+    told, _ = sweep("told", [*UNTIL[1:], "trainer.max_steps=30"])
     assert_same(load_sweep(told).runs[0], load_sweep(folder).runs[0])
     assert "converged_at" not in load_sweep(folder).runs[0].result

@@ -55,6 +55,6 @@ _SAYS = {
     "converged": "Its objective is at rest at the full learning rate, its gradients balance, no neighbour is better.",
     "at rest": "Its objective is at rest at the full learning rate; no gradients were measured.",
     "balanced": "Its gradients balance, no neighbour is better; its rows are too few to tell whether it is at rest.",
-    "overfitting": "Its held-out objective rises: longer training makes it worse.",
+    "overfitting": "Its held-out objective rises: longer training makes it worse. trainer.keep=best keeps the best.",
     "unknown": "Nothing was measured that tells whether it has converged.",
 }

@@ -30,6 +30,7 @@ _AS_EVER = (
     ("data", "images", None), ("data", "labels", None),
     ("data", "range", None), ("data", "white", None), ("data", "channels", None), ("data", "bands", None),
     ("trainer", "until", None), ("optimizer", "_target_", "torch.optim.Adam"),
+    ("trainer", "keep", "last"),
 )  # fmt: skip
 _LENGTH = ("max_epochs", "max_steps", "until")
 _SLUG_LENGTH = 60
@@ -78,8 +79,10 @@ def config_that_matters(config: Mapping[str, Any]) -> dict[str, Any]:
     kept = {key: _sections_copied(value) for key, value in config.items() if key != "hydra"}
     if config["objective"] == "autoencoder":
         others: tuple[str, ...] = _ONLY_VARIATIONAL
+    elif is_multi_rate(config):
+        others = () if keeps_best(config) else ("loss.kl_weight",)  # it is validated at that weight
     else:
-        others = ("loss.kl_weight",) if is_multi_rate(config) else ("model.kl_weight_range",)
+        others = ("model.kl_weight_range",)
     for key in _IMMATERIAL + others:
         *parents, last = key.split(".")
         node = kept
@@ -99,6 +102,11 @@ def _sections_copied(value: Any) -> Any:
 def is_multi_rate(config: Mapping[str, Any]) -> bool:
     """Whether the member is one model for all weights: it trains on a range, loss.kl_weight only says where to look."""
     return config["objective"] == "vae" and bool(config["model"].get("multi_rate"))
+
+
+def keeps_best(config: Mapping[str, Any]) -> bool:
+    """Whether the member is judged at its best validation, not at its end."""
+    return config.get("trainer", {}).get("keep") == "best"
 
 
 def slug(overrides: Iterable[str], config: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 SCHEMA = 1
 LEVEL = Path("checkpoints/level.ckpt")  # of the last step whose numbers do not hang on the run's length
+BEST = Path("checkpoints/best.ckpt")  # of the best validation, where trainer.keep=best
 
 Config = dict[str, Any]  # a member's resolved configuration, as Hydra composed it
 Status = Literal["queued", "running", "done", "failed", "interrupted"]

@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+NEAR = 0.01  # of its target: a schedule may end so far from it
+
 
 class WeightInForce(Protocol):
     """A KL weight over time. A controller (controllers.py) is one; `Scheduled` makes one of a schedule.
@@ -29,7 +31,7 @@ class Scheduled:
 
     def __init__(self, target: float, schedule: Callable[[int], float], total_steps: int) -> None:
         end = schedule(total_steps)
-        if not (isinstance(end, (int, float)) and math.isclose(end, 1, abs_tol=0.01)):
+        if not (isinstance(end, (int, float)) and math.isclose(end, 1, abs_tol=NEAR)):
             raise ValueError(f"kl_schedule: ends at {end} times loss.kl_weight, expected 1 within a hundredth")
         self.target: float | None = target
         self.kl_weight = target
@@ -40,6 +42,11 @@ class Scheduled:
 
     def update(self, terms: Mapping[str, Any]) -> None:
         """A schedule does not listen."""
+
+
+def is_at_target(weight: WeightInForce, step: int) -> bool:
+    """Whether the weight after so many steps is the one that training heads for; that of a controller never is."""
+    return weight.target is not None and math.isclose(weight.at(step), weight.target, rel_tol=NEAR * (1 + 1e-6))
 
 
 def in_force(kl_weight: float, schedule: Any, total_steps: int) -> WeightInForce:

@@ -14,12 +14,12 @@ from vae_sweep.data.image_data import ImageData
 from vae_sweep.runs import outcomes
 from vae_sweep.runs.manifest import SweepError
 from vae_sweep.runs.members import Member, kin, total_steps
-from vae_sweep.runs.schema import LEVEL, Config, Entry, Manifest
+from vae_sweep.runs.schema import BEST, LEVEL, Config, Entry, Manifest
 from vae_sweep.schedules import same_weight
 from vae_sweep.schedules.learning_rate import same_until
 from vae_sweep.traits import target_of
 
-_EVALUATED = ("evaluation.json", "evaluation.npz", "curve.json", "curve.npz", "sampler.npz")
+_OF_ITS_END = ("evaluation.json", "evaluation.npz", "curve.json", "curve.npz", "sampler.npz", BEST)
 Length = tuple[int, Any]  # steps at most, trainer.until
 
 
@@ -73,7 +73,7 @@ def is_too_short(result: Mapping[str, Any], entry: Entry, manifest: Manifest) ->
 def goes_on(folder: Path, entry: Entry, result: Mapping[str, Any], manifest: Manifest) -> tuple[int, str]:
     """(step that a run goes on from, why it begins again or ""). Marks it as not ended, and removes its evaluation."""
     run = folder / entry["folder"]
-    for name in _EVALUATED:
+    for name in _OF_ITS_END:
         (run / name).unlink(missing_ok=True)
     config, before = entry["config"], result["total_steps"]
     wanted = total_steps(config, manifest["datasets"][entry["data_fingerprint"]]["train"])

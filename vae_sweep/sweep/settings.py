@@ -20,7 +20,7 @@ from vae_sweep.checks import (
 from vae_sweep.models.layout import AUTO, layout_of, settled
 from vae_sweep.runs.members import flatten, is_multi_rate
 from vae_sweep.schedules.learning_rate import NAMES
-from vae_sweep.traits import LIKELIHOODS, likelihood, target_of
+from vae_sweep.traits import LIKELIHOODS, SCHEDULES, likelihood, target_of
 
 
 def _widths(value: Any) -> str | None:
@@ -114,6 +114,7 @@ CHECKS: dict[str, Check] = {
     "trainer.max_epochs": number(above=0, high=1e6),
     "trainer.max_steps": optional(integer(1, 10**9)),
     "trainer.until": optional(choice("converged")),
+    "trainer.keep": choice("last", "best"),
     "trainer.accelerator": choice("auto", "cpu", "cuda", "mps"),
     "trainer.devices": integer(1, 1024),
     "trainer.precision": choice("auto", 32, "32", "bf16", 64, "64"),
@@ -175,6 +176,13 @@ def check_member(config: Mapping[str, Any]) -> None:
         raise SettingsError(
             "optimizer.lr_schedule=cosine: falls from the first step on; trainer.until=converged needs a rate that is"
             " level first: wsd, plateau or constant"
+        )
+    kl_schedule = target_of(config["kl_schedule"])
+    varies = kl_schedule in SCHEDULES and not SCHEDULES[kl_schedule].settles and config["objective"] == "vae"
+    if config["trainer"]["keep"] == "best" and varies:
+        raise SettingsError(
+            f"trainer.keep=best: kl_schedule={SCHEDULES[kl_schedule].name} has no final KL weight at which one"
+            " validation could be compared with another; expected last"
         )
     loss = config["loss"]
     recon, has_scale = target_of(loss["recon"]), likelihood({"recon": loss["recon"]}).scale == "set"

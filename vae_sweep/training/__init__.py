@@ -12,7 +12,7 @@ alike. Below build.py nobody reads a config: how to train and measure comes as `
     lit_vae.py      one member: the step, the KL weight in force, rows of metrics, its state
     lit_pack.py     several members as one module, stacked for torch.func.vmap
     lit_steps.py    what both share: a stretch of steps for every call of Lightning's loop
-    checkpoints.py  the file of a member; which step all members of a pack have
+    checkpoints.py  the files of a member: last, previous, level, best; which step all members of a pack have
     callbacks.py    when to write one, and when to stop
     running_means.py  means of the terms between two rows, summed on the device
     device.py       accelerator and precision          ddp.py  several processes for one large member

@@ -20,7 +20,7 @@ from vae_sweep.models.multi_rate import MultiRateVAE
 from vae_sweep.models.networks import ImageShape
 from vae_sweep.models.objective import Objective
 from vae_sweep.models.own import as_vae, call_with_taken
-from vae_sweep.runs.members import total_steps
+from vae_sweep.runs.members import keeps_best, total_steps
 from vae_sweep.schedules import constant
 from vae_sweep.theory.start import Moments
 from vae_sweep.training.lit_vae import LitVAE, OptimizerSettings
@@ -98,6 +98,7 @@ def build(config: Mapping[str, Any], image_shape: ImageShape, images: int, momen
         binarize=config["data"].get("binarize") == "dynamic",
         log_every_n_steps=config["trainer"]["log_every_n_steps"],
         until_rest=config["trainer"].get("until") == "converged",
+        keep_best=keeps_best(config),
     ).to(memory_format=torch.channels_last)
 
 

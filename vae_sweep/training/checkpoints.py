@@ -16,7 +16,7 @@ import torch
 
 from vae_sweep.runs.files import RecordError, atomic_file, set_aside
 from vae_sweep.runs.records import Damaged, check_zip, log
-from vae_sweep.runs.schema import LEVEL, SCHEMA
+from vae_sweep.runs.schema import BEST, LEVEL, SCHEMA
 from vae_sweep.training.lit_vae import LitVAE
 
 LAST = Path("checkpoints/last.ckpt")
@@ -47,6 +47,26 @@ def save_level(runs: Sequence[tuple[Path, dict[str, Any]]]) -> None:
     for folder, checkpoint in runs:
         with atomic_file(folder / LEVEL) as file:
             torch.save(checkpoint, file)
+
+
+def save_best(folder: Path, checkpoint: Mapping[str, Any]) -> None:
+    """Write the best validation that a checkpoint knows as best.ckpt; remove that where it knows none.
+
+    For readers: training goes on from the checkpoint itself, which holds the same weights.
+    """
+    if checkpoint.get("best") is None:
+        (folder / BEST).unlink(missing_ok=True)
+        return
+    with atomic_file(folder / BEST) as file:
+        _save(at_best(checkpoint), file)
+
+
+def at_best(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """The checkpoint of its best validation, without what only training needs; of one that has none, itself."""
+    if checkpoint.get("best") is None:
+        return dict(checkpoint)
+    kept = {key: value for key, value in checkpoint.items() if key not in ("best", "optimizer_states", "progress")}
+    return {**kept, **checkpoint["best"]}
 
 
 def save_checkpoints(runs: Sequence[tuple[Path, dict[str, Any]]]) -> None:

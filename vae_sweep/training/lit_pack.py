@@ -105,6 +105,7 @@ class LitPack(LitSteps):
         for index in alive:
             self.members[index].step += 1
             self.members[index].seen += images
+            self.members[index].leave_best()
         if alive and self.members[alive[0]].row_due:
             rows = self.means.take_all()
             for index in alive:

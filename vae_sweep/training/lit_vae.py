@@ -8,7 +8,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from vae_sweep.data.batches import binarized, generator
 from vae_sweep.data.split import EVALUATION_SEED
 from vae_sweep.models.objective import Objective, Terms, Weight
 from vae_sweep.schedules.learning_rate import length_at_rest, multiplier
-from vae_sweep.schedules.weight import WeightInForce, in_force
+from vae_sweep.schedules.weight import WeightInForce, in_force, is_at_target
 from vae_sweep.training.lit_steps import LitSteps
 from vae_sweep.training.running_means import RunningMeans
 
@@ -32,6 +32,14 @@ class RowLogger(Protocol):
     """What Lightning's loggers offer, and ours."""
 
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None: ...
+
+
+class Best(TypedDict):
+    """val: the row of the validation after `step`; state_dict: weights and buffers of then, on the CPU."""
+
+    step: int
+    val: dict[str, float]
+    state_dict: dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -76,7 +84,8 @@ class LitVAE(LitSteps):
     unweighted, kl in nats) with the `kl_weight` in force to `row_loggers`, or else to the Trainer's loggers. A
     multi-rate model trains on all weights of its range at once; its rows `train/` are means over them.
     images: size of the training split, for the epoch in the rows. until_rest: total_steps is a limit; somebody calls
-    `ends_at_rest` before.
+    `ends_at_rest` before. keep_best: the weights of the lowest `val/loss` are kept in `best`, of the validations since
+    the KL weight has come to its target for good. Raises ValueError if the objective changes throughout.
     """
 
     def __init__(
@@ -92,6 +101,7 @@ class LitVAE(LitSteps):
         log_every_n_steps: int = 10,
         row_loggers: Sequence[RowLogger] | None = None,
         until_rest: bool = False,
+        keep_best: bool = False,
     ):
         super().__init__()
         self.objective = objective
@@ -106,6 +116,10 @@ class LitVAE(LitSteps):
         self.log_every_n_steps = log_every_n_steps
         self.row_loggers = row_loggers
         self.until_rest = until_rest
+        self.keep_best = keep_best
+        if keep_best and not self._one_objective:
+            raise ValueError("trainer.keep=best: the objective changes throughout the run; expected last")
+        self.best: Best | None = None
         self._optimizer: torch.optim.Optimizer | None = None
         self.optimizer_state: dict[str, Any] | None = None  # of a checkpoint, for when it is made
         self.step = 0
@@ -190,8 +204,14 @@ class LitVAE(LitSteps):
         """One step is done; write a row where one is due. Raises Diverged if its loss is not finite."""
         self.step += 1
         self.seen += images
+        self.leave_best()
         if self.row_due:
             self.write_train_row(self.means.take())
+
+    def leave_best(self) -> None:
+        """Once the KL weight has left its target again, what was best at it is not what the run ends as."""
+        if self.best is not None and not is_at_target(self.kl_schedule, self.step):
+            self.best = None
 
     @property
     def row_due(self) -> bool:
@@ -256,10 +276,23 @@ class LitVAE(LitSteps):
 
     def write_val_row(self, means: dict[str, float]) -> None:
         # Without one objective for the whole run, losses of two steps are compared by what they all bound.
-        if self.kl_schedule.target is None or not self.objective.divergence.traits.steady:
+        if not self._one_objective:
             means = means | {"loss": self._negative_elbo(means)}
         self.last_val = {f"val/{name}": value for name, value in means.items()}
         self._write(self.last_val)
+        if self.keep_best and is_at_target(self.kl_schedule, self.step):
+            self._compare()
+
+    @property
+    def _one_objective(self) -> bool:
+        return self.kl_schedule.target is not None and self.objective.divergence.traits.steady
+
+    def _compare(self) -> None:
+        """Keep these weights if they are better than any before; of equals the first."""
+        loss = self.last_val["val/loss"]
+        if math.isfinite(loss) and (self.best is None or loss < self.best["val"]["val/loss"]):
+            weights = {name: value.detach().to("cpu", copy=True) for name, value in self.state_dict().items()}
+            self.best = {"step": self.step, "val": self.last_val, "state_dict": weights}
 
     def _write(self, means: dict[str, float]) -> None:
         row: dict[str, float] = {}
@@ -277,9 +310,9 @@ class LitVAE(LitSteps):
         """All that the next steps depend on and that neither the config nor the step number tells.
 
         Weights and buffers (with the running sigma and a controller's), the optimiser's moments, steps and images seen,
-        the sums behind the next row, the last validation and the last training error, and its length, where it has
-        found that itself. Random numbers are functions of (seed, step), a schedule and the order of the images too:
-        none of them has a state.
+        the sums behind the next row, the last validation and the last training error, its length, where it has found
+        that itself, and its best validation with the weights of then, where they are kept. Random numbers are functions
+        of (seed, step), a schedule and the order of the images too: none of them has a state.
         """
         assert self._optimizer is not None, "configure_optimizers comes first"
         return {
@@ -294,6 +327,7 @@ class LitVAE(LitSteps):
                 "total_steps": self.total_steps,
                 "rest": self.rest,
             },
+            **({"best": self.best} if self.keep_best else {}),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -306,6 +340,14 @@ class LitVAE(LitSteps):
             self.total_steps, self.rest = progress["total_steps"], progress["rest"]
         self.last_val, self.train_mse = progress["last_val"], progress["train_mse"]
         self.means.restore(progress["means"])
+        self.best = state.get("best") if self.keep_best else None
+
+    def take_best(self) -> int:
+        """Have the weights that the member is judged by, when training is over. Returns the step that they are of."""
+        if self.best is None:
+            return self.step
+        self.load_state_dict(self.best["state_dict"])
+        return self.best["step"]
 
     def restore_weights(self, state: Mapping[str, Any]) -> None:
         """Weights and buffers alone, in the precision that they were trained in."""

@@ -1,6 +1,7 @@
 """A trained member, opened from its run folder or its checkpoint file: encode, decode, sample."""
 
 import functools
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,11 @@ from vae_sweep.models.multi_rate import AtWeight
 from vae_sweep.models.networks import VAE, ImageShape
 from vae_sweep.models.posteriors import Posterior
 from vae_sweep.runs.reading import load_run
-from vae_sweep.runs.records import Damaged
+from vae_sweep.runs.records import Damaged, log
+from vae_sweep.runs.schema import BEST
 from vae_sweep.training.belongs import check_config
 from vae_sweep.training.build import build
-from vae_sweep.training.checkpoints import LAST, PREVIOUS, load_checkpoint, starts_from_data
+from vae_sweep.training.checkpoints import LAST, PREVIOUS, at_best, load_checkpoint, starts_from_data
 from vae_sweep.training.lit_vae import LitVAE
 from vae_sweep.training.starting import unknown_moments
 
@@ -180,18 +182,11 @@ def _as_tensor(images: Tensor | np.ndarray, shape: ImageShape) -> Tensor:
 def load_lit(path: str | Path) -> tuple[LitVAE, dict]:
     """(module with its trained weights on the CPU, checkpoint) of a run folder or checkpoint file.
 
-    Raises RecordError if there is no checkpoint, or none that can be opened.
+    Of a folder those that trainer.keep names: its last weights, or its best. Raises RecordError if there is no
+    checkpoint, or none that can be opened.
     """
     path = Path(path)
-    try:
-        checkpoint = load_checkpoint(path / LAST if (path / "checkpoints").is_dir() else path)
-    except Damaged as error:
-        if not (path / PREVIOUS).exists():
-            raise
-        raise Damaged(
-            f"{error}; {path / PREVIOUS} is the one before: remove {path / 'result.json'} and give the sweep's command "
-            "again, it trains on from there"
-        ) from None
+    checkpoint = _of_run(path) if (path / "checkpoints").is_dir() else load_checkpoint(path)
     known = checkpoint["hyper_parameters"]
     check_config(known["config"])
     shape = tuple(known["image_shape"])
@@ -202,6 +197,23 @@ def load_lit(path: str | Path) -> tuple[LitVAE, dict]:
     except (RuntimeError, AttributeError, TypeError) as error:
         raise Damaged(f"{path}: its weights are not those of its network: {str(error).splitlines()[0]}") from None
     return lit, checkpoint
+
+
+def _of_run(folder: Path) -> dict[str, Any]:
+    try:
+        if os.path.lexists(folder / BEST):
+            return load_checkpoint(folder / BEST)
+    except Damaged as error:
+        log.warning("%s; the same weights are read from %s", error, LAST)
+    try:
+        return at_best(load_checkpoint(folder / LAST))
+    except Damaged as error:
+        if not (folder / PREVIOUS).exists():
+            raise
+        raise Damaged(
+            f"{error}; {folder / PREVIOUS} is the one before: remove {folder / 'result.json'} and give the sweep's"
+            " command again, it trains on from there"
+        ) from None
 
 
 def load_model(run: str | Path) -> TrainedVAE:

@@ -22,10 +22,10 @@ from vae_sweep.training import ddp as ranks
 from vae_sweep.training import device as hardware
 from vae_sweep.training.build import RunSettings, image_shape
 from vae_sweep.training.callbacks import AtRest, Checkpoints
-from vae_sweep.training.checkpoints import checkpoint_of, common_checkpoints, save_checkpoints, save_level
+from vae_sweep.training.checkpoints import checkpoint_of, common_checkpoints, save_best, save_checkpoints, save_level
 from vae_sweep.training.lengths import fits, is_at_rest
 from vae_sweep.training.lit_pack import LitPack
-from vae_sweep.training.lit_vae import Diverged, LitVAE
+from vae_sweep.training.lit_vae import Best, Diverged, LitVAE
 from vae_sweep.training.snapshots import Snapshots, snapshot_steps
 
 
@@ -37,6 +37,11 @@ def quiet_lightning() -> None:
     warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning_fabric)\.")
     # Our loaders read memory, not files: they need no worker processes.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+
+
+def gain_of_best(best: Best, last: Mapping[str, float]) -> dict[str, float]:
+    """Which validation was kept, and by how much its objective is below that of the last."""
+    return {"val/best_step": best["step"], "val/best_gain": last["val/loss"] - best["val"]["val/loss"]}
 
 
 class Training:
@@ -59,6 +64,7 @@ class Training:
         self.device = device
         self.should_stop = should_stop
         self.module = members[0] if len(members) == 1 else LitPack(members)
+        self._best_on_disk: dict[int, int | None] = {}  # the step that best.ckpt of a member is of
         self.precision = hardware.precision(settings[0].precision, device, members[0])
 
     def restore(self) -> None:
@@ -155,23 +161,26 @@ class Training:
     def evaluate(self, index: int, weights: Collection[float]) -> dict[str, float]:
         """Measure a trained member, write what the report draws, return its metrics on both splits.
 
+        With trainer.keep=best it is measured, and left, at its best validation; two metrics say which.
         weights: of the whole sweep, at which a multi-rate model is measured too.
         """
         member, file, settings = self.members[index], self.files[index], self.settings[index]
+        last, step = member.last_val, member.take_best()
+        which = {} if member.best is None else gain_of_best(member.best, last)
         if not (settings.evaluate and file.writes):
-            return member.last_val
+            return (last if member.best is None else member.best["val"]) | which
         file.report({"event": "evaluating", "id": file.entry["id"]})
         weight, batch_size = float(member.settled_weight), settings.batch_size
         objective = member.to(self.place).float().objective  # also of one that was trained in float64
-        found = evaluate(objective, weight, member.step, self.data, batch_size, metrics=settings.metrics)
+        found = evaluate(objective, weight, step, self.data, batch_size, metrics=settings.metrics)
         found.write(file.folder)
         if objective.multi_rate:
             at = curve_weights(objective.vae, weights)
-            rates = curve(objective, member.step, self.data, at, batch_size)
+            rates = curve(objective, step, self.data, at, batch_size)
             write_curve(file.folder, rates, curve_pictures(objective, self.data, at))
         write_bytes(file.folder / "images" / "reconstructions.png", reconstruction_sheet(found.arrays))
         splits = {split: found.values[split] for split in ("train", "val")}
-        return {f"{split}/{name}": value for split, values in splits.items() for name, value in values.items()}
+        return {f"{split}/{name}": value for split, values in splits.items() for name, value in values.items()} | which
 
     def _at_rest(self) -> bool:
         """Asked of a run that ends by itself, which trains alone."""
@@ -206,6 +215,11 @@ class Training:
                 "images": len(self.data.train),
             }
             written.append((file.folder, checkpoint_of(member, self.step, failed.get(index), known, file.wall_s)))
+        for index, (folder, checkpoint) in enumerate(written):  # first, so that no ended run lacks its best
+            step = (checkpoint.get("best") or {}).get("step")
+            if self.members[index].keep_best and self._best_on_disk.get(index, -1) != step:
+                save_best(folder, checkpoint)
+                self._best_on_disk[index] = step
         write(written)
 
     def _validation_steps(self) -> list[int]:

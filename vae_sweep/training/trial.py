@@ -52,7 +52,7 @@ def refused(config: Mapping[str, Any], overrides: Sequence[str], batch: Tensor, 
         loss.backward()
     except Exception as error:
         said = str(error).strip().splitlines() or ["no message"]
-        if str(error).startswith(("model.", "loss.", "kl_schedule.")):  # the key is named
+        if str(error).startswith(("model.", "loss.", "kl_schedule.", "trainer.")):  # the key is named
             return said[0]
         return f"model._target_={target}: {type(error).__name__}: {said[0]}{_where(error)}"
     return None
