@@ -4,9 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from vae_sweep.runs.files import read_rows
 from vae_sweep.runs.reading import load_sweep
+from vae_sweep.training.loading import load_lit
 from vae_sweep.training.train import train_pack
 
 
@@ -16,7 +18,7 @@ def test_two_processes_train_what_one_does_and_stop_together(
 ) -> None:
     """Stopped and continued: both hear of it at the same step, or they would wait for one another for ever."""
     common = ["trainer.max_steps=20", "trainer.precision=64", "kl_schedule=linear", "model.channels=2"]
-    common += ["data.batch_size=8"]
+    common += ["data.batch_size=8", "trainer.keep=best"]
     alone, ids = small_sweep(common, name="alone")
     train_pack(alone, ids)
     shared, ids = small_sweep([*common, "trainer.devices=2"], name="shared")
@@ -29,3 +31,6 @@ def test_two_processes_train_what_one_does_and_stop_together(
         *(read_rows(load_sweep(folder).runs[0].folder / "metrics.jsonl") for folder in (alone, shared)), strict=True
     ):
         assert two | {"time_s": 0} == pytest.approx(one | {"time_s": 0}, rel=1e-9)
+    assert finished["metrics"] == pytest.approx(load_sweep(alone).runs[0].metrics, rel=1e-9)
+    best, other = (load_lit(load_sweep(folder).runs[0].folder)[0].state_dict() for folder in (alone, shared))
+    torch.testing.assert_close(other, best, rtol=1e-9, atol=1e-9)
