@@ -49,7 +49,7 @@ BRIEFLY = Settings(None, 8, 8, 8, 8, 1, 1)  # the rate over all images is what i
 CODING = 1e-3  # nats; collapsed members end at a tenth of it
 COLLAPSING = (
     "model=mlp", "model.hidden=[32]", "model.activation=tanh", "model.latent_dim=2", "data.batch_size=1600",
-    "optimizer.lr=0.02", "optimizer.lr_schedule=cosine",
+    "optimizer.lr=0.05", "optimizer.lr_schedule=cosine",
 )  # fmt: skip
 # Epochs of a few small steps: validation, rows and checkpoints are left to the end.
 QUIETLY = (
@@ -160,7 +160,7 @@ def digits(side: int = 8) -> np.ndarray:
 
 WEIGHTS = (1.0, 0.66, 0.44, 0.3, 0.2, 0.135, 0.09, 0.06)  # the first two above the threshold of collapse
 LATENTS = (1, 2, 4)
-LINEAR = ("model=linear", "data.batch_size=500", "optimizer.lr=0.1", "optimizer.lr_schedule=cosine")
+LINEAR = ("model=linear", "data.batch_size=500", "optimizer.lr=0.03", "optimizer.lr_schedule=cosine")
 
 
 def linear(

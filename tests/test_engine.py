@@ -127,6 +127,7 @@ def test_imports_are_paid_once_and_nothing_is_left_behind(tmp_path):
     assert all(gone(pid) for pid in workers | {server})
 
 
+@pytest.mark.slow  # imports torch once more
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc; elsewhere nothing is imported before the fork")
 def test_what_training_imports_can_be_forked(monkeypatch):
     """No thread may run: a lock that one holds would stay locked in the workers for ever. Those that workers start
