@@ -89,18 +89,24 @@ def interval(
     every weight, as the comparison is paired. jitter: sd of the seeds where a weight has one only, in the values' unit.
     """
     rng = np.random.default_rng(0)
-    same = len({v.shape[1] for v in values}) == 1
-    found = []
-    for _ in range(draws):
-        images = rng.integers(0, values[0].shape[1], values[0].shape[1])
-        means = []
-        for v in values:
-            rows = rng.integers(0, len(v), len(v))
-            columns = images if same else rng.integers(0, v.shape[1], v.shape[1])
-            means.append(v[rows][:, columns].mean() + (jitter * rng.standard_normal() if len(v) == 1 else 0.0))
-        if (result := rule(np.array(means))) is not None:
-            found.append(result)
+    count = values[0].shape[1]
+    shared = rng.integers(0, count, (draws, count)) if all(v.shape[1] == count for v in values) else None
+    means = np.stack([_resampled(v, shared, draws, jitter, rng) for v in values], axis=1)
+    found = [result for drawn in means if (result := rule(drawn)) is not None]
     if not found:
         return None
     low, high = np.quantile(found, 0.05, method="lower"), np.quantile(found, 0.95, method="higher")
     return float(low), float(high)
+
+
+def _resampled(
+    values: np.ndarray, images: np.ndarray | None, draws: int, jitter: float, rng: np.random.Generator
+) -> np.ndarray:
+    """(draws,): means of `values` (S, N) over resampled seeds and images. images: (draws, N), None for its own."""
+    seeds, count = values.shape
+    if images is None:
+        images = rng.integers(0, count, (draws, count))
+    of_each = np.stack([value[images].mean(1) for value in values], axis=1)
+    if seeds == 1:
+        return of_each[:, 0] + jitter * rng.standard_normal(draws)
+    return np.take_along_axis(of_each, rng.integers(0, seeds, (draws, seeds)), axis=1).mean(1)
