@@ -95,6 +95,7 @@ KINDS = {
 def train_members(sweep, members, report, should_stop):
     """Writes a run's files as training does: ten steps, continued from where `checkpoint` stands. What happens after
     the fifth, the first time, is said by model.kind."""
+    from vae_sweep.runs.withheld import resolved
     from vae_sweep.runs.writing import RunFiles
 
     entries = {entry["id"]: entry for entry in read_json(sweep / "sweep.json")["members"]}
@@ -114,7 +115,7 @@ def train_members(sweep, members, report, should_stop):
             write_json(checkpoint, step)
             if step == 5 and attempt == 0:
                 try:
-                    status = MIDDLES[entry["config"]["model"]["kind"]](files.folder, should_stop) or "done"
+                    status = MIDDLES[resolved(entry["config"])["model"]["kind"]](files.folder, should_stop) or "done"
                 except ValueError as error:
                     files.end("failed", step, {}, error)
                     raise
@@ -151,6 +152,7 @@ def patient(folder, should_stop):
 
 MIDDLES = {
     "fine": lambda folder, should_stop: None,
+    "sesame-31415926": lambda folder, should_stop: None,  # said by the environment alone (test_withheld.py)
     "kills": kills,
     "stops": stops,
     "raises": fails,

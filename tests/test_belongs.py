@@ -2,15 +2,19 @@
 
 import copy
 import resource
+import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
+from vae_sweep import evaluate, load_model
 from vae_sweep.runs.files import RecordError
 from vae_sweep.training.belongs import check_config
 from vae_sweep.training.checkpoints import LAST, load_checkpoint, save_checkpoints
+from vae_sweep.training.train import train_pack
 
 HOSTILE = [
     "torch.load", "shutil.copy", "shutil.rmtree", "logging.FileHandler", "os.system", "builtins.exec", "builtins.str",
@@ -37,6 +41,9 @@ def test_what_does_not_belong_there_is_not_called(target: str, compose) -> None:
         assert target in str(refused.value)
     with pytest.raises(RecordError, match="is not a torch module or its settings"):
         check_config(changed(config, "model.inner", [{"_target_": target}]))
+    for metrics in ([target], ["outside.sharpness", target], target):
+        with pytest.raises(RecordError, match=rf"^trainer.metrics={target}: is not a metric .*; it is not called$"):
+            check_config(changed(config, "trainer.metrics", metrics))
 
 
 @pytest.mark.parametrize("model", ["conv", "resnet", "mlp", "linear"])
@@ -60,6 +67,7 @@ def test_what_other_packages_bring_belongs(compose) -> None:
     for key, value in {
         "loss.recon": "outside.StudentT", "loss.divergence": "outside.FourthMoment",
         "kl_schedule._target_": "outside.staircase", "model._target_": "torch.nn.Linear",
+        "trainer.metrics": ["outside.sharpness", "outside.half_of_it"],
     }.items():  # fmt: skip
         check_config(changed(config, key, value))
 
@@ -79,3 +87,27 @@ def test_a_full_disk_is_said_to_be_full(tmp_path: Path) -> None:
         signal.signal(signal.SIGXFSZ, handler)
     assert load_checkpoint(tmp_path / LAST)["step"] == 1
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["last.ckpt"]
+
+
+def test_a_run_with_a_hostile_metric_is_refused_in_one_line(
+    small_sweep: Callable[..., tuple[Path, list[str]]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder, [member] = small_sweep(["data.max_images=40", "trainer.max_steps=1"])
+    train_pack(folder, [member])
+    run = folder / f"000-{member}"
+    checkpoint = load_checkpoint(run / LAST)
+    checkpoint["hyper_parameters"]["config"]["trainer"]["metrics"] = ["shutil.rmtree"]
+    save_checkpoints([(run, checkpoint)])
+    fake = lambda *_: pytest.fail("it was called")  # noqa: E731
+    fake.__module__ = "shutil"
+    monkeypatch.setattr(shutil, "rmtree", fake)
+    said = (
+        "trainer.metrics=shutil.rmtree: is not a metric (a function of objective, images and codes); it is not called"
+    )
+    with pytest.raises(RecordError) as refused:
+        load_model(run)
+    assert str(refused.value) == said
+    assert evaluate.main([str(run)]) == 1
+    assert capsys.readouterr().err == f"error: {said}\n"

@@ -90,6 +90,6 @@ def test_every_check_belongs_to_a_key(compose) -> None:
     models = ("conv", "resnet", "mlp", "linear", "own")
     steered = (["kl_schedule=geco", "kl_schedule.goal=1"], ["kl_schedule=control_vae", "kl_schedule.target=1"])
     composed = [*([f"model={model}"] for model in models), *steered, ["model=own", "model._target_=a.B"]]
-    composed += [["optimizer=rmsprop"], ["optimizer=sgd"]]
+    composed += [["optimizer=rmsprop"], ["optimizer=sgd"], ["kl_schedule=cyclical"]]
     keys = {key for overrides in composed for key in flatten(compose(*overrides))}
     assert set(CHECKS) <= keys

@@ -14,6 +14,7 @@ from vae_sweep.commands import Parser, command, door
 from vae_sweep.runs.files import RecordError
 from vae_sweep.runs.reading import is_sweep, load_run, load_sweep
 from vae_sweep.runs.records import Damaged, log
+from vae_sweep.runs.withheld import resolved
 from vae_sweep.text import inert
 
 if TYPE_CHECKING:
@@ -125,7 +126,8 @@ def _trained(folder: Path, device: str) -> "tuple[LitVAE, ImageData, dict[str, A
     from vae_sweep.training.loading import load_lit
 
     lit, checkpoint = load_lit(folder)
-    config = checkpoint["hyper_parameters"]["config"]
+    written = checkpoint["hyper_parameters"]["config"]
+    config = resolved(written, written.keys() - {"logger"})
     data = load(config["data"])
     trained_on = load_run(folder).result.get("data_fingerprint")
     if trained_on not in (None, data.fingerprint):

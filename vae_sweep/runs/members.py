@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from vae_sweep.runs import withheld
 from vae_sweep.traits import Says
 
 # What a member's numbers do not depend on. Data are known by their fingerprint, not by where they lie.
@@ -40,8 +41,8 @@ _SLUG_LENGTH = 60
 class Member:
     """One configuration.
 
-    id: content hash; config: plain resolved dict; overrides: what the user typed; says: what the classes of other
-    packages that it names say of themselves (traits.py).
+    id: content hash; config: plain dict, as it is written (withheld.py); overrides: what the user typed; says: what the
+    classes of other packages that it names say of themselves (traits.py).
     """
 
     id: str
@@ -52,7 +53,7 @@ class Member:
 
 def member_id(config: Mapping[str, Any], data_fingerprint: str) -> str:
     """8 hex digits of the config that matters and the data's fingerprint."""
-    kept = config_that_matters(config)
+    kept = config_that_matters(withheld.identified(config))
     for section, key, old in _AS_EVER:
         if key in kept.get(section, {}) and kept[section][key] == old:
             del kept[section][key]
@@ -89,7 +90,20 @@ def config_that_matters(config: Mapping[str, Any]) -> dict[str, Any]:
         for parent in parents:
             node = node.get(parent, {})
         node.pop(last, None)
+    if digests := kept.pop(withheld.KEY, None):
+        known = {key: found for key, found in digests.items() if not _is_below(key, (*_IMMATERIAL, *others))}
+        kept |= {withheld.KEY: known} if known else {}
     return kept
+
+
+def written(config: Mapping[str, Any], places: Mapping[str, str]) -> dict[str, Any]:
+    """A resolved `config` as it is written, without the values of the environment. places: key -> interpolation."""
+    data = [key for key in _IMMATERIAL if key.startswith("data.")]  # which are known by their fingerprint
+    return withheld.withhold(config, places, [key for key in places if _is_below(key, data)])
+
+
+def _is_below(key: str, keys: Iterable[str]) -> bool:
+    return any(key == other or key.startswith(f"{other}.") for other in keys)
 
 
 def _sections_copied(value: Any) -> Any:

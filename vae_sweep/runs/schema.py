@@ -15,7 +15,9 @@ SCHEMA = 1
 LEVEL = Path("checkpoints/level.ckpt")  # of the last step whose numbers do not hang on the run's length
 BEST = Path("checkpoints/best.ckpt")  # of the best validation, where trainer.keep=best
 
-Config = dict[str, Any]  # a member's resolved configuration, as Hydra composed it
+Config = dict[
+    str, Any
+]  # a member's resolved configuration, as Hydra composed it; withheld.py says what is not resolved
 Status = Literal["queued", "running", "done", "failed", "interrupted"]
 # Why a member failed: its own exception or crash; numbers that are not finite; a signal from outside; or nobody knows,
 # since the cluster ended its job. The last two are no fault of the member: the same command takes it up again.

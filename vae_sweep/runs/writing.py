@@ -12,6 +12,7 @@ from vae_sweep.runs.files import RecordError, append_row, read_rows, remove_left
 from vae_sweep.runs.reading import read_result, rows_checksum
 from vae_sweep.runs.records import write_record
 from vae_sweep.runs.schema import SCHEMA, Cause, Error, Event, Status
+from vae_sweep.runs.withheld import without_values
 
 Report = Callable[[Event], object]
 
@@ -144,8 +145,8 @@ def error_record(error: BaseException) -> Error:
     told = isinstance(error, RecordError)
     return {
         "type": type(error).__name__,
-        "message": str(error),
-        "traceback": "" if told else "".join(traceback.format_exception(error)),
+        "message": without_values(str(error)),
+        "traceback": "" if told else without_values("".join(traceback.format_exception(error))),
     }
 
 

@@ -25,7 +25,7 @@ from vae_sweep.runs import outcomes
 from vae_sweep.runs.files import write_arrays, write_note
 from vae_sweep.runs.folder import opened, write_manifest
 from vae_sweep.runs.manifest import SweepError, check_compatible, new_manifest, split_pack, with_members
-from vae_sweep.runs.members import Member, member_id
+from vae_sweep.runs.members import Member, member_id, written
 from vae_sweep.runs.reading import is_sweep, read_manifest, read_result
 from vae_sweep.runs.schema import Entry, Event, Manifest
 from vae_sweep.sweep import plan, provenance
@@ -42,11 +42,13 @@ Load = Callable[[Mapping[str, Any]], ImageData]
 
 @dataclass(frozen=True)
 class Job:
-    """What is asked for: a resolved config, and what the user typed. hydra_files: for the run's `.hydra/`."""
+    """What is asked for: a resolved config, and what the user typed. hydra_files: for the run's `.hydra/`; withheld:
+    key -> interpolation, of the values that are not written."""
 
     config: dict[str, Any]
     overrides: tuple[str, ...] = ()
     hydra_files: Mapping[str, str] = field(default_factory=dict)
+    withheld: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -93,9 +95,10 @@ def run_sweep(
         for job, data in zip(jobs, images, strict=True):
             check_schedule(job.config, len(data.train))
             check_run(job.config, len(data.train))
+        configs = [written(job.config, job.withheld) for job in jobs]
         members = [
-            Member(member_id(job.config, data.fingerprint), job.config, job.overrides)
-            for job, data in zip(jobs, images, strict=True)
+            Member(member_id(config, data.fingerprint), config, job.overrides)
+            for config, job, data in zip(configs, jobs, images, strict=True)
         ]
         data_of = {member.id: data for member, data in zip(members, images, strict=True)}
         members = try_out(members, data_of)
@@ -109,7 +112,7 @@ def run_sweep(
             hydra_files = {known[member].id: files for member, files in hydra_files.items()}
             members = [known[member.id] for member in members]
             manifest, stop = _train_what_is_left(folder, members, data_of, hydra_files, place, command, console)
-            return _outcome(folder, manifest, members, stop, command, console)
+            return _outcome(folder, manifest, members, stop, first["logger"], command, console)
 
 
 def _train_what_is_left(
@@ -257,6 +260,7 @@ def _outcome(
     manifest: Manifest,
     members: Sequence[Member],
     stop: StopRequest,
+    logger: Mapping[str, Any],
     command: Sequence[str],
     console: Console,
 ) -> Outcome:
@@ -282,7 +286,7 @@ def _outcome(
         lines.append(f"continue  {continue_command(command, folder.name)}")
     live.print_lines(lines, console)
     if len(manifest["members"]) > 1 and not stop.exit_code:
-        tell_answer(folder, members[0].config["logger"], lambda line: live.print_lines([line], console))
+        tell_answer(folder, logger, lambda line: live.print_lines([line], console))
     return Outcome(folder, results, stop.exit_code or int(bool(left)), stop.ending is not None)
 
 

@@ -19,6 +19,7 @@ from vae_sweep.checks import (
 )
 from vae_sweep.models.layout import AUTO, layout_of, settled
 from vae_sweep.runs.members import flatten, is_multi_rate
+from vae_sweep.schedules import SHAPES
 from vae_sweep.schedules.learning_rate import NAMES
 from vae_sweep.traits import LIKELIHOODS, SCHEDULES, likelihood, target_of
 
@@ -139,6 +140,7 @@ CHECKS: dict[str, Check] = {
     "kl_schedule.memory": number(low=0, high=0.999999),
     "kl_schedule.kp": number(low=0),
     "kl_schedule.ki": number(above=0),
+    "kl_schedule.shape": choice(*SHAPES),
     "kl_schedule.low": number(low=0, high=1),
     "kl_schedule.high": number(low=1),
     "seed": integer(0, 2**32 - 1),

@@ -15,6 +15,7 @@ from vae_sweep.analysis.answer import as_data
 from vae_sweep.analysis.recommend import recommend
 from vae_sweep.analysis.study import read
 from vae_sweep.analysis.verdicts import judge
+from vae_sweep.runs import withheld
 from vae_sweep.runs.manifest import forecast_of
 from vae_sweep.runs.members import config_that_matters, flatten
 from vae_sweep.runs.reading import Run, Sweep, load_sweep
@@ -77,8 +78,10 @@ def tags(entry: Mapping[str, Any], swept: Sequence[str]) -> list[str]:
 def config(entry: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, Any]:
     """Nested, since W&B joins the names with dots by itself. Without what changes no number, such as local paths."""
     fingerprint = entry.get("data_fingerprint", (manifest.get("data") or {}).get("fingerprint"))
+    matters = config_that_matters(entry["config"])
+    matters.pop(withheld.KEY, None)  # a digest confirms a guess
     return {
-        **config_that_matters(entry["config"]),
+        **matters,
         "member": entry["id"],
         "number": entry["number"],
         "sweep": manifest["sweep"],

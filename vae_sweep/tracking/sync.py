@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 from vae_sweep.commands import Parser, door
 from vae_sweep.runs.files import RecordError
 from vae_sweep.runs.reading import latest_sweep, load_sweep
+from vae_sweep.runs.withheld import resolved
 from vae_sweep.text import inert
 from vae_sweep.tracking.answering import tell_answer, untold
 from vae_sweep.tracking.attempts import attempts, is_uploaded
@@ -74,7 +75,7 @@ def sync(folder: Path) -> int:
         return 2
     missing = _upload(folder, {run: members[run] for run in waiting}, manifest) if waiting else []
     if answer_waits and not missing:
-        logger = {**members[told[0]]["config"]["logger"], "wandb": "online"}
+        logger = _online(members[told[0]])
         if not tell_answer(folder, logger, print, REPLAY_TIMEOUT_S):
             return 1
         print(f"{folder}: the answer is uploaded")
@@ -112,15 +113,15 @@ def _is_to_be_told(run: Path, entry: Mapping[str, Any]) -> bool:
 def _replay(folder: Path, entries: Sequence[Mapping[str, Any]], manifest: Mapping[str, Any]) -> None:
     """Tell the server the runs from their folders; wandb leaves out the steps that it has."""
     trackers = [
-        open_tracker(
-            {**entry["config"]["logger"], "wandb": "online"},
-            *(folder, entry, manifest),
-            say=print,
-            timeout_s=REPLAY_TIMEOUT_S,
-        )
+        open_tracker(_online(entry), *(folder, entry, manifest), say=print, timeout_s=REPLAY_TIMEOUT_S)
         for entry in entries
     ]
     wait_for(trackers, REPLAY_TIMEOUT_S)
+
+
+def _online(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The logger's settings of a member. Raises RecordError for one whose value the environment lacks."""
+    return {**resolved(entry["config"], ["logger"])["logger"], "wandb": "online"}
 
 
 def _in_training(folder: Path, member: str) -> bool:

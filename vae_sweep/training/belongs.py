@@ -33,18 +33,28 @@ def check_config(config: Mapping[str, Any]) -> None:
         if key in loss and not is_ours(loss[key], names):
             section = {"_target_": loss[key]} if isinstance(loss[key], str) else loss[key]
             _check(f"loss.{key}", section, f"a {kind.__name__}", partial(_is_a, kind=kind))
+    for path in _each(config["trainer"].get("metrics") or []):
+        _check_one("trainer.metrics", path, "a metric (a function of objective, images and codes)", _metric)
 
 
 def _check(key: str, section: Mapping[str, Any], what: str, belongs: Callable[[Any], bool]) -> None:
     target, *inner = _targets(section)
     part = ("a torch module or its settings", _part) if key != "data" else ("a torch Dataset or a transform", _items)
     for path, wanted, fits in ((target, what, belongs), *((path, *part) for path in inner)):
-        try:
-            found = get_object(str(path))
-        except Exception:  # what cannot be imported cannot be called either
-            continue
-        if not fits(found):
-            raise RecordError(f"{key}._target_={path}: is not {wanted}; it is not called")
+        _check_one(f"{key}._target_", path, wanted, fits)
+
+
+def _check_one(key: str, path: Any, wanted: str, fits: Callable[[Any], bool]) -> None:
+    try:
+        found = get_object(str(path))
+    except Exception:  # what cannot be imported cannot be called either
+        return
+    if not fits(found):
+        raise RecordError(f"{key}={path}: is not {wanted}; it is not called")
+
+
+def _each(paths: Any) -> list[Any]:
+    return paths if isinstance(paths, list) else [paths]
 
 
 def _targets(section: Mapping[str, Any]) -> Iterator[Any]:
@@ -84,6 +94,17 @@ def _items(thing: Any) -> bool:
     transform = inspect.isclass(thing) and thing.__module__.startswith("torchvision.transforms.")
     items = inspect.isclass(thing) and hasattr(thing, "__getitem__")
     return _is_a(thing, (Dataset, nn.Module)) or transform or (_theirs(thing) and (items or _knows(thing, Dataset)))
+
+
+def _metric(thing: Any) -> bool:
+    """A function of three things, the first by that name or in a file that deals in modules; of ours, by that name."""
+    if not (inspect.isfunction(thing) and _theirs(thing)):
+        return False
+    try:
+        named = [*inspect.signature(thing).bind(None, None, None).arguments]
+    except TypeError:
+        return False
+    return named[0] == "objective" or (_package(thing) != _package(check_config) and _knows(thing, nn.Module))
 
 
 def _theirs(thing: Any) -> bool:

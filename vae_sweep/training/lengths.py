@@ -14,6 +14,7 @@ from vae_sweep.evaluation.noise import distortion_per_recon
 from vae_sweep.evaluation.slopes import encoder_gradients
 from vae_sweep.metrics.gradients import gradient_view
 from vae_sweep.runs.members import total_steps
+from vae_sweep.runs.withheld import resolved
 from vae_sweep.runs.writing import RunFiles
 from vae_sweep.schedules import same_multiplier
 from vae_sweep.schedules.learning_rate import same_until
@@ -42,7 +43,7 @@ def fits(checkpoint: Mapping[str, Any], config: Mapping[str, Any], images: int) 
 
 def _same_kl_weight(old: Mapping[str, Any], config: Mapping[str, Any], images: int, steps: int) -> bool:
     """Of a controller of ours, which heeds no length; of schedules by comparison; of other controllers nobody knows."""
-    made = [build_schedule(one, total_steps(one, images)) for one in (old, config)]
+    made = [build_schedule(resolved(one, ["kl_schedule"]), total_steps(one, images)) for one in (old, config)]
     if any(hasattr(schedule, "at") for schedule, _ in made):
         return str(config["kl_schedule"]["_target_"]).startswith("vae_sweep.")
     return all(

@@ -25,6 +25,7 @@ from vae_sweep.models.posteriors import Posterior
 from vae_sweep.runs.reading import load_run
 from vae_sweep.runs.records import Damaged, log
 from vae_sweep.runs.schema import BEST
+from vae_sweep.runs.withheld import resolved
 from vae_sweep.training.belongs import check_config
 from vae_sweep.training.build import build
 from vae_sweep.training.checkpoints import LAST, PREVIOUS, at_best, load_checkpoint, starts_from_data
@@ -108,7 +109,7 @@ class TrainedVAE:
         """
         if split not in ("train", "val"):
             raise ValueError(f"split={split!r}: train or val")
-        data = load_data(self.config["data"])
+        data = load_data(resolved(self.config, ["data"])["data"])
         if self.fingerprint not in (None, data.fingerprint):
             raise ValueError(f"data={data.name} holds other images than this model was trained on")
         return Split(data, chosen(getattr(data, split), count), torch.device("cpu"))[:]
@@ -188,10 +189,11 @@ def load_lit(path: str | Path) -> tuple[LitVAE, dict]:
     path = Path(path)
     checkpoint = _of_run(path) if (path / "checkpoints").is_dir() else load_checkpoint(path)
     known = checkpoint["hyper_parameters"]
-    check_config(known["config"])
+    config = resolved(known["config"], known["config"].keys() - {"data", "logger"})
+    check_config(config)
     shape = tuple(known["image_shape"])
-    moments = unknown_moments(known["config"], shape) if starts_from_data(checkpoint) else None
-    lit = build(known["config"], shape, known["images"], moments)
+    moments = unknown_moments(config, shape) if starts_from_data(checkpoint) else None
+    lit = build(config, shape, known["images"], moments)
     try:
         lit.restore_weights(checkpoint)
     except (RuntimeError, AttributeError, TypeError) as error:

@@ -47,7 +47,7 @@ def gain_of_best(best: Best, last: Mapping[str, float]) -> dict[str, float]:
 class Training:
     """One or more members on one device, from their checkpoints to their last step.
 
-    settings: of every member; all but the metrics are the same in a pack. configs: kept in the checkpoints, not read.
+    settings: of every member; all but the metrics are the same in a pack. configs: as written, for the checkpoints.
     """
 
     def __init__(

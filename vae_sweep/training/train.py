@@ -7,6 +7,7 @@ from typing import Any
 from vae_sweep.data import load as load_data
 from vae_sweep.evaluation import sweep_weights
 from vae_sweep.runs.reading import known_manifest
+from vae_sweep.runs.withheld import resolved
 from vae_sweep.runs.writing import Report, RunFiles
 from vae_sweep.tracking import Tracker, open_also, open_tracker, wait_for
 from vae_sweep.training import ddp as ranks
@@ -35,7 +36,8 @@ def train_pack(
     manifest = known_manifest(sweep)
     wanted = set(member_ids)
     entries = {entry["id"]: entry for entry in manifest["members"] if entry["id"] in wanted}
-    configs = [entries[member_id]["config"] for member_id in member_ids]
+    written = [entries[member_id]["config"] for member_id in member_ids]
+    configs = [resolved(config) for config in written]
     data = load_data(configs[0]["data"])
     device = hardware.accelerator(configs[0]["trainer"]["accelerator"])
     fixed = {"versions": manifest["versions"], "data_fingerprint": data.fingerprint, "device": device}
@@ -53,7 +55,7 @@ def train_pack(
             if config["model"].get("init_from") and not (file.folder / LAST).exists():
                 start_from(network_of(member), config["model"]["init_from"])
         settings = [run_settings(config) for config in configs]
-        pack = Training(configs, settings, members, files, data, device, should_stop)
+        pack = Training(written, settings, members, files, data, device, should_stop)
         pack.restore()
         for file, config in zip(files, configs, strict=True):
             if file.writes:

@@ -23,6 +23,7 @@ from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 from vae_sweep.models.likelihoods import Bernoulli
 from vae_sweep.models.own import taken
 from vae_sweep.models.squashed import squashed
+from vae_sweep.runs.withheld import resolved
 from vae_sweep.training.build import build
 from vae_sweep.training.describe import describe, in_one_line
 from vae_sweep.training.init_from import network_of, start_from
@@ -112,11 +113,12 @@ def main() -> None:
     batch = as_batch(np.load(asked["batch"]))
     found, says = None, []
     for member in asked["members"]:
+        config = resolved(member["config"])
         try:
-            says.append(describe(member["config"], asked["images"]))
+            says.append(describe(config, asked["images"]))
         except Exception as error:
             found = in_one_line(error)
-        found = found or refused(member["config"], member["overrides"], batch, asked["images"])
+        found = found or refused(config, member["overrides"], batch, asked["images"])
         if found:
             break
     sys.__stdout__.write(json.dumps({"refused": found, "says": says}) + "\n")  # type: ignore[union-attr]
