@@ -70,6 +70,7 @@ def test_a_sweep_made_longer_is_the_long_one_bit_for_bit(sweep, lr_schedule, pac
     short, long = ("30", "60")
     members = [["loss.kl_weight=1"], ["loss.kl_weight=0.1", "seed=1"]] if packed else [["loss.kl_weight=0.1"]]
     own = [f"optimizer.lr_schedule={lr_schedule}", f"launcher.pack={8 if packed else 'off'}", "trainer.keep=best"]
+    own += ["trainer.ema=0.9"]
     if lr_schedule == "plateau":  # rises as long in both
         short, long = "2501", "2600"
         own += ["data.batch_size=2", "trainer.log_every_n_steps=500", "trainer.val_every_n_epochs=100"]
@@ -148,7 +149,7 @@ def test_a_run_without_a_checkpoint_of_its_level_goes_on_from_its_end_if_it_may(
 
 # --- runs that end by themselves -------------------------------------------------------------------------------------
 
-UNTIL = ("trainer.until=converged", "optimizer.lr_schedule=wsd", "trainer.keep=best")
+UNTIL = ("trainer.until=converged", "optimizer.lr_schedule=wsd", "trainer.keep=best", "trainer.ema=0.9")
 
 
 def test_a_run_that_ends_by_itself_is_one_that_was_told_its_length(sweep, monkeypatch):

@@ -18,7 +18,7 @@ def test_two_processes_train_what_one_does_and_stop_together(
 ) -> None:
     """Stopped and continued: both hear of it at the same step, or they would wait for one another for ever."""
     common = ["trainer.max_steps=20", "trainer.precision=64", "kl_schedule=linear", "model.channels=2"]
-    common += ["data.batch_size=8", "trainer.keep=best"]
+    common += ["data.batch_size=8", "trainer.keep=best", "trainer.ema=0.9"]
     alone, ids = small_sweep(common, name="alone")
     train_pack(alone, ids)
     shared, ids = small_sweep([*common, "trainer.devices=2"], name="shared")

@@ -31,7 +31,7 @@ _AS_EVER = (
     ("data", "images", None), ("data", "labels", None),
     ("data", "range", None), ("data", "white", None), ("data", "channels", None), ("data", "bands", None),
     ("trainer", "until", None), ("optimizer", "_target_", "torch.optim.Adam"),
-    ("trainer", "keep", "last"),
+    ("trainer", "keep", "last"), ("trainer", "ema", 0),
 )  # fmt: skip
 _LENGTH = ("max_epochs", "max_steps", "until")
 _SLUG_LENGTH = 60

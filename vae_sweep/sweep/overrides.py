@@ -48,6 +48,7 @@ OTHER_WORDS = {
     "trainer.devices": "gpus n_gpus num_gpus n_devices",
     "trainer.accelerator": "gpu cuda device",
     "trainer.precision": "fp16 bf16 amp mixed_precision dtype",
+    "trainer.ema": "ema_decay use_ema model_ema polyak swa weight_averaging",
     "trainer.keep": "save_best save_best_only restore_best_weights",
     "trainer.val_every_n_epochs": "check_val_every_n_epoch eval_every",
     "launcher.jobs": "n_jobs processes parallel",

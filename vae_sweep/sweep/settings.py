@@ -115,6 +115,7 @@ CHECKS: dict[str, Check] = {
     "trainer.max_epochs": number(above=0, high=1e6),
     "trainer.max_steps": optional(integer(1, 10**9)),
     "trainer.until": optional(choice("converged")),
+    "trainer.ema": number(low=0, high=0.999999),
     "trainer.keep": choice("last", "best"),
     "trainer.accelerator": choice("auto", "cpu", "cuda", "mps"),
     "trainer.devices": integer(1, 1024),

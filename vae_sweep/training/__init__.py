@@ -14,6 +14,7 @@ alike. Below build.py nobody reads a config: how to train and measure comes as `
     lit_steps.py    what both share: a stretch of steps for every call of Lightning's loop
     checkpoints.py  the files of a member: last, previous, level, best; which step all members of a pack have
     callbacks.py    when to write one, and when to stop
+    averaging.py    averaged weights
     running_means.py  means of the terms between two rows, summed on the device
     device.py       accelerator and precision          ddp.py  several processes for one large member
     loading.py      a trained member, opened again     snapshots.py  small pictures while it trains

@@ -99,6 +99,7 @@ def build(config: Mapping[str, Any], image_shape: ImageShape, images: int, momen
         log_every_n_steps=config["trainer"]["log_every_n_steps"],
         until_rest=config["trainer"].get("until") == "converged",
         keep_best=keeps_best(config),
+        ema=config["trainer"].get("ema", 0),
     ).to(memory_format=torch.channels_last)
 
 

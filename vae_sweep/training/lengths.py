@@ -69,7 +69,8 @@ def is_at_rest(member: LitVAE, file: RunFiles, data: ImageData) -> bool:
     was_training = member.training
     member.eval()
     try:
-        with torch.inference_mode(False), torch.enable_grad():  # a validation has switched them off
+        # A validation has switched gradients off.
+        with member.as_judged(), torch.inference_mode(False), torch.enable_grad():
             split = Split(data, chosen(data.train, _IMAGES), device)
             noise = noise_for((len(split), member.objective.vae.latent_dim), device, "gradients")
             view = gradient_view(*encoder_gradients(member.objective, split, noise))

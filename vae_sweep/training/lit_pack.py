@@ -33,6 +33,7 @@ class LitPack(LitSteps):
         self.val_means = RunningMeans()
         self._parameters_of_all: dict[str, Tensor] = {}
         self._buffers_of_all: dict[str, Tensor] = {}
+        self._averages_of_all: dict[str, Tensor] = {}
 
     @property
     def members(self) -> list[LitVAE]:
@@ -88,16 +89,19 @@ class LitPack(LitSteps):
         noises: Sequence[Tensor | None],
         kl_weights: Sequence[Weight],
         weight_noises: Sequence[Tensor | None],
+        judged: bool = False,
     ) -> tuple[Tensor, Terms]:
-        """Losses (N,) and terms (N, B) of all members."""
-        template = self.members[0].objective
+        """Losses (N,) and terms (N, B) of all members. judged: at their averaged weights, where they have them."""
+        template, state = self.members[0].objective, self._parameters_of_all | self._buffers_of_all
+        if judged:
+            state |= self._averages_of_all
 
         def objective(state, *inputs):  # type: ignore[no-untyped-def]
             return functional_call(template, state, inputs)
 
         inputs = (x, _stacked(noises), _numbers(kl_weights, x), _stacked(weight_noises))
         in_dims = (0, in_dim, *(None if tensor is None else 0 for tensor in inputs[1:]))
-        return vmap(objective, in_dims=in_dims)(self._parameters_of_all | self._buffers_of_all, *inputs)
+        return vmap(objective, in_dims=in_dims)(state, *inputs)
 
     def _count(self, images: int) -> None:
         """One step is done; write rows where they are due, and freeze who diverged."""
@@ -120,13 +124,16 @@ class LitPack(LitSteps):
 
     def on_validation_epoch_start(self) -> None:
         self.val_means.take_all()
+        averages = [member.average.tensors() for member in self.members if member.average is not None]
+        names = averages[0] if averages else ()  # all members have one, or none
+        self._averages_of_all = {name: torch.stack([of_member[name] for of_member in averages]) for name in names}
 
     def validation_step(self, x: Tensor, batch_idx: int) -> None:
         members = self.members
         drawn, noise = members[0].validation_inputs(x, batch_idx)
         kl_weights = [member.settled_weight for member in members]
         nothing = [None] * len(members)
-        losses, terms = self._objectives(drawn, None, [noise] * len(members), kl_weights, nothing)
+        losses, terms = self._objectives(drawn, None, [noise] * len(members), kl_weights, nothing, judged=True)
         self.val_means.add(losses, terms, x[0].numel())
 
     def on_validation_epoch_end(self) -> None:

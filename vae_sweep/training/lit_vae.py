@@ -7,6 +7,7 @@ gives the numbers of an uninterrupted one, bit for bit.
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypedDict
 
@@ -18,6 +19,7 @@ from vae_sweep.data.split import EVALUATION_SEED
 from vae_sweep.models.objective import Objective, Terms, Weight
 from vae_sweep.schedules.learning_rate import length_at_rest, multiplier
 from vae_sweep.schedules.weight import WeightInForce, in_force, is_at_target
+from vae_sweep.training.averaging import Average
 from vae_sweep.training.lit_steps import LitSteps
 from vae_sweep.training.running_means import RunningMeans
 
@@ -85,7 +87,8 @@ class LitVAE(LitSteps):
     multi-rate model trains on all weights of its range at once; its rows `train/` are means over them.
     images: size of the training split, for the epoch in the rows. until_rest: total_steps is a limit; somebody calls
     `ends_at_rest` before. keep_best: the weights of the lowest `val/loss` are kept in `best`, of the validations since
-    the KL weight has come to its target for good. Raises ValueError if the objective changes throughout.
+    the KL weight has come to its target for good. ema: decay of an average of the weights, at which rows `val/` then
+    are; 0: there is none. Raises ValueError if the best is asked for of an objective that changes throughout.
     """
 
     def __init__(
@@ -102,6 +105,7 @@ class LitVAE(LitSteps):
         row_loggers: Sequence[RowLogger] | None = None,
         until_rest: bool = False,
         keep_best: bool = False,
+        ema: float = 0,
     ):
         super().__init__()
         self.objective = objective
@@ -120,6 +124,7 @@ class LitVAE(LitSteps):
         if keep_best and not self._one_objective:
             raise ValueError("trainer.keep=best: the objective changes throughout the run; expected last")
         self.best: Best | None = None
+        self.average = Average(objective, ema) if ema else None
         self._optimizer: torch.optim.Optimizer | None = None
         self.optimizer_state: dict[str, Any] | None = None  # of a checkpoint, for when it is made
         self.step = 0
@@ -180,6 +185,8 @@ class LitVAE(LitSteps):
         self._optimizer = self.optimizer_settings.optimizer(parameters)
         if self.optimizer_state is not None:
             self._optimizer.load_state_dict(self.optimizer_state)
+        if self.average is not None:
+            self.average.follow(self.objective)
         return self._optimizer
 
     def update(self) -> None:
@@ -192,6 +199,8 @@ class LitVAE(LitSteps):
             group["lr"] = settings.lr_at(self.step, self.total_steps)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
+        if self.average is not None:
+            self.average.update(self.step)
 
     def _of_all_processes(self, loss: Tensor, terms: Terms) -> tuple[Tensor, Terms]:
         """Mean loss (), and terms of the images of all processes."""
@@ -229,15 +238,20 @@ class LitVAE(LitSteps):
         if self._optimizer is not None:
             self.optimizer_state = self._optimizer.state_dict()  # for the loop that goes on
 
-    # ---- validation: at the target weight, with the same noise for every run
+    # ---- validation: at the target weight and the averaged weights, with the same noise for every run
 
     def on_validation_epoch_start(self) -> None:
         self.val_means.take()
 
     def validation_step(self, batch: Tensor, batch_idx: int) -> None:
         x, noise = self.validation_inputs(batch, batch_idx)
-        loss, terms = self.objective(x, noise, self.settled_weight)
+        with self.as_judged():
+            loss, terms = self.objective(x, noise, self.settled_weight)
         self.val_means.add(loss, terms, x[0].numel())
+
+    def as_judged(self) -> AbstractContextManager[None]:
+        """The objective at the weights that are validated and kept: their average, where there is one."""
+        return nullcontext() if self.average is None else self.average.in_force()
 
     def validation_inputs(self, x: Tensor, batch_idx: int) -> tuple[Tensor, Tensor | None]:
         """(images, noise) of a batch of the validation split: the same for every run."""
@@ -309,10 +323,11 @@ class LitVAE(LitSteps):
     def state(self) -> dict[str, Any]:
         """All that the next steps depend on and that neither the config nor the step number tells.
 
-        Weights and buffers (with the running sigma and a controller's), the optimiser's moments, steps and images seen,
-        the sums behind the next row, the last validation and the last training error, its length, where it has found
-        that itself, and its best validation with the weights of then, where they are kept. Random numbers are functions
-        of (seed, step), a schedule and the order of the images too: none of them has a state.
+        Weights and buffers (with the running sigma, a controller's and the averaged weights), the optimiser's moments,
+        steps and images seen, the sums behind the next row, the last validation and the last training error, its
+        length, where it has found that itself, and its best validation with the weights of then, where they are kept.
+        Random numbers are functions of (seed, step), a schedule and the order of the images too: none of them has a
+        state.
         """
         assert self._optimizer is not None, "configure_optimizers comes first"
         return {
@@ -342,12 +357,13 @@ class LitVAE(LitSteps):
         self.means.restore(progress["means"])
         self.best = state.get("best") if self.keep_best else None
 
-    def take_best(self) -> int:
+    def take_kept(self) -> int:
         """Have the weights that the member is judged by, when training is over. Returns the step that they are of."""
-        if self.best is None:
-            return self.step
-        self.load_state_dict(self.best["state_dict"])
-        return self.best["step"]
+        if self.best is not None:
+            self.load_state_dict(self.best["state_dict"])
+        if self.average is not None:
+            self.average.take_over(self.objective)
+        return self.step if self.best is None else self.best["step"]
 
     def restore_weights(self, state: Mapping[str, Any]) -> None:
         """Weights and buffers alone, in the precision that they were trained in."""

@@ -196,6 +196,7 @@ def load_lit(path: str | Path) -> tuple[LitVAE, dict]:
     lit = build(config, shape, known["images"], moments)
     try:
         lit.restore_weights(checkpoint)
+        lit.take_kept()
     except (RuntimeError, AttributeError, TypeError) as error:
         raise Damaged(f"{path}: its weights are not those of its network: {str(error).splitlines()[0]}") from None
     return lit, checkpoint

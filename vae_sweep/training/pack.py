@@ -165,7 +165,7 @@ class Training:
         weights: of the whole sweep, at which a multi-rate model is measured too.
         """
         member, file, settings = self.members[index], self.files[index], self.settings[index]
-        last, step = member.last_val, member.take_best()
+        last, step = member.last_val, member.take_kept()
         which = {} if member.best is None else gain_of_best(member.best, last)
         if not (settings.evaluate and file.writes):
             return (last if member.best is None else member.best["val"]) | which

@@ -59,7 +59,8 @@ class Snapshots(pl.Callback):
         member.eval()
         try:
             objective = member.objective
-            made = objective.likelihood.image(objective.vae.decode(objective.vae.encode(x).mean))
+            with member.as_judged():
+                made = objective.likelihood.image(objective.vae.decode(objective.vae.encode(x).mean))
         finally:
             member.train(was_training)
         found = {"steps": np.array([member.step]), "originals": _small(x), "recon_mean": _small(made)[None]}
