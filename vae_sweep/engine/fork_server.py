@@ -159,7 +159,7 @@ class ForkServer:
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
-    parser = argparse.ArgumentParser(prog="python -m vae_sweep.engine.fork_server", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m vae_sweep.engine.fork_server")
     parser.add_argument("fd", type=int, help="descriptor of the socket to the parent")
     parser.add_argument("--target", default=TARGET, help="module:function that trains a pack")
     args = parser.parse_args(argv)
