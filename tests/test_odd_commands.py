@@ -1,5 +1,8 @@
 """Odd values at the door: each is known and told before anything starts, or trains as it stands."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,7 @@ import torch
 from odd_commands import BASE, some_lines
 
 from vae_sweep.data.image_data import ImageData
+from vae_sweep.runs.reading import load_sweep
 from vae_sweep.sweep import run_sweep as sweeps
 from vae_sweep.sweep.forecast import check_run
 from vae_sweep.sweep.settings import SettingsError, check_member
@@ -124,3 +128,19 @@ def _trouble(config: dict[str, Any], data: ImageData) -> str | None:
     except Exception as error:
         return f"accepted, but {type(error).__name__}: {error}"
     return None if torch.isfinite(loss) else f"accepted, but its loss is {loss}"
+
+
+@pytest.mark.slow
+def test_on_an_odd_machine(tmp_path: Path) -> None:
+    """Without docstrings, a home, a folder for temporary files or a locale, with a backend of figures that is none."""
+    odd = {"PYTHONOPTIMIZE": "2", "MPLBACKEND": "nonsense", "TMPDIR": str(tmp_path / "missing"), "LANG": "C"}
+    environ = {name: value for name, value in os.environ.items() if name not in ("HOME", "XDG_CACHE_HOME")} | odd
+    small = ["data.max_images=40", "data.image_size=32", "trainer.max_steps=2", "model.channels=2", "sweep=odd"]
+    for words in (["run", "-m", "loss.kl_weight=1,0.1", *small, f"data.cache_dir={tmp_path}/cache"], ["report"]):
+        command = [sys.executable, "-m", f"vae_sweep.{words[0]}", *words[1:]]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environ, umask=0o077, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert [run.status for run in load_sweep(tmp_path / "outputs/odd").runs] == ["done", "done"]
+    assert (tmp_path / "outputs/odd/report/figures/rate_distortion.png").exists()

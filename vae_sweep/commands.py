@@ -73,6 +73,7 @@ def door() -> Iterator[None]:
     output has gone (`... --help | head`), with a shell's code for that."""
     if Path(sys.argv[0]).name in map(script, DOORS):
         os.environ.setdefault(CALLED_AS, sys.argv[0])
+    os.environ["MPLBACKEND"] = "agg"  # no door opens windows, and by a name that it does not know matplotlib fails
     if "" not in sys.path and os.getcwd() not in sys.path:  # as with `python -m`: your own network is found
         sys.path.insert(0, os.getcwd())
     try:

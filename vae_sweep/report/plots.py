@@ -4,21 +4,12 @@ Every plot_* takes a Study and returns a Figure, or None where the sweep has not
 """
 
 import io
-import os
-import sys
 from collections.abc import Callable, Sized
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
-
-try:
-    import matplotlib as mpl
-except ValueError:  # MPLBACKEND names none; figures are written as files, which needs none
-    os.environ.pop("MPLBACKEND", None)
-    for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
-        del sys.modules[name]  # half of it, which another import would take for the whole
-    import matplotlib as mpl
 from matplotlib import figure as mpl_figure
 from matplotlib.axes import Axes
 from matplotlib.text import Text
