@@ -57,6 +57,7 @@ FILES = {
     "curve.json": "{done}/curve.json",
     "curve.npz": "{done}/curve.npz",
     "progress.npz": "{done}/progress.npz",
+    "best.ckpt": "{done}/checkpoints/best.ckpt",
     "last.ckpt": "{done}/checkpoints/last.ckpt",
     "previous.ckpt": "{done}/checkpoints/previous.ckpt",
     "result.json, interrupted": "{open}/result.json",
@@ -119,7 +120,7 @@ def job(place: Place, *overrides: str, evaluate: bool = False) -> Job:
 
 
 def jobs(place: Place) -> list[Job]:
-    return [job(place, "model.multi_rate=true", evaluate=True), job(place, "loss.kl_weight=0.5")]
+    return [job(place, "model.multi_rate=true", "trainer.keep=best", evaluate=True), job(place, "loss.kl_weight=0.5")]
 
 
 def _trained(place: Place, asked: list[Job], where: ThisProcess | None = None) -> str:
@@ -380,13 +381,23 @@ def judged(base: Place, kind: str, damage: str, command: str, scratch: Path, wan
         if not (named or path.parent.name in said) or "\n" in said.strip():
             raise Wrong(f"{where}: refused by no line that names the file: {said}")
         return Cell("refused", said)
-    if command in TRAIN and (other := _others(numbers(after), wanted["numbers"])):
+    refusing = _failed_for(after, path) if command in TRAIN else set()
+    other = _others(numbers(after), wanted["numbers"]) if command in TRAIN else []
+    if other := [key for key in other if key.split()[0] not in refusing]:
         raise Wrong(f"{where}: other numbers: {other}; {said}")
+    if refusing:
+        return Cell("refused", said)
     if command in ("report", "--watch") and (other := _other_rows(rows(after), wanted["rows"], named)):
         raise Wrong(f"{where}: other rows: {other}")
     if command in ("load", "load_model") and not named and said != wanted["said"]:
         raise Wrong(f"{where}: silently other")
     return Cell("mended" if command in TRAIN and named else "said" if named else "unharmed", said)
+
+
+def _failed_for(place: Place, path: Path) -> set[str]:
+    """The members that failed with a line that names the file; the others of the sweep trained."""
+    runs = load_sweep(place.sweep).runs
+    return {str(run.number) for run in runs if run.status == "failed" and str(path) in run.error["message"]}
 
 
 def _others(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
