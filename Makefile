@@ -7,7 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTORCH := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
-demo report sync: export VAE_SWEEP_CALLED_AS := python3  # so that what they print is what the README shows
+# So that what they print is what the README shows. (A comment on its line would be part of the value.)
+demo report sync: export VAE_SWEEP_CALLED_AS := python3
 
 .PHONY: help setup demo report sync test test-all lint format bench clean
 help:  ## print this list
@@ -20,8 +21,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(READY)  ## six KL weights and the autoencoder on embedded paintings, then the report
-	$(BIN)/python -m vae_sweep.run -m objective=vae,autoencoder loss.kl_weight=1,0.5,0.1,0.03,0.01,0.003 \
-		trainer.max_epochs=14 sweep=demo
+	$(BIN)/python -m vae_sweep.run -m objective=vae,autoencoder loss.kl_weight=1,0.5,0.1,0.03,0.01,0.003 sweep=demo
 	$(BIN)/python -m vae_sweep.report outputs/demo
 
 report: $(READY)  ## the page of the latest sweep, or of SWEEP=outputs/NAME

@@ -18,6 +18,7 @@ from vae_sweep.analysis.study import Study
 from vae_sweep.analysis.survey import linear_objective
 from vae_sweep.analysis.table import summary_csv
 from vae_sweep.analysis.verdicts import judge
+from vae_sweep.analysis.words import figure
 from vae_sweep.runs.files import RecordError
 from vae_sweep.runs.reading import load_sweep
 from vae_sweep.theory.conventions import Sizes, from_sum
@@ -53,6 +54,15 @@ def headline(found: Study) -> str:
 def sweep(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sweeps") / "two-sizes"
     return read(folder, weights=WEIGHTS, latent_dims=(16, 64), seeds=(0, 1))
+
+
+def test_decibels_and_nats_of_one_sentence_are_of_the_same_images(tmp_path):
+    found = read(tmp_path / "s", weights=(1.0, 0.3, 0.1, 0.03))
+    [named] = [p for p in found.points if p.weight == recommend(found, judge(found)).weight]
+    held_out, training = (named.get(split, "kl") for split in ("val", "train"))
+    lead = said_of(found).lead
+    assert f"at {figure(held_out)} nats per image" in lead
+    assert figure(held_out) != figure(training)
 
 
 # --- study -----------------------------------------------------------------------------------------------------------

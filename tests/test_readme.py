@@ -81,6 +81,17 @@ def test_its_program_reads_it(command: Command) -> None:
         assert importlib.util.find_spec(command.module) is not None
 
 
+@pytest.mark.parametrize("target", ["report", "sync"])
+def test_what_make_starts_prints_commands_as_the_readme_has_them(target: str, tmp_path: Path) -> None:
+    """One word: a comment behind a value in a Makefile is part of it, with the blanks before it."""
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nprintf "[%s]" "${CALLED_AS}"\n')
+    python.chmod(0o755)
+    words = ["make", "--silent", f"BIN={tmp_path}", f"READY={python}", target]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == f"[{PYTHON}]"
+
+
 # All of it, run ------------------------------------------------------------------------------------------------------
 
 

@@ -152,6 +152,14 @@ def test_the_table_is_of_held_out_images_where_they_are_known() -> None:
     assert f"{curve['held_out']['psnr_mean'][at]:.1f} dB" in text
 
 
+def test_many_latents_and_nats_stay_in_their_columns() -> None:
+    known = data_forecast(images_of(300), np.arange(250), [4], [0.1], held_out=np.arange(250, 300))
+    held_out = known["linear"][0]["held_out"]
+    held_out["active_units"], held_out["rate"] = ([value] * len(held_out["rate"]) for value in (1024.0, 1934.6))
+    [row] = [line for line in banner([0.1], [4], 192, 64, forecast=known).splitlines() if " nats" in line]
+    assert row.split()[5:9] == ["4", "1024", "1,935", "nats"]
+
+
 def test_no_torch() -> None:
     code = "import sys, vae_sweep.theory; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -320,7 +320,7 @@ def _idle(found: Recommendation) -> str:
 
 
 def _nats(spot: Spot) -> str:
-    return f"{figure(spot.rate)} nats per image"
+    return f"{figure(spot.nats)} nats per image"
 
 
 _HEADLINES = {

@@ -238,7 +238,7 @@ def _code(study: Study, curve: Sequence[Spot]) -> Purpose:
     if chosen is None or not d:
         return _nothing("code", "No run has counted its active units.")
     spot, active = next((s, a) for s, a in known if s.weight == chosen.weight)
-    why = f"{active:.0f} of {d} units in use, {figure(spot.rate)} nats"
+    why = f"{active:.0f} of {d} units in use, {figure(spot.nats)} nats"
     low, log_n = spot.mean("val", "mi_leave_one_out"), spot.mean("val", "log_n")
     if low is not None and log_n is not None:
         told = spot.mean("val", "mi_leave_in") or log_n

@@ -28,6 +28,12 @@ class Spot:
         values = [v for p in self.points if (v := p.get(split, name)) is not None]
         return float(np.mean(values)) if values else None
 
+    @property
+    def nats(self) -> float:
+        """KL of held-out images, as what stands beside it in a sentence is; `rate` where it was not measured."""
+        held_out = self.mean("val", "kl")
+        return self.rate if held_out is None else held_out
+
 
 def spots(study: Study, split: str | None = None) -> dict[tuple[Setting, ...], list[Spot]]:
     """Family -> its spots, largest weight first."""

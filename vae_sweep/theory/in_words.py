@@ -191,10 +191,16 @@ def _table(about: _About) -> Iterator[str]:
         row = f"{weight:>9.4g}   {_noise(beta)}"
         if best := about.at(d, beta):
             decibels = f"{best['psnr_mean']:>7.1f} dB" if "psnr_mean" in best else ""
-            row += f"{d:>13}{best['active_units']:>8.0f}{best['rate']:>7.3g} nats{best['distortion']:>10.4g}{decibels}"
+            row += f"{d:>13}{best['active_units']:>8.0f}{_nats(best['rate']):>7} nats"
+            row += f"{best['distortion']:>10.4g}{decibels}"
         yield row
     if len(rows) > MOST_ROWS:
         yield f"{'...':>9}   {len(rows) - MOST_ROWS} more"
+
+
+def _nats(rate: float) -> str:
+    """Three digits, or all before the point, never a power of ten."""
+    return f"{rate:,.0f}" if rate >= 999.5 else f"{rate:.3g}"
 
 
 def _noise(in_sse: float) -> str:
