@@ -21,7 +21,8 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(READY)  ## six KL weights and the autoencoder on embedded paintings, then the report
-	$(BIN)/python -m vae_sweep.run -m objective=vae,autoencoder loss.kl_weight=1,0.5,0.1,0.03,0.01,0.003 sweep=demo
+	$(BIN)/python -m vae_sweep.run -m objective=vae,autoencoder loss.kl_weight=1,0.5,0.1,0.03,0.01,0.003 \
+		trainer.max_epochs=14 sweep=demo
 	$(BIN)/python -m vae_sweep.report outputs/demo
 
 report: $(READY)  ## the page of the latest sweep, or of SWEEP=outputs/NAME

@@ -12,6 +12,7 @@ from vae_sweep.analysis import compare, study
 from vae_sweep.analysis.answer import Answer, answer
 from vae_sweep.analysis.confounds import confounds
 from vae_sweep.analysis.gap import split_gap
+from vae_sweep.analysis.purposes import at_twice_the_length, quality, reconstructs_the_same
 from vae_sweep.analysis.recommend import recommend
 from vae_sweep.analysis.spots import spots
 from vae_sweep.analysis.study import Study
@@ -54,6 +55,25 @@ def headline(found: Study) -> str:
 def sweep(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sweeps") / "two-sizes"
     return read(folder, weights=WEIGHTS, latent_dims=(16, 64), seeds=(0, 1))
+
+
+def test_unfinished_runs_that_cannot_change_the_weight_named_leave_no_doubt(tmp_path):
+    """All of a gain off the error: 10 log10(SSE / (SSE - gain)) dB; a weight that may so come near is a doubt."""
+    found = read(tmp_path / "s", weights=(10.0, 3.0, 1.0, 0.3, 0.1), latent_dims=(64,))
+    [curve] = spots(found).values()
+    named = recommend(found, judge(found)).weight
+    larger = next(spot for spot in reversed(curve) if spot.weight > named)
+    error, objective = (
+        larger.mean("val", "sse_mean"),
+        larger.mean("val", "sse") + larger.beta * larger.mean("val", "kl"),
+    )
+    for share in (0.01, 0.1):
+        gained = at_twice_the_length(larger, share) - quality(larger)
+        assert gained == pytest.approx(-10 * np.log10(1 - share * objective / error))
+    assert reconstructs_the_same(found, curve, (), {larger.weight: 1e-4})
+    as_good = error * (1 - 10 ** ((quality(larger) - quality(curve[-1])) / 10)) / objective
+    assert not reconstructs_the_same(found, curve, (), {larger.weight: as_good})
+    assert not reconstructs_the_same(found, curve, (), {larger.weight: np.inf})  # nobody can tell
 
 
 def test_decibels_and_nats_of_one_sentence_are_of_the_same_images(tmp_path):

@@ -305,11 +305,13 @@ def _against(found: Recommendation) -> str:
 
 
 def _late(found: Recommendation) -> str:
-    if not found.in_doubt:
-        return ""
-    weight = found.weight if found.weight in found.unconverged else next(iter(found.unconverged))
     late = found.unconverged
+    if not late or not (found.in_doubt or found.harmless):
+        return ""
     many = f"{len(late)} of {len(found.curve)} weights {'have' if len(late) > 1 else 'has'} not converged"
+    if not found.in_doubt:
+        return f"{many}; the most that twice the training may gain there does not change the weight named."
+    weight = found.weight if found.weight in late else next(iter(late))
     return f"{many} (at {weight:g}: {late[weight]})."
 
 

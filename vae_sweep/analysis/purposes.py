@@ -7,7 +7,7 @@ code          nine of ten units carry something
 """
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -75,6 +75,40 @@ def autoencoder_quality(study: Study, spot: Spot) -> float | None:
     """PSNR of held-out images that the autoencoder of the same network reaches, mean over its seeds."""
     values = [v for p in study.autoencoders(spot.family) if (v := p.get("val", "psnr_mean")) is not None]
     return float(np.mean(values)) if values else None
+
+
+def at_twice_the_length(spot: Spot, share: float) -> float | None:
+    """Its `quality` if twice the length took `share` off its objective, all of it off the error of decoded means.
+
+    That is the most it can gain. None where the objective is no squared error, or the error too small to tell.
+    """
+    own, error, sse = quality(spot), spot.mean("val", "sse_mean"), spot.mean("val", "sse")
+    if own is None or error is None or sse is None or spot.beta is None or spot.points[0].likelihood.unit != "SSE":
+        return None
+    left = error - share * (sse + spot.beta * spot.nats)
+    return own + 10 * math.log10(error / left) if left > 0 else None
+
+
+def reconstructs_the_same(
+    study: Study, curve: Sequence[Spot], late: Collection[str], gains: Mapping[float, float]
+) -> bool:
+    """Whether `reconstruct` names the same weight if runs of twice the length gain what they may.
+
+    gains: weight -> share of its objective. Each is tried alone and all together. False where that cannot be told.
+    """
+    known = [(spot, db) for spot in curve if (db := quality(spot)) is not None]
+    weights, decibels = [s.weight for s, _ in known], [db for _, db in known]
+    longer = [at_twice_the_length(s, gains[s.weight]) if s.weight in gains else db for s, db in known]
+    if any(db is None for db in longer):
+        return False
+    ceiling = _ceiling(study, curve[0], late)
+    named = choice.reconstruct(weights, decibels, ceiling)
+    tried = [longer, *([new if k == i else old for k, (new, old) in enumerate(zip(longer, decibels, strict=True))]
+                       for i, weight in enumerate(weights) if weight in gains)]  # fmt: skip
+    found = [choice.reconstruct(weights, db, ceiling) for db in tried]
+    return named is not None and all(
+        other is not None and (other.weight, other.beyond) == (named.weight, named.beyond) for other in found
+    )
 
 
 def _ceiling(study: Study, spot: Spot, late: Collection[str]) -> float | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from vae_sweep.analysis.convergence import LATE, Convergence, convergence
 from vae_sweep.analysis.one_model import taken_apart
-from vae_sweep.analysis.purposes import NAMES, Purpose, purposes, quality
+from vae_sweep.analysis.purposes import NAMES, Purpose, purposes, quality, reconstructs_the_same
 from vae_sweep.analysis.rules import DEAD_RATE
 from vae_sweep.analysis.spots import Spot, spots
 from vae_sweep.analysis.study import Setting, Study
@@ -27,7 +27,8 @@ class Recommendation:
     `curve`: the weights of the network that the answer is about which learned something, largest first; `idle`: those
     which did not. `purposes`: by name; `front`: which comes first. `convergence`: of every run, by its id.
     `unconverged`: weight -> what speaks against the convergence of one of its runs; `stuck`: those of them that longer
-    training does not mend. `behind`: how many of the curve's weights are behind the linear model. `overfits`: likewise.
+    training does not mend; `harmless`: whether what they may gain by twice the length leaves the answer as it is.
+    `behind`: how many of the curve's weights are behind the linear model. `overfits`: likewise.
     """
 
     kind: str
@@ -42,6 +43,7 @@ class Recommendation:
     behind: int = 0
     overfits: int = 0
     one_model: bool = False
+    harmless: bool = False
 
     @property
     def chosen(self) -> Purpose | None:
@@ -63,7 +65,8 @@ class Recommendation:
     def in_doubt(self) -> bool:
         """Whether runs that have not converged may change the answer: the one named, or a third of the curve."""
         late = len(self.unconverged)
-        return bool(late) and (self.weight in self.unconverged or 3 * late >= len(self.curve))
+        many = 3 * late >= len(self.curve) and not self.harmless
+        return bool(late) and (self.weight in self.unconverged or many)
 
     @property
     def train_longer(self) -> bool:
@@ -98,12 +101,21 @@ def recommend(study: Study, verdicts: Mapping[str, list[Finding]], front: str = 
     waits = {run for run, c in known.items() if c.word in (*LATE, "unknown")}  # no ceiling: none is at rest for certain
     late = {spot.weight: [c for p in spot.points if (c := known[p.id]).word in LATE] for spot in curve}
     kind = "curve" if len(curves[family]) > 1 else "one_weight"
+    gains = {weight: max(_by_twice_the_length(c) for c in found) for weight, found in late.items() if found}
+    harmless = front == "reconstruct" and reconstructs_the_same(study, curve, waits, gains)
     return Recommendation(
         kind, front, curve, idle, purposes(study, curve, waits), len(curves),
         {weight: next(iter(found[0].doubts.values()))[0] for weight, found in late.items() if found},
         {weight for weight, found in late.items() if found and all(c.word == "stuck" for c in found)},
         known, len(_hit(curve, verdicts, {"behind-linear"})), len(_hit(curve, verdicts, {"overfits"})), one_model,
+        harmless,
     )  # fmt: skip
+
+
+def _by_twice_the_length(late: Convergence) -> float:
+    """The share of its objective; what nobody can tell of is boundless."""
+    known = late.trend is not None and late.doubts.keys() == {"falling"}
+    return late.trend.gain if known and late.trend is not None else math.inf
 
 
 def useful(curve: Sequence[Spot]) -> list[Spot]:
