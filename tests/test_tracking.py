@@ -352,6 +352,7 @@ def test_a_torn_log_is_uploaded_all_the_same(home: Path, sweep: Path, server: Fa
     assert (run.exitcode, run.summary["val/recon"]) == (0, 1.5)
 
 
+@pytest.mark.slow  # it waits for a server that does not answer
 def test_a_server_that_dies_in_mid_run(home: Path, sweep: Path, server: FakeWandb, monkeypatch, capfd) -> None:
     timeout_s = 10.0
     monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
