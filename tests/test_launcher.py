@@ -21,7 +21,8 @@ def command(tmp_path, images):
     def command(*overrides, training=FAKE):
         common = [
             *training, "data=arrays", f"data.path={images}", "trainer.accelerator=cpu", "model.latent_dim=2",
-            "sweep=s", "launcher.jobs=2", "launcher.pack=off", "+model.kind=fine",
+            "sweep=s", "launcher.jobs=2", "launcher.pack=off",
+            "model._target_=vae_sweep.models.conv", "+model.kind=fine",
         ]  # fmt: skip
         changed = {override.split("=")[0] for override in overrides}
         kept = [override for override in common if override.split("=")[0] not in changed]

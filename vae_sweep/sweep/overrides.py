@@ -122,10 +122,15 @@ def _yaml(path: Path) -> dict[str, Any]:
 def check_overrides(words: Iterable[str], conf: Path, multirun: bool = True) -> None:
     """Refuse names that do not exist, with the one that was meant, and keys that a chosen option of a group lacks.
 
-    Left to Hydra: its own keys, `+key` (a new key, on purpose) and `~key`. Raises SettingsError.
+    Left to Hydra: its own keys, `+key` (a new key, on purpose) and `~key`; but our own networks take no new ones.
+    Raises SettingsError.
     """
-    known = read_conf(conf)
+    known, words = read_conf(conf), list(words)
     typed = [_split(word) for word in words if not word.startswith(("+", "~", "hydra"))]
+    if not any(key == "model._target_" or (key == "model" and "own" in values) for _, key, values in typed):
+        typed += [
+            _split(word.lstrip("+")) for word in words if word.startswith("+") and word.lstrip("+")[:6] == "model."
+        ]
     for word, key, values in typed:
         if key == "loss.kl_weight" and (decimal := re.search(r"=0,(\d+)$", word)):
             raise SettingsError(
