@@ -129,7 +129,7 @@ def check_overrides(words: Iterable[str], conf: Path, multirun: bool = True) -> 
     typed = [_split(word) for word in words if not word.startswith(("+", "~", "hydra"))]
     if not any(key == "model._target_" or (key == "model" and "own" in values) for _, key, values in typed):
         typed += [
-            _split(word.lstrip("+")) for word in words if word.startswith("+") and word.lstrip("+")[:6] == "model."
+            _split(word.lstrip("+")) for word in words if word.startswith("+") and word.lstrip("+").startswith("model.")
         ]
     for word, key, values in typed:
         if key == "loss.kl_weight" and (decimal := re.search(r"=0,(\d+)$", word)):
