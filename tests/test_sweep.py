@@ -135,6 +135,9 @@ def test_a_killed_worker_is_told_and_the_same_command_continues_it(sweep):
     assert (statuses(first), first.exit_code) == (["done", "failed"], 1)
     assert first.results[1]["error"]["type"] == "SIGKILL"
     assert "killed by SIGKILL" in text
+    assert (first.results[1]["steps"], first.results[1]["total_steps"]) == (5, 10)  # as its rows tell
+    rows = read_rows(load_sweep(first.folder).runs[1].folder / "metrics.jsonl")
+    assert first.results[1]["wall_s"] >= rows[3]["time_s"]
     second, _ = sweep([1, 0.5], kind)
     assert statuses(second) == ["done", "done"]
     run = load_sweep(first.folder).runs[1]

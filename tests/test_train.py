@@ -41,6 +41,15 @@ def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(tensor, other[name]) for name, tensor in one.items())
 
 
+def plain(value: Any) -> Any:
+    """All that a checkpoint holds, tensors by their bytes."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value.numpy().tobytes() if isinstance(value, torch.Tensor) else value
+
+
 def rows(run: Path) -> list[dict[str, Any]]:
     return [{key: value for key, value in row.items() if key != "time_s"} for row in read_rows(run / "metrics.jsonl")]
 
@@ -105,6 +114,8 @@ def test_continued_run_is_the_uninterrupted_one_bit_for_bit(small_sweep: SmallSw
         for one, other in zip(load_sweep(whole).runs, load_sweep(parts).runs, strict=True):
             assert rows(one.folder) == rows(other.folder)
             assert equal(weights(one.folder), weights(other.folder))
+            assert plain(load_checkpoint(one.folder / LAST)) == plain(load_checkpoint(other.folder / LAST))
+            assert other.result["wall_s"] >= max(row["time_s"] for row in other.rows())  # of both attempts
 
 
 def test_continued_run_in_bfloat16(small_sweep: SmallSweep) -> None:

@@ -18,6 +18,7 @@ from vae_sweep.analysis.spots import Spot
 from vae_sweep.analysis.study import Study, name_of, short
 from vae_sweep.analysis.verdicts import Finding
 from vae_sweep.analysis.words import count, figure, listed
+from vae_sweep.runs import alike
 
 SCHEMA = 1
 TITLES = {
@@ -101,8 +102,8 @@ def _empty(study: Study, _: Recommendation) -> tuple[str, str]:
 
 
 def _all_failed(study: Study, _: Recommendation) -> tuple[str, str]:
-    errors = {(p.run.error or {}).get("message", "unknown error") for p in study.points}
-    said = next(iter(errors)) if len(errors) == 1 else f"{len(errors)} different errors"
+    groups = alike.grouped((p.run.error or {}, p.run.error or {}) for p in study.points)
+    said = groups[0][0].get("message", "unknown error") if len(groups) == 1 else f"{len(groups)} different errors"
     total = len(study.points)
     return f"All {total} runs failed." if total > 1 else "The run failed.", f"{said}. The tracebacks are below."
 

@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from vae_sweep.runs import alike
 from vae_sweep.text import lines as inert_lines
 
 Event = Mapping[str, Any]
@@ -73,6 +74,7 @@ class LiveView:
         self._next_line: dict[str, float] = {}
         self._noted: set[str] = set()
         self._evaluations: list[float] = []  # seconds that each took
+        self._failures: dict[Any, list[str]] = {}  # kind of failure -> the names of the members, first first
 
     def __enter__(self) -> "LiveView":
         if self._live:
@@ -196,9 +198,17 @@ class LiveView:
         error = event.get("error")
         if error:
             told.append(f"{error['type']}: {error['message']}")
+            alike_so_far = self._failures.setdefault(alike.kind(error), [])
+            alike_so_far.append(member.name)
+            if len(alike_so_far) > 1:
+                told[2:] = [f"as {alike_so_far[0]}"]
         self.line("  ".join(told), style)
-        if error and error.get("traceback"):
+        if error and error.get("traceback") and len(alike_so_far) == 1:
             self.line(_indented(error["traceback"]), "dim")
+
+    def repeated(self) -> list[str]:
+        """A line for each failure that several members had, which was shown of the first alone."""
+        return [f"x {first}  {alike.in_others(len(others))}" for first, *others in self._failures.values() if others]
 
 
 def _indented(text: str) -> str:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,7 +87,6 @@ def evaluate(
     kl_weight: in force after `step` steps; batch_size: it was trained with. metrics: of other packages, measured on
     both splits. What has no meaning for an autoencoder is left out.
     """
-    began = time.perf_counter()
     was_training = objective.training
     objective.eval()
     try:
@@ -109,7 +107,7 @@ def evaluate(
     finally:
         objective.train(was_training)
     sampler = {} if subject.samples is None else subject.samples.sampler | {"step": np.array(step)}
-    return Evaluation(values | {"seconds": round(time.perf_counter() - began, 2)}, arrays, sampler)
+    return Evaluation(values, arrays, sampler)
 
 
 class _Subject:

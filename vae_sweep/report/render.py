@@ -24,6 +24,7 @@ from vae_sweep.analysis.verdicts import Finding
 from vae_sweep.analysis.words import count, duration, figure
 from vae_sweep.report import linear, payload
 from vae_sweep.report.palette import colour
+from vae_sweep.runs import alike
 from vae_sweep.text import inert, lines
 
 SCRIPTS = (
@@ -107,7 +108,8 @@ def _common(study: Study, verdicts: dict[str, list[Finding]], found: Recommendat
     return {
         "study": study, "verdicts": verdicts, "found": found, "answer": said, "confounds": confounds(study, verdicts),
         "problems": [(p, problem) for p in study.points for problem in p.problems],
-        "failed": [p for p in study.points if p.status == "failed"], "searched": searched(study.sweeps),
+        "failed": alike.grouped((p, p.run.error or {}) for p in study.points if p.status == "failed"),
+        "in_others": alike.in_others, "searched": searched(study.sweeps),
     }  # fmt: skip
 
 

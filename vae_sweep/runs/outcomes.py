@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vae_sweep.runs.files import set_aside
+from vae_sweep.runs.files import RecordError, read_rows, set_aside
 from vae_sweep.runs.reading import read_result
 from vae_sweep.runs.records import Damaged, log
-from vae_sweep.runs.writing import result_of, write_result
+from vae_sweep.runs.writing import result_of, time_of, write_result
 
 
 def finalise(sweep: Path, entry: Mapping[str, Any], event: Mapping[str, Any]) -> dict[str, Any]:
@@ -22,9 +22,20 @@ def finalise(sweep: Path, entry: Mapping[str, Any], event: Mapping[str, Any]) ->
         return written
     if status == "queued" and event["status"] != "failed":
         return dict(event)
-    result = result_of(entry, written, event["status"], event.get("cause"), event.get("error"))
+    known = {**written, **reached(run, written)}
+    result = result_of(entry, known, event["status"], event.get("cause"), event.get("error"))
     write_result(run, result)
     return result
+
+
+def reached(run: Path, written: Mapping[str, Any]) -> dict[str, Any]:
+    """steps and wall_s of a run that could not write them down: those of its last row, if that is later."""
+    try:
+        rows = read_rows(run / "metrics.jsonl")
+    except RecordError:
+        return {}
+    step = max((row["step"] for row in rows), default=0)
+    return {"steps": step, "wall_s": time_of(rows)} if step > written.get("steps", 0) else {}
 
 
 def forgive(sweep: Path, entry: Mapping[str, Any]) -> None:

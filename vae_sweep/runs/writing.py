@@ -3,7 +3,7 @@
 import socket
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -47,7 +47,7 @@ class RunFiles:
         self.listeners: list[Listener] = []
         self._began = time.monotonic()
         before = read_result(self.folder)
-        self._wall_before = float(before.get("wall_s") or 0.0)
+        self._step_before, self._wall_before = before.get("steps"), float(before.get("wall_s") or 0.0)
         self._started = before.get("started") or _now()
 
     @property
@@ -62,10 +62,12 @@ class RunFiles:
         """The rows so far."""
         return read_rows(self.rows) if self.rows.exists() else []
 
-    def begin(self, step: int, total_steps: int, wall_s: float = 0.0) -> None:
-        """Status running, from `step` on: rows after it are dropped, since they will be written again."""
+    def begin(self, step: int, total_steps: int) -> None:
+        """Status running, from `step` on: rows after it are dropped, since they will be written again.
+
+        So is the time that they took. Checkpoints have no time: those of a run that is made again are the same bytes.
+        """
         self.total_steps = total_steps
-        self._wall_before = wall_s
         if not self.writes:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -75,6 +77,8 @@ class RunFiles:
         except RecordError as error:  # a folder in its place: what comes is written all the same
             set_aside(self.rows)
             self.report({"event": "note", "text": f"{error}: set aside; rows before step {step} are lost"})
+        if self._step_before != step:
+            self._wall_before = time_of(self.written())
         self._write("running", step, {})
         self.report({"event": "running", "id": self.entry["id"], "step": step, "total_steps": total_steps})
 
@@ -133,6 +137,11 @@ class RunFiles:
         if self.writes:
             write_result(self.folder, result)
         return result
+
+
+def time_of(rows: Sequence[Mapping[str, Any]]) -> float:
+    """Seconds that a run had taken at the last of its rows."""
+    return max((time for row in rows if isinstance(time := row.get("time_s"), (int, float))), default=0.0)
 
 
 def cause_of(error: BaseException) -> Cause:

@@ -3,7 +3,6 @@
 Both leave what has not begun in the queue, for the same command to go on with.
 """
 
-import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from vae_sweep.checks import seconds
 from vae_sweep.engine.live import duration
 from vae_sweep.engine.stop import Ending
+from vae_sweep.runs import alike
 
 
 class EarlyEnd:
@@ -37,7 +37,7 @@ class EarlyEnd:
                 self._alike.clear()
                 self._longest = max(self._longest, self.clock() - self._started.get(member, self.clock()))
             elif event["status"] == "failed" and event.get("cause") not in ("killed", "lost"):
-                self._alike.setdefault(_kind(event.get("error") or {}), []).append(member)
+                self._alike.setdefault(alike.said(event.get("error") or {}), []).append(member)
 
     def verdict(self) -> Ending | None:
         """How to end, and why; None to go on."""
@@ -58,9 +58,3 @@ class EarlyEnd:
                 at_once=False,
             )
         return None
-
-
-def _kind(error: Mapping[str, Any]) -> str:
-    """What a failure says, without the numbers that differ from member to member."""
-    first = (str(error.get("message") or "").strip().splitlines() or [""])[0]
-    return re.sub(r"0x[0-9a-f]+|[0-9a-f]{8}|\d+(\.\d+)?(e[+-]?\d+)?", "#", f"{error.get('type')}: {first}")[:160]

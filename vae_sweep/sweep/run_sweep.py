@@ -247,6 +247,8 @@ def _train(folder: Path, todo: Work, place: Place, end: EarlyEnd, console: Conso
 
         stop = place.run(todo.packs, todo.slots, folder, watch)
         view.line(view.summary(view.clock()))
+        for line in view.repeated():
+            view.line(line, "red")
     return manifest, stop
 
 

@@ -24,9 +24,7 @@ PREVIOUS = Path("checkpoints/previous.ckpt")
 _NEEDS = {"schema", "step", "state_dict", "hyper_parameters"}
 
 
-def checkpoint_of(
-    member: LitVAE, step: int, failed: str | None, hyper_parameters: dict[str, Any], wall_s: float
-) -> dict[str, Any]:
+def checkpoint_of(member: LitVAE, step: int, failed: str | None, hyper_parameters: dict[str, Any]) -> dict[str, Any]:
     """step: of the pack; a member that diverged (`failed`: how) stands still at an earlier one.
 
     hyper_parameters: what `train.build` needs to make the module again.
@@ -37,7 +35,6 @@ def checkpoint_of(
         **member.state(),
         "step": step,
         "failed": failed,
-        "wall_s": wall_s,
         "hyper_parameters": hyper_parameters,
     }
 
@@ -46,7 +43,7 @@ def save_level(runs: Sequence[tuple[Path, dict[str, Any]]]) -> None:
     """Write level.ckpt of every (run folder, checkpoint): what a longer run goes on from."""
     for folder, checkpoint in runs:
         with atomic_file(folder / LEVEL) as file:
-            torch.save(checkpoint, file)
+            _save(checkpoint, file)
 
 
 def save_best(folder: Path, checkpoint: Mapping[str, Any]) -> None:

@@ -81,10 +81,10 @@ class Training:
                 diverged = {index: checkpoint["failed"] for index, checkpoint in enumerate(found)}
                 self.module.failed = {index: Diverged(how) for index, how in diverged.items() if how}
                 self.module.gather_means()
-        for index, (member, file) in enumerate(zip(self.members, self.files, strict=True)):
+        for member, file in zip(self.members, self.files, strict=True):
             member.row_loggers = [file]
             file.converged_at = member.rest
-            file.begin(member.step, member.total_steps, found[index]["wall_s"] if found else 0.0)
+            file.begin(member.step, member.total_steps)
 
     def train(self) -> Mapping[int, Exception]:
         """Returns the errors of members that diverged. Raises Interrupted."""
@@ -214,7 +214,7 @@ class Training:
                 "image_shape": list(image_shape(self.data)),
                 "images": len(self.data.train),
             }
-            written.append((file.folder, checkpoint_of(member, self.step, failed.get(index), known, file.wall_s)))
+            written.append((file.folder, checkpoint_of(member, self.step, failed.get(index), known)))
         for index, (folder, checkpoint) in enumerate(written):  # first, so that no ended run lacks its best
             step = (checkpoint.get("best") or {}).get("step")
             if self.members[index].keep_best and self._best_on_disk.get(index, -1) != step:
