@@ -24,8 +24,7 @@ LOG_SCALE_FLOOR = -6.0  # soft: a scale s becomes s + e^-6, as in Rybkin's code
 
 def squared_error(image: Tensor, x: Tensor) -> Tensor:
     """||x - image||^2 summed over pixels: (B, C, H, W) twice -> (B,)."""
-    error = at_least_float32(image) - at_least_float32(x)
-    return (error * error).sum((1, 2, 3))
+    return (at_least_float32(image) - at_least_float32(x)).square().sum((1, 2, 3))
 
 
 def gaussian_nll(sse: Tensor, pixels: int, log_sigma: Tensor) -> Tensor:

@@ -66,4 +66,4 @@ class Frame(nn.Module):
         return (x - self.mean) / self.unit
 
     def out(self, y: Tensor) -> Tensor:
-        return self.offset + self.gain * at_least_float32(y)
+        return torch.addcmul(self.offset, self.gain, at_least_float32(y))
