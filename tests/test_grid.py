@@ -167,6 +167,8 @@ def test_shapes_and_cost(name, posterior, latent_dim, grid, path, shape):
     counted = cost(section, shape, 2)
     assert counted.flop == 3 * counter.get_total_flops()
     assert counted.params == sum(parameter.numel() for parameter in vae.parameters())
+    assert counted.held == sum(buffer.numel() for buffer in vae.buffers())
+    assert cost(section, shape, 2, averaged=True).held == counted.held + counted.params
 
 
 def test_latents_that_do_not_fill_the_cells_are_refused():

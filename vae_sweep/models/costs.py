@@ -18,28 +18,37 @@ Layer = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Cost:
-    """One member's cost. flop: of a training step, backward included; params: count; activations: numbers kept."""
+    """One member's cost. flop: of a training step, backward included; params: count; activations: numbers kept.
+
+    held: numbers that nobody trains, the vectors of a linear path and averaged weights.
+    """
 
     flop: float
     params: int
     activations: float
+    held: int = 0
 
     @property
     def bytes(self) -> float:
         """Of device memory in float32: parameters, gradient, two Adam moments; activations and their gradients."""
-        return 4 * (4 * self.params + 2 * self.activations)
+        return 4 * (4 * self.params + self.held + 2 * self.activations)
 
 
-def cost(model: Mapping[str, Any], image_shape: ImageShape, batch_size: int) -> Cost | None:
-    """Cost of training cfg.model on batches of images, or None for a network that is not ours."""
+def cost(model: Mapping[str, Any], image_shape: ImageShape, batch_size: int, averaged: bool = False) -> Cost | None:
+    """Cost of training cfg.model on batches of images, or None for a network that is not ours.
+
+    averaged: whether averages of the weights are kept (trainer.ema).
+    """
     model = settled(model, image_shape)
     layers_of = _BUILDERS.get(str(model.get("_target_", "")))
     if layers_of is None:
         return None
     layers = list(layers_of(model, image_shape))
     macs, params, outputs = (sum(layer[i] for layer in layers) for i in range(3))
+    at = layout_of(model, image_shape)
+    vectors = (math.prod(image_shape) + 2) * at.picture_codes if at and model.get("linear_path") else 0
     # 2 flop per multiply-add; the backward pass costs two forward passes (gradients of inputs and of weights).
-    return Cost(6.0 * batch_size * macs, params, float(batch_size) * outputs)
+    return Cost(6.0 * batch_size * macs, params, float(batch_size) * outputs, vectors + averaged * params)
 
 
 def n_posterior_params(posterior: str, latent_dim: int) -> int:

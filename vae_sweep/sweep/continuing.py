@@ -151,14 +151,11 @@ def _costs(manifest: Manifest) -> dict[str, Cost | None]:
     found: dict[str, Cost | None] = {}
     by_network: dict[str, Cost | None] = {}
     for entry in manifest["members"]:
-        model, batch_size, fingerprint = (
-            entry["config"]["model"],
-            entry["config"]["data"]["batch_size"],
-            entry["data_fingerprint"],
-        )
-        network = repr((model, batch_size, fingerprint))
+        config, fingerprint = entry["config"], entry["data_fingerprint"]
+        settings = config["model"], config["data"]["batch_size"], bool(config["trainer"].get("ema"))
+        network = repr((settings, fingerprint))
         if network not in by_network:
             channels, height, width = manifest["datasets"][fingerprint]["shape"]
-            by_network[network] = cost(model, (channels, height, width), batch_size)
+            by_network[network] = cost(settings[0], (channels, height, width), *settings[1:])
         found[entry["id"]] = by_network[network]
     return found
