@@ -85,10 +85,11 @@ class Figure:
 
 @dataclass(frozen=True)
 class Trained:
-    """A member at its end, and the images it was trained on."""
+    """A member at its end, after so many steps, and the images it was trained on."""
 
     lit: LitVAE
     data: ImageData
+    steps: int
 
     @property
     def spectrum(self) -> Spectrum:
@@ -135,7 +136,9 @@ def trained(folder: Path, images: np.ndarray, common: Iterable[str], members: It
     if outcome.exit_code:
         raise SystemExit(outcome.exit_code)
     data = load_images(configs[0]["data"])
-    return [Trained(load_lit(outcome.folder / result["folder"])[0], data) for result in outcome.results]
+    return [
+        Trained(load_lit(outcome.folder / result["folder"])[0], data, result["steps"]) for result in outcome.results
+    ]
 
 
 # ---- images
@@ -147,6 +150,23 @@ def gaussian_images(count: int = 1000, side: int = 4, largest: float = 0.4, rati
     n = side * side
     basis = np.linalg.qr(rng.standard_normal((n, n)))[0]
     scores = rng.standard_normal((count, n)) * np.sqrt(largest * ratio ** np.arange(n))
+    return (0.5 + scores @ basis.T).reshape(count, side, side).clip(0, 1).astype(np.float32)
+
+
+def images_of_spectrum(number: int, count: int = 1000, side: int = 4) -> np.ndarray:
+    """(count, side, side) float32 around 0.5 with a random spectrum: a power law, a geometric one, or one with a gap."""
+    rng, n = np.random.default_rng(number), side * side
+    rank = np.arange(n)
+    if number % 3 == 0:
+        eigenvalues = 0.4 * (1 + rank) ** -rng.uniform(0.7, 2.5)
+    elif number % 3 == 1:
+        eigenvalues = 0.3 * rng.uniform(0.4, 0.9) ** rank
+    else:
+        eigenvalues = 0.2 / (1 + rank)
+        eigenvalues[int(rng.integers(2, 8)) :] *= rng.uniform(0.05, 0.5)
+    eigenvalues = eigenvalues * 10 ** rng.uniform(-1, 0)
+    basis = np.linalg.qr(rng.standard_normal((n, n)))[0]
+    scores = rng.standard_normal((count, n)) * np.sqrt(eigenvalues)
     return (0.5 + scores @ basis.T).reshape(count, side, side).clip(0, 1).astype(np.float32)
 
 
@@ -318,8 +338,33 @@ def stationary(folder: Path, steps: int = 5000) -> list[Figure]:
     return figures
 
 
+UNTIL = (
+    "model=linear", "model.latent_dim=4", "data.batch_size=100", "optimizer.lr=0.01", "optimizer.lr_schedule=wsd",
+    "trainer.until=converged", "trainer.max_steps=10000", "trainer.val_every_n_epochs=10",
+    "trainer.log_every_n_steps=25",
+)  # fmt: skip
+
+
+def until(folder: Path, spectra: Sequence[int] = range(6)) -> list[Figure]:
+    """Linear VAEs that end by themselves: how far above the optimum. Random spectra, 1, 2 and 4 units, two optimisers."""
+    figures = []
+    for number in spectra:
+        images = images_of_spectrum(number)
+        at = 2 * np.linalg.eigvalsh(np.cov(images.reshape(len(images), -1).T))[::-1]  # the weights at which units shut
+        weights = (0.9 * math.sqrt(at[0] * at[1]), 0.7 * at[1], 0.7 * at[3])
+        cases = list(itertools.product(weights, ("adam", "rmsprop")))
+        grid = [[f"loss.kl_weight={weight:.4g}", f"optimizer={name}"] for weight, name in cases]
+        for (_, name), member in zip(cases, trained(folder / str(number), images, UNTIL, grid), strict=True):
+            known = linear_vae(member.spectrum, 4, member.kl_weight)
+            rate = member.evaluate(BRIEFLY).values["train"]["kl"]
+            best = known.distortion + member.kl_weight * known.rate
+            what = f"spectrum {number}, beta {member.kl_weight:.4g}, {name}, {member.steps} steps"
+            figures.append(Figure(what, member.expected_sse() + member.kl_weight * rate, best, 0.01))
+    return figures
+
+
 EXPERIMENTS: dict[str, Callable[[Path], list[Figure]]] = {
-    function.__name__: function for function in (linear, null_tests, controllers, collapse, stationary)
+    function.__name__: function for function in (linear, null_tests, controllers, collapse, stationary, until)
 }
 
 
