@@ -154,7 +154,7 @@ def gaussian_images(count: int = 1000, side: int = 4, largest: float = 0.4, rati
 
 
 def images_of_spectrum(number: int, count: int = 1000, side: int = 4) -> np.ndarray:
-    """(count, side, side) float32 around 0.5 with a random spectrum: a power law, a geometric one, or one with a gap."""
+    """(count, side, side) float32 around 0.5 of a random spectrum: a power law, a geometric one, one with a gap."""
     rng, n = np.random.default_rng(number), side * side
     rank = np.arange(n)
     if number % 3 == 0:
@@ -346,7 +346,7 @@ UNTIL = (
 
 
 def until(folder: Path, spectra: Sequence[int] = range(6)) -> list[Figure]:
-    """Linear VAEs that end by themselves: how far above the optimum. Random spectra, 1, 2 and 4 units, two optimisers."""
+    """Linear VAEs that end by themselves, and the optimum: random spectra, 1, 2 and 4 active units, two optimisers."""
     figures = []
     for number in spectra:
         images = images_of_spectrum(number)
