@@ -6,6 +6,7 @@ defaults. Or writes the codes of all images into a file.
 
 import argparse
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,8 +52,9 @@ def _main(args: argparse.Namespace) -> int:
                 print(f"{folder}:\n{_curve_in_words(curve_run(folder, args.weights, args.device), args.weights)}")
             return 0
         for folder in folders:
+            began = time.monotonic()
             values = evaluate_run(folder, settings, args.device)
-            print(f"{folder}: {_in_words(values)}", flush=True)
+            print(f"{folder}: {_in_words(values, time.monotonic() - began)}", flush=True)
     except BrokenPipeError:
         raise  # the door knows what that means
     except (ValueError, OSError) as error:
@@ -215,7 +217,7 @@ def _count_or_all(text: str) -> int | str:
     return text if text == "all" else _count(text)
 
 
-def _in_words(values: dict[str, Any]) -> str:
+def _in_words(values: dict[str, Any], seconds: float) -> str:
     held_out = values["val"]
     parts = [f"sse {held_out['sse']:.4g}", f"psnr {held_out['psnr_mean']:.1f} dB"]
     if "kl" in held_out:
@@ -223,7 +225,7 @@ def _in_words(values: dict[str, Any]) -> str:
     bounds = [key for key in held_out if key.startswith("nll_calibrated_") and key[15:].isdecimal()]
     if bounds:
         parts.append(f"{bounds[-1].replace('_', ' ')}: {held_out[bounds[-1]]:.1f} nats")
-    return f"{', '.join(parts)} (held out; {values['seconds']:.0f} s)"
+    return f"{', '.join(parts)} (held out; {seconds:.0f} s)"
 
 
 def _curve_in_words(found: dict[str, Any], weights: Sequence[float]) -> str:
