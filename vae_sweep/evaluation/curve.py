@@ -135,5 +135,7 @@ def _calibrate(objective: Objective, train: list[Row], held_out: list[Row], pixe
     """Adds elbo_calibrated to the held-out rows: with the noise fitted at each weight on the training images."""
     for fitted_on, row in zip(train, held_out, strict=True):
         noise = fitted_noise(objective.likelihood, pixels, fitted_on["mse"])
+        if noise is None:
+            continue
         nats = noise.nats(torch.tensor(row["recon"]).double(), torch.tensor(row["sse"]).double())  # affine in both
         row["elbo_calibrated"] = -float(nats + row["kl"])

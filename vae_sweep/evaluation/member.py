@@ -134,6 +134,7 @@ class _Subject:
         )
         self.val_codes = encode(self.objective, self.val, self.noise("val", len(self.val)), settings.ssim_images)
         mse = float(self.train_codes.terms["mse"].mean())
+        self.fitted_sigma = mse**0.5
         likelihood, pixels = self.objective.likelihood, self.train.pixels
         self.sizes = Sizes(pixels, self.latent_dim, batch_size)
         self.fitted = pixel_noise.fitted_noise(likelihood, pixels, mse)
@@ -196,11 +197,6 @@ class _Subject:
     def beta(self) -> float | None:
         return pixel_noise.beta_in_force(self.objective, self.kl_weight, self.sizes, self.fitted_sigma)
 
-    @property
-    def fitted_sigma(self) -> float:
-        assert self.fitted.sigma2 is not None
-        return self.fitted.sigma2**0.5
-
     def _elbos(self, codes: Codes) -> Values:
         yardsticks = {"elbo": self.own, "elbo_calibrated": self.fitted, "elbo_beta1": self.at_weight_1}
         recon, sse, kl = (codes.terms[name] for name in ("recon", "sse", "kl"))
@@ -251,7 +247,7 @@ class _Subject:
         found: Values = {"bound_images": len(split)}
         if self.own is not None:
             found |= samples.bounds(self.own, ks)
-        return found | samples.bounds(self.fitted, ks, "_calibrated")
+        return found if self.fitted is None else found | samples.bounds(self.fitted, ks, "_calibrated")
 
     @torch.no_grad()
     def _holes(self) -> Values:

@@ -57,20 +57,25 @@ def noise_at_weight_1(likelihood: Likelihood, pixels: int) -> PixelNoise | None:
     return PixelNoise(likelihood, pixels, sigma2=traits.beta(1.0) / 2) if traits.squared_error else None
 
 
-def fitted_noise(likelihood: Likelihood, pixels: int, mse: float) -> PixelNoise:
-    """Gaussian noise of the variance that the errors have on training data: one yardstick for all likelihoods."""
-    return PixelNoise(likelihood, pixels, sigma2=mse)
+def fitted_noise(likelihood: Likelihood, pixels: int, mse: float) -> PixelNoise | None:
+    """Gaussian noise of the variance that the errors have on training data: one yardstick for all likelihoods.
+
+    None where there is no error, as with a single training image that the network begins at.
+    """
+    return PixelNoise(likelihood, pixels, sigma2=mse) if mse > 0 else None
 
 
 def beta_in_force(objective: Objective, kl_weight: float, sizes: Sizes, fitted_sigma: float) -> float | None:
     """beta as theory.beta has it, where training has found what it depends on: a controller's weight, a learned sigma.
 
     fitted_sigma: root mean squared error of the training images, the noise of likelihoods that fit theirs themselves.
-    None where the objective fixes no beta.
+    None where the objective fixes no beta, or there is no error to fit a noise to.
     """
     if not objective.is_elbo or objective.multi_rate:
         return None
     likelihood = objective.likelihood
+    if likelihood.traits.scale == "fitted" and fitted_sigma <= 0:
+        return None
     sigma = fitted_sigma if likelihood.traits.scale == "fitted" else likelihood.scale
     return beta_at(likelihood.traits, kl_weight, objective.reduction, sizes, sigma)
 

@@ -92,7 +92,7 @@ def plot_rate_distortion(study: Study, split: str | None = None) -> Figure | Non
     figure, axes = _figure(8, 5)
     colours, dominated = _colours(study), survey(study).dominated
     recommended = recommend(study, judge(study)).spot
-    rate_end = max(s.rate for curve in families.values() for s in curve) * 1.08
+    rate_end = max(s.rate for curve in families.values() for s in curve) * 1.08 or 1.0  # all collapsed: some width
     anchors = {p.data: p for points in study.families.values() for p in points}.values()  # one run of each data set
     for curve in [c for p in anchors for c in study.forecast(p).get("linear", []) if study.squared_error]:
         rate, distortion = np.array(curve["rate"]), np.array(curve["distortion"])

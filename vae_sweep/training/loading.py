@@ -144,7 +144,10 @@ class TrainedVAE:
         Raises ValueError where evaluation has fitted none, or to the codes of another step than this checkpoint's.
         """
         if self.sampler_file is None or not self.sampler_file.exists():
-            raise ValueError(f"no sampler is fitted to the codes yet (no {self.sampler_file}): evaluate the run")
+            raise ValueError(
+                f"no sampler is fitted to the codes yet (no {self.sampler_file}): evaluate the run, which fits one"
+                " where 8 images are held out"
+            )
         return saved_sampler(self.sampler_file, self.lit.step, self.vae)
 
     def interpolate(self, first: Tensor | np.ndarray, second: Tensor | np.ndarray, steps: int = 8) -> Tensor:
