@@ -41,13 +41,14 @@ def drawn(count: int) -> np.ndarray:
 
 
 ALIKE = drawn(1).repeat(12, 0)
+ONE_PIXEL = ALIKE[:1] ^ np.eye(1, 192, dtype=np.uint8).reshape(1, 8, 8, 3)
 # (images, labels, overrides)
 SETS: dict[str, tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]] = {
     "2 pictures": (drawn(2), None, ()),
     "3 pictures": (drawn(3), None, ()),
     "2 of 3 held out": (drawn(3), None, ("data.val_fraction=0.6",)),
     "identical but one": (np.concatenate([ALIKE[:11], drawn(2)[1:]]), None, ()),
-    "one pixel in the whole set": (np.concatenate([ALIKE[:11], np.where(np.arange(192).reshape(1, 8, 8, 3), ALIKE[:1], 255)]).astype(np.uint8), None, ()),
+    "one pixel in the whole set": (np.concatenate([ALIKE[:11], ONE_PIXEL]), None, ()),
     "black and white": (np.repeat(np.uint8([0, 255]), 8 * 8 * 3).reshape(2, 8, 8, 3), None, ()),
     "one class": (drawn(12), np.zeros(12, int), ()),
     "a class each": (drawn(12), np.arange(12), ()),

@@ -25,11 +25,13 @@ from vae_sweep.data import (
     list_file,
     own_set,
     painters,
+    shards,
     torchvision_sets,
 )
 from vae_sweep.data.array_file import LAYOUTS, ArrayFile, Meaning, read_array_file
+from vae_sweep.data.bands import MISSING, reads_bands
 from vae_sweep.data.cache import cached_array, cached_folder, resolve_cache_dir
-from vae_sweep.data.decoding import FITS, Decoding
+from vae_sweep.data.decoding import FITS, OF_PILLOW, Decoding
 from vae_sweep.data.folder import ImageFile, find_images
 from vae_sweep.data.image_data import DataError, ImageData, fingerprint, require
 from vae_sweep.data.pixels import as_images
@@ -153,7 +155,11 @@ def image_folder(
     require("root", root, text)
     require("workers", workers, optional(integer(1)))
     require("max_unreadable", max_unreadable, integer(0))
-    _require_decoding(image_size, channels, fit)
+    require("image_size", image_size, _IMAGE_SIZE)
+    require("channels", channels, integer(1, 1024))
+    require("fit", fit, choice(*FITS))
+    if channels not in OF_PILLOW and not reads_bands():
+        raise DataError(f"data.channels={channels}: {MISSING}")
     require("white", white, optional(integer(1)))
     require("range", range, optional(_span))
     require("val_fraction", val_fraction, _VAL_FRACTION)
@@ -192,11 +198,13 @@ def _pictures(path: Path, cache_dir: Path) -> tuple[str, Path, list[ImageFile], 
     if path.is_file() and path.suffix.lower() in (".txt", ".csv"):
         files, labels = list_file.read_list(path)
         return path.stem, path.parent, files, {f.name: label for f, label in zip(files, labels or [], strict=False)}
-    if archive.is_archive(path):
-        folder, aside = archive.unpacked(path, cache_dir)
+    archives = [path] if archive.is_archive(path) else shards.shards_of(path, shards.ARCHIVES)
+    if archives:
+        folder, aside = archive.unpacked(archives, cache_dir)
         if aside:
             log.info("%s: left aside %s", path, aside)
-        return path.name.split(".")[0], folder, find_images(folder), None
+        name = path.parent.name if path not in archives and not path.is_dir() else path.name.split(".")[0]
+        return name, folder, find_images(folder), None
     return path.name, path, find_images(_existing_folder(path)), None
 
 
@@ -228,13 +236,18 @@ def arrays(
     require("val_fraction", val_fraction, _VAL_FRACTION)
     require("max_images", max_images, optional(integer(2)))
     file = _absolute(path)
-    content = read_array_file(file, meaning, images, labels)
+    name = file.stem
+    if several := shards.shards_of(file, shards.ARRAYS):
+        name = file.name if file.is_dir() else file.parent.name
+        content, file = shards.read_shards(several, meaning, images, labels, resolve_cache_dir(cache_dir))
+    else:
+        content = read_array_file(file, meaning, images, labels)
     contents = _array_digests(file, content.images, resolve_cache_dir(cache_dir))
     if image_size is not None:
         height, width = content.images.shape[1:3]
         if height != width:
             raise DataError(f"data.image_size={image_size}: the images of {file} are {height}x{width}, not square")
-    return _split_by_content(content, contents, file.stem, val_fraction, max_images, image_size, f"data.path: {file}")
+    return _split_by_content(content, contents, name, val_fraction, max_images, image_size, f"data.path: {path}")
 
 
 def own(

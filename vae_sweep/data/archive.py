@@ -5,7 +5,7 @@ import shutil
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -13,6 +13,7 @@ from vae_sweep.data.cache import cached_folder
 from vae_sweep.data.folder import Aside
 from vae_sweep.data.image_data import DataError
 from vae_sweep.data.kinds import HEAD
+from vae_sweep.data.shards import known_by
 from vae_sweep.runs.files import read_json, write_json
 
 _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, RuntimeError, NotImplementedError)
@@ -22,19 +23,26 @@ def is_archive(path: Path) -> bool:
     return path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))
 
 
-def unpacked(path: Path, cache_dir: Path) -> tuple[Path, str]:
-    """(folder with the pictures of the archive, what was left aside). Raises DataError."""
-    status = path.stat()
-    key = {"kind": "archive", "path": str(path), "size": status.st_size, "mtime_ns": status.st_mtime_ns}
-    entry = cached_folder(cache_dir, key, f"pictures of {path.name}", lambda folder: _unpack(path, folder))
+def unpacked(paths: Sequence[Path], cache_dir: Path) -> tuple[Path, str]:
+    """(folder with the pictures of the archive, or of several, what was left aside). Raises DataError."""
+    key = {"kind": "archives", "files": known_by(paths)}
+    what = paths[0].name if len(paths) == 1 else f"{len(paths)} archives"
+    entry = cached_folder(cache_dir, key, f"pictures of {what}", lambda folder: _unpack(paths, folder))
     folder = entry / "files"
     while len(inside := list(folder.iterdir())) == 1 and inside[0].is_dir():
         folder = inside[0]  # what was packed as one folder
     return folder, read_json(entry / "aside.json")
 
 
-def _unpack(path: Path, folder: Path) -> None:
-    aside, count = Aside(), 0
+def _unpack(paths: Sequence[Path], folder: Path) -> None:
+    aside = Aside()
+    for path in paths:
+        _unpack_one(path, folder, aside)
+    write_json(folder / "aside.json", str(aside) if aside.total else "")
+
+
+def _unpack_one(path: Path, folder: Path, aside: Aside) -> None:
+    count = 0
     try:
         for name, size, file in _members(path):
             head = file.read(HEAD)
@@ -43,6 +51,8 @@ def _unpack(path: Path, folder: Path) -> None:
             if shutil.disk_usage(folder).free < size:
                 raise OSError(errno.ENOSPC, f"no room for the pictures of {path.name}")
             target = folder / "files" / name
+            if target.exists():  # another archive of the set, or this one, has the name, too
+                target = target.with_name(f"{target.stem}--{path.name.split('.')[0]}-{count}{target.suffix}")
             target.parent.mkdir(parents=True, exist_ok=True)
             with open(target, "wb") as out:
                 out.write(head)
@@ -52,7 +62,6 @@ def _unpack(path: Path, folder: Path) -> None:
         raise DataError(f"data.root: {path} is damaged, or locked by a password: {error}") from None
     if not count:
         raise DataError(f"data.root: no images in {path}" + (f" among {aside}" if aside.total else ""))
-    write_json(folder / "aside.json", str(aside) if aside.total else "")
 
 
 def _members(path: Path) -> Iterator[tuple[str, int, IO[bytes]]]:

@@ -3,6 +3,7 @@
 Whatever the file holds, the result is 8-bit sRGB or grey, upright, square:
 - EXIF orientation is applied; of an animation or a multi-page file the first frame is taken
 - transparency is laid on white, unless four channels are asked for; `fit=pad` pads with white
+- other numbers of bands are those of TIFF files (bands.py)
 - 16-bit grey is scaled to 8 bits by `white`; floating-point grey must lie in `span`
 - colour profiles are not applied
 """
@@ -13,19 +14,21 @@ import json
 import os
 import sys
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from vae_sweep.data.bands import MISSING, read_bands, reads_bands, upright
 from vae_sweep.data.folder import reads_heic
 from vae_sweep.data.kinds import HEAD, HEIC, kind_of
 from vae_sweep.data.pixels import to_bytes
 from vae_sweep.data.split import DIGEST_BYTES, digest
 
 FITS = ("crop", "pad", "squeeze")
+OF_PILLOW = (1, 3, 4)  # bands
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -105,6 +108,8 @@ def _pixels(file: IO[bytes], how: Decoding) -> tuple[np.ndarray, Notes]:
 
         pillow_heif.register_heif_opener()
     file.seek(0)
+    if how.channels not in OF_PILLOW:
+        return _banded(file, how)
     image: Image.Image = Image.open(file)
     sides = sorted(image.size)
     # JPEG can decode at 1/2, 1/4 or 1/8 of its size, several times faster; twice the wanted size leaves the resampling
@@ -113,6 +118,37 @@ def _pixels(file: IO[bytes], how: Decoding) -> tuple[np.ndarray, Notes]:
     image.load()
     notes: Notes = {"kept": 1.0 if how.fit == "squeeze" else sides[0] / sides[1]}
     return from_pil(image, how, notes), notes
+
+
+def _banded(file: IO[bytes], how: Decoding) -> tuple[np.ndarray, Notes]:
+    """Every band is resized as a grey picture."""
+    if not reads_bands():
+        raise Unreadable(MISSING)
+    try:
+        array, orientation = read_bands(file, how.channels)
+    except (ValueError, KeyError, IndexError) as error:  # tifffile's are ValueErrors
+        raise Unreadable(_one_line(error)) from None
+    notes: Notes = {"kept": 1.0 if how.fit == "squeeze" else min(array.shape[:2]) / max(array.shape[:2])}
+    levels = upright(_as_bytes(array, how, notes), orientation)
+    grey = replace(how, channels=1)
+    bands = [_fitted(Image.fromarray(np.ascontiguousarray(levels[..., k])), grey, None) for k in range(how.channels)]
+    return np.stack([np.asarray(band) for band in bands], axis=-1), notes
+
+
+def _as_bytes(array: np.ndarray, how: Decoding, notes: Notes) -> np.ndarray:
+    """Whole numbers by `white`, those of 8 bits as they are, floats by `span`. Raises Unreadable for what is beyond."""
+    if array.dtype == np.uint8 and how.white in (None, 255):
+        return array
+    if array.dtype.kind in "ui":
+        white = how.white or 65535
+        if array.min() < 0 or array.max() > white:
+            raise Unreadable(f"integer pixels outside 0..{white}")
+        notes["high"] = int(array.max())
+        return to_bytes(array, white)
+    black, top = how.span or (0, 1)
+    if array.dtype.kind != "f" or not (array.min() >= black and array.max() <= top):  # NaN fails too
+        raise Unreadable(f"floating-point pixels outside [{black:g}, {top:g}]")
+    return ((array - black) / (top - black) * 255 + 0.5).astype(np.uint8)
 
 
 def from_pil(image: Image.Image, how: Decoding, notes: Notes | None = None) -> np.ndarray:
@@ -141,17 +177,10 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
 def _flat(image: Image.Image, how: Decoding, notes: Notes) -> Image.Image:
     """8 bits, opaque, of 1 or 3 channels; or the four bands that there are."""
     if image.mode.startswith("I"):
-        values = np.asarray(image).astype(np.int64)
-        white = how.white or 65535
-        if values.min() < 0 or values.max() > white:
-            raise Unreadable(f"integer pixels outside 0..{white}")
-        notes["high"] = int(values.max())
-        image = Image.fromarray(to_bytes(values, white))
+        image = Image.fromarray(_as_bytes(np.asarray(image).astype(np.int64), how, notes))
     elif image.mode == "F":
-        levels, (black, top) = np.asarray(image), how.span or (0, 1)
-        if not (levels.min() >= black and levels.max() <= top):  # NaN fails too
-            raise Unreadable(f"floating-point pixels outside [{black:g}, {top:g}]")
-        image = Image.fromarray(((levels - black) / (top - black) * 255 + 0.5).astype(np.uint8))
+        levels = np.asarray(image)
+        image = Image.fromarray(_as_bytes(levels, how, notes))
     elif how.channels == 4:
         if len(image.getbands()) != 4:
             raise Unreadable(f"{len(image.getbands())} bands, of four")

@@ -58,7 +58,8 @@ class Samples:
 def judge(objective: Objective, held_out: Split, held_out_codes: Codes, training: Split, images: int) -> Samples | None:
     """Fit a sampler to codes of `training`, draw, and compare with at most `images` held-out ones.
 
-    None where fewer than 8 are held out, or fewer than 2 trained on. Draws are the same for every run: a function of how many there are.
+    None where fewer than 8 are held out, or fewer than 2 trained on. Draws are the same for every run: a function of
+    how many there are.
     """
     n = min(images, len(held_out))
     if n < FEWEST or len(training) < 2:

@@ -1,0 +1,146 @@
+"""Large sets in several files, and pictures of many bands."""
+
+import io
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vae_sweep import data
+from vae_sweep.data import bands, shards
+from vae_sweep.data.image_data import DataError, ImageData
+
+
+def pictures(count: int, seed: int = 0, channels: int = 3) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, 8, 8, channels), dtype=np.uint8)
+
+
+def tar_of(path: Path, images: np.ndarray, folder: str = "") -> None:
+    path.parent.mkdir(exist_ok=True)
+    with tarfile.open(path, "w") as tar:
+        for number, image in enumerate(images):
+            out = io.BytesIO()
+            Image.fromarray(image).save(out, "PNG")
+            info = tarfile.TarInfo(f"{folder}{number:06d}.png")
+            info.size = len(out.getvalue())
+            tar.addfile(info, io.BytesIO(out.getvalue()))
+
+
+def read(tmp_path: Path, target: str = "image_folder", **settings) -> ImageData:
+    return data.load({"_target_": f"vae_sweep.data.{target}", "cache_dir": str(tmp_path / "cache"), **settings})
+
+
+def contents(found: ImageData) -> set[bytes]:
+    return {np.ascontiguousarray(image).tobytes() for image in found.images}
+
+
+@pytest.mark.parametrize("root", ["tars", "tars/*.tar", "**/part-?.tar"])
+def test_tars_are_one_set_though_their_files_have_the_same_names(root: str, tmp_path: Path) -> None:
+    whole = pictures(30)
+    for part in range(3):
+        tar_of(tmp_path / "tars" / f"part-{part}.tar", whole[part::3])
+    found = read(tmp_path, root=str(tmp_path / root), image_size=8)
+    assert contents(found) == {image.tobytes() for image in whole}
+    assert found.labels is None
+    assert len(found.train) + len(found.val) == 30
+
+
+def test_labels_are_the_folders_in_the_tars(tmp_path: Path) -> None:
+    for part, kind in enumerate(("cat/", "dog/", "cat/")):
+        tar_of(tmp_path / "tars" / f"{part}.tar", pictures(4, part), kind)
+    found = read(tmp_path, root=str(tmp_path / "tars"), image_size=8)
+    assert (found.label_names, sorted(found.labels)) == (("cat", "dog"), [0] * 8 + [1] * 4)
+
+
+def test_a_folder_with_something_else_is_a_folder(tmp_path: Path) -> None:
+    tar_of(tmp_path / "mixed" / "a.tar", pictures(4))
+    for number, image in enumerate(pictures(3, 1)):
+        Image.fromarray(image).save(tmp_path / "mixed" / f"{number}.png")
+    assert len(read(tmp_path, root=str(tmp_path / "mixed"), image_size=8).images) == 3
+
+
+@pytest.mark.parametrize("path", ["parts", "parts/*.npz"])
+def test_arrays_in_several_files_are_mapped_from_the_cache(path: str, tmp_path: Path) -> None:
+    whole, kinds = pictures(30), np.array(["ant", "bee", "cow"])
+    (tmp_path / "parts").mkdir()
+    labels = np.random.default_rng(0).integers(0, 3, 30)
+    for part in range(3):
+        rows = slice(10 * part, 10 * part + 10)
+        np.savez(tmp_path / "parts" / f"{part}.npz", images=whole[rows], labels=kinds[labels[rows]])
+    found = read(tmp_path, "arrays", path=str(tmp_path / path))
+    np.testing.assert_array_equal(np.asarray(found.images), whole)
+    assert isinstance(found.images, np.memmap)
+    assert [found.label_names[label] for label in found.labels] == kinds[labels].tolist()
+    np.savez(tmp_path / "one.npz", images=whole, labels=kinds[labels])
+    one = read(tmp_path, "arrays", path=str(tmp_path / "one.npz"))
+    assert found.fingerprint == one.fingerprint  # the same set, and so the same members
+    np.testing.assert_array_equal(found.val, one.val)
+
+
+@pytest.mark.parametrize(
+    ("second", "said"),
+    [
+        ({"images": pictures(4)[:, :4]}, "other images than"),
+        ({"images": pictures(4), "labels": np.arange(4)}, "other labels than"),
+        ({"x_train": pictures(4), "x_test": pictures(2)}, "official split"),
+    ],
+)
+def test_files_that_make_no_set_are_named(second: dict, said: str, tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    np.savez(tmp_path / "parts" / "a.npz", images=pictures(4, 1))
+    np.savez(tmp_path / "parts" / "b.npz", **second)
+    with pytest.raises(DataError, match=rf"b\.npz has (other|an) .*{said.split()[-2]}"):
+        read(tmp_path, "arrays", path=str(tmp_path / "parts"))
+
+
+def test_a_pattern_that_matches_nothing(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no such folder: .*\*\.tar"):
+        read(tmp_path, root=str(tmp_path / "*.tar"))
+    assert shards.shards_of(tmp_path / "*.npz", shards.ARRAYS) == []
+
+
+def test_without_the_extra_bands_say_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "reads_bands", lambda: False)
+    with pytest.raises(DataError, match=r"data\.channels=7: pip install '\.\[tiff\]'"):
+        read(tmp_path, root=str(tmp_path), channels=7)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_arrays_are_turned_as_pillow_turns_pictures(orientation: int) -> None:
+    from vae_sweep.data.decoding import _UPRIGHT
+
+    picture = np.random.default_rng(0).integers(0, 256, (5, 7, 1), dtype=np.uint8)
+    turn = _UPRIGHT.get(orientation)
+    image = Image.fromarray(picture[..., 0])
+    expected = np.asarray(image if turn is None else image.transpose(turn))
+    np.testing.assert_array_equal(bands.upright(picture, orientation)[..., 0], expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["last", "planes", "pages", "16 bits", "float"])
+def test_tiffs_of_many_bands(kind: str, tmp_path: Path) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    whole = pictures(12, channels=6)
+    (tmp_path / "scenes").mkdir()
+    for number, image in enumerate(whole):
+        path = tmp_path / "scenes" / f"{number}.tif"
+        if kind == "last":
+            tifffile.imwrite(path, image, photometric="minisblack", planarconfig="contig")
+        elif kind == "planes":
+            tifffile.imwrite(path, image.transpose(2, 0, 1), photometric="minisblack", planarconfig="separate")
+        elif kind == "pages":
+            with tifffile.TiffWriter(path) as out:
+                for band in image.transpose(2, 0, 1):
+                    out.write(band, photometric="minisblack", contiguous=True)
+        elif kind == "16 bits":
+            tifffile.imwrite(path, image.astype(np.uint16) * 16, photometric="minisblack", planarconfig="contig")
+        else:
+            tifffile.imwrite(path, image.astype(np.float32) / 255, photometric="minisblack", planarconfig="contig")
+    found = read(
+        tmp_path, root=str(tmp_path / "scenes"), image_size=8, channels=6, white=4080 if kind == "16 bits" else None
+    )
+    assert contents(found) == {image.tobytes() for image in whole}
+    with pytest.raises(DataError, match=r"6 bands, of 5|6 bands"):
+        read(tmp_path, root=str(tmp_path / "scenes"), image_size=8, channels=5)

@@ -1,0 +1,46 @@
+"""TIFF files of any number of bands, such as satellites and microscopes make: by tifffile, the extra `tiff`.
+
+Bands are axes of a picture (H, W, C) or (C, H, W), or pages of a file. None is opacity, and none is left out.
+"""
+
+import importlib.util
+from typing import IO
+
+import numpy as np
+
+MISSING = "pip install '.[tiff]' reads pictures of other than 1, 3 or 4 bands"
+_ORIENTATION = 274
+
+
+def reads_bands() -> bool:
+    """Whether the extra is installed."""
+    return importlib.util.find_spec("tifffile") is not None
+
+
+def read_bands(file: IO[bytes], channels: int) -> tuple[np.ndarray, int]:
+    """((H, W, channels) of the file's own numbers, its orientation from 1 to 8).
+
+    Raises ValueError, a line, where there are not so many bands; else as tifffile does.
+    """
+    import tifffile
+
+    with tifffile.TiffFile(file) as tiff:
+        array = tiff.asarray()
+        tag = tiff.pages[0].tags.get(_ORIENTATION)  # type: ignore[union-attr]
+    array = array[..., None] if array.ndim == 2 else array
+    if array.ndim != 3:
+        raise ValueError(f"an array of shape {array.shape}, which is no picture")
+    if array.shape[2] != channels and array.shape[0] == channels:
+        array = array.transpose(1, 2, 0)
+    if array.shape[2] != channels:
+        raise ValueError(f"{min(array.shape[0], array.shape[2])} bands, of {channels}")
+    return array, int(tag.value) if tag is not None else 1
+
+
+def upright(array: np.ndarray, orientation: int) -> np.ndarray:
+    """(H, W, C) turned and mirrored as the tag says, TIFF 6.0 page 36."""
+    return {
+        2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-1],
+        5: lambda a: a.transpose(1, 0, 2), 6: lambda a: a.transpose(1, 0, 2)[:, ::-1],
+        7: lambda a: a[::-1, ::-1].transpose(1, 0, 2), 8: lambda a: a.transpose(1, 0, 2)[::-1],
+    }.get(orientation, lambda a: a)(array)  # fmt: skip
