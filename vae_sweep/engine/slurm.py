@@ -13,8 +13,6 @@ other's results. What happens to a job:
 """
 
 import contextlib
-import json
-import os
 import shlex
 import signal
 import subprocess
@@ -26,15 +24,14 @@ from pathlib import Path
 from typing import Any
 
 from vae_sweep.engine.pack import Pack
+from vae_sweep.engine.pack_process import EventReader, PackProcess, entries_of, last_word, logs
 from vae_sweep.engine.place import Watch
-from vae_sweep.engine.process import failure, tail
-from vae_sweep.engine.slots import Slot, thread_environment
+from vae_sweep.engine.process import tail
+from vae_sweep.engine.slots import Slot
 from vae_sweep.engine.stop import StopRequest, stop_request
-from vae_sweep.engine.worker import STOPPED, TARGET, ended
-from vae_sweep.runs.outcomes import finalise
-from vae_sweep.runs.reading import read_manifest, read_result
+from vae_sweep.engine.worker import STOPPED, TARGET
 from vae_sweep.runs.records import read_record, write_record
-from vae_sweep.runs.schema import Entry, Error
+from vae_sweep.runs.schema import Error
 
 JOBS = "slurm.json"  # job ids by the members of their packs
 _ALIVE = (
@@ -173,38 +170,25 @@ class PackJob:
         self.members = list(members)
         self.threads = threads
         self.target = target
-        self.process: subprocess.Popen[bytes] | None = None
+        self.worker: PackProcess | None = None
 
     def __call__(self) -> int:
-        log, events = _logs(Path(self.folder), self.members)
-        command = [sys.executable, "-m", "vae_sweep.engine.worker", self.folder, ",".join(self.members)]
-        with open(log, "ab") as output, open(events, "ab") as channel:
-            start = output.tell()
-            self.process = subprocess.Popen(
-                [*command, "--target", self.target, "--events-fd", str(channel.fileno())],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env=os.environ | thread_environment(self.threads),
-                pass_fds=[channel.fileno()],
-            )
-            code = self.process.wait()
+        self.worker = PackProcess(Path(self.folder), self.members, self.threads, self.target)
+        code = self.worker.process.wait()
         if code in (STOPPED, -signal.SIGTERM, -signal.SIGUSR2):  # negative: before the worker could hear
             self._await_verdict()
         elif code not in (0, 1):
-            entries = _entries(Path(self.folder))
-            for member in self.members:
-                finalise(Path(self.folder), entries[member], dict(failure(code, tail(log, start))))
+            self.worker.write_failure(code)
         return code
 
     def checkpoint(self) -> Any:
         """Called by submitit from its signal handler, before it requeues the job."""
         from submitit.helpers import DelayedSubmission
 
-        if self.process is not None:
-            self.process.terminate()
+        if self.worker is not None:
+            self.worker.process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(timeout=60)
+                self.worker.process.wait(timeout=60)
         return DelayedSubmission(PackJob(self.folder, self.members, self.threads, self.target))
 
     def _await_verdict(self, timeout_s: float = 600.0) -> None:
@@ -225,20 +209,12 @@ class _Job:
         self.folder = folder
         self.ended: set[str] = set()  # members whose result has been passed on
         self._missing = 0  # how often squeue did not know it
-        _, self._events = _logs(folder, pack.members)
-        self._offset = self._events.stat().st_size if self._events.exists() else 0
-        self._buffer = b""
+        self._log, events = logs(folder, pack.members)
+        self._events = EventReader(events)
 
     def listen(self, watch: Watch) -> None:
         """Pass on what the worker has written since the last time."""
-        if not self._events.exists():
-            return
-        with open(self._events, "rb") as file:
-            file.seek(self._offset)
-            new = file.read()
-        self._offset += len(new)
-        *lines, self._buffer = (self._buffer + new).split(b"\n")
-        for event in map(json.loads, lines):
+        for event in self._events.read():
             if event["event"] == "result":
                 if event["status"] == "interrupted" or event["id"] in self.ended:
                     continue  # interrupted: the queue decides whether it goes on
@@ -252,30 +228,13 @@ class _Job:
 
     def report_lost(self, watch: Watch, state: str, stopping: bool) -> None:
         """Report the members that the job has not: it was killed as a whole, or its node was."""
-        entries = _entries(self.folder)
+        entries = entries_of(self.folder)
+        words = tail(self._log) if self._log.exists() else ""
+        message = f"SLURM ended job {self.number}: {state}"
+        lost: Error = {"type": f"SLURM {state}", "message": message, "traceback": words}
         for member in self.pack.members:
-            if member in self.ended:
-                continue
-            result = read_result(self.folder / entries[member]["folder"])
-            if result.get("status") in ("done", "failed"):
-                watch(ended(result))
-            elif stopping or result.get("status") == "interrupted":
-                watch({"event": "result", "id": member, "status": "interrupted", "error": None})
-            else:
-                log, _ = _logs(self.folder, self.pack.members)
-                words = tail(log) if log.exists() else ""
-                message = f"SLURM ended job {self.number}: {state}"
-                error: Error = {"type": f"SLURM {state}", "message": message, "traceback": words}
-                watch({"event": "result", "id": member, "status": "failed", "cause": "lost", "error": error})
-
-
-def _entries(folder: Path) -> dict[str, Entry]:
-    return {entry["id"]: entry for entry in read_manifest(folder)["members"]}
-
-
-def _logs(folder: Path, members: Sequence[str]) -> tuple[Path, Path]:
-    """Where a pack's worker writes: (its output, its events)."""
-    return folder / "logs" / f"pack-{members[0]}.log", folder / "logs" / f"pack-{members[0]}.events"
+            if member not in self.ended:
+                watch(last_word(self.folder / entries[member]["folder"], member, stopping, lost))
 
 
 def _queue() -> dict[str, str] | None:

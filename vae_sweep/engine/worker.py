@@ -35,7 +35,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from vae_sweep.engine.process import die, leave
+from vae_sweep.engine.process import die, guarded, leave
 from vae_sweep.engine.slots import thread_environment
 from vae_sweep.runs.schema import Ended, Event
 from vae_sweep.runs.writing import Report, cause_of, error_record
@@ -57,10 +57,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("ids", help="of the members of a pack, with commas")
     parser.add_argument("--events-fd", type=int, default=1, help="file descriptor that events are written to")
     parser.add_argument("--target", default=TARGET, help="module:function that trains a pack")
+    parser.add_argument("--life-fd", type=int, help="a pipe that its parent alone holds open, and that it dies with")
     args = parser.parse_args(argv)
     faulthandler.enable()
     os.set_inheritable(args.events_fd, args.events_fd <= 2)
-    return train_one(args.sweep, args.ids.split(","), args.target, Reporter(args.events_fd))
+    with contextlib.nullcontext() if args.life_fd is None else guarded(args.life_fd):
+        return train_one(args.sweep, args.ids.split(","), args.target, Reporter(args.events_fd))
 
 
 def serve(folder: Path, target: str, report: Report) -> int:
