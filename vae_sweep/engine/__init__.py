@@ -50,5 +50,9 @@ Where it runs
     this_process.py   here, one pack after another: single runs, debuggers, Hydra's own launchers
     slurm.py          a cluster: one job per pack, `python -m vae_sweep.engine.worker`; results come back through the
                       folder alone, so that the parent may die and come back
+    ray_cluster.py    a cluster that shares no folder: one actor per pack (ray_node.py), with the same worker in a
+                      folder of its own; what it writes is sent back (runs/mirror.py), and the images are sent there
+                      (data/carried.py)
+    pack_process.py   what both start and hear: the worker of one pack as a process of its own
 A place of your own: a class with these four methods, a launcher in plugins/ and its yaml in conf/hydra/launcher/.
 """

@@ -14,7 +14,7 @@ Watch = Callable[[Event], object]  # its answer to a `tick` may be an Ending
 
 
 class Place(Protocol):
-    """This machine (machine.py), this process (this_process.py), a cluster (slurm.py)."""
+    """This machine (machine.py), this process (this_process.py), a cluster (slurm.py, ray_cluster.py)."""
 
     @property
     def gpu(self) -> bool: ...

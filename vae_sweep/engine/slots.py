@@ -14,12 +14,12 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS
 # How threads wait: of OpenMP, of GNU's, of LLVM's and Intel's.
 _WAITING_VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 
-_NO_GPU = ("cpu", "mps", "slurm")
+_NO_GPU = ("cpu", "mps", "slurm", "ray")
 
 
 @dataclass(frozen=True)
 class Slot:
-    """device: an entry of CUDA_VISIBLE_DEVICES, or "mps", "cpu", "slurm"; share: which of the jobs on that device.
+    """device: an entry of CUDA_VISIBLE_DEVICES, or "mps", "cpu", "slurm", "ray"; share: which of the jobs on it.
 
     spare: for the last packs only, see `spare_slots`.
     """
@@ -31,7 +31,7 @@ class Slot:
     @property
     def name(self) -> str:
         named = self.device if self.device in _NO_GPU else f"gpu {self.device}"
-        return f"{named}.{self.share}" if self.share or self.device in ("cpu", "slurm") else named
+        return f"{named}.{self.share}" if self.share or self.device in ("cpu", "slurm", "ray") else named
 
 
 def device_environment(devices: Sequence[str]) -> dict[str, str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from vae_sweep.data import load as load_data
+from vae_sweep.data.carried import carried
 from vae_sweep.evaluation import sweep_weights
 from vae_sweep.runs.reading import known_manifest
 from vae_sweep.runs.withheld import resolved
@@ -38,7 +39,7 @@ def train_pack(
     entries = {entry["id"]: entry for entry in manifest["members"] if entry["id"] in wanted}
     written = [entries[member_id]["config"] for member_id in member_ids]
     configs = [resolved(config) for config in written]
-    data = load_data(configs[0]["data"])
+    data = carried(sweep, entries[member_ids[0]].get("data_fingerprint")) or load_data(configs[0]["data"])
     device = hardware.accelerator(configs[0]["trainer"]["accelerator"])
     fixed = {"versions": manifest["versions"], "data_fingerprint": data.fingerprint, "device": device}
     files = [RunFiles(sweep, entries[member_id], fixed, report, writes=ranks.rank() == 0) for member_id in member_ids]

@@ -1,4 +1,4 @@
-"""Hydra's door to the engine: `hydra/launcher=local` (the default), `slurm`, and a `basic` that checks first.
+"""Hydra's door to the engine: `hydra/launcher=local` (the default), `slurm`, `ray`, and a `basic` that checks first.
 
 Hydra finds launchers in the namespace `hydra_plugins` only, and imports them all at every start: nothing heavy here.
 """
@@ -15,7 +15,7 @@ from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
 from hydra.errors import CompactHydraException
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 if TYPE_CHECKING:
     from vae_sweep.sweep.run_sweep import Job, Outcome
@@ -110,6 +110,16 @@ class SlurmLauncher(SweepLauncher):
         from vae_sweep.engine.slurm import Cluster
 
         return Cluster(config["launcher"], **self.parameters)
+
+
+class RayLauncher(SweepLauncher):
+    """One Ray actor per pack, on a cluster or on this machine."""
+
+    def place(self, config: dict[str, Any]) -> Any:
+        from vae_sweep.engine.ray_cluster import RayCluster
+
+        plain: Any = OmegaConf.to_container(OmegaConf.create(self.parameters))
+        return RayCluster(config["launcher"], config["trainer"]["accelerator"], **plain)
 
 
 class BasicLauncher(HydrasBasicLauncher):
