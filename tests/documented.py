@@ -34,5 +34,5 @@ def commands() -> list[Command]:
 
 def _of(text: str) -> list[tuple[str, ...]]:
     text = re.sub(r"\\\n\s+", "", text)  # continued lines
-    lines = re.findall(rf"(?:^ {{4,}}|^#   |`|or: ){PYTHON} -m ([^`\n(]+)", text, re.MULTILINE)
+    lines = re.findall(rf"(?:^ {{4,}}|^#   |`|or: ){PYTHON} -m ((?:'[^'\n]*'|[^`\n('])+)", text, re.MULTILINE)
     return [tuple(shlex.split(re.sub(r"\[[A-Z-][^\]]*\]", "", line), comments=True)) for line in lines]

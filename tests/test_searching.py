@@ -3,11 +3,13 @@
 import subprocess
 import sys
 from itertools import chain
+from types import SimpleNamespace
 
 import pytest
 from waiting import PATIENCE_S
 
 from benchmarks.simulated import metrics
+from vae_sweep.analysis import next_step
 from vae_sweep.analysis.searched import searched
 from vae_sweep.checks import SettingsError
 from vae_sweep.runs.files import read_json, write_json
@@ -109,6 +111,17 @@ def test_the_report_tells_the_order_of_the_visits(tmp_path):
     assert "val/psnr_mean = 20 at kl_weight" in told.said
     (tmp_path / "search.json").write_text("{")
     assert searched([sweep]) == []
+
+
+def test_the_command_that_adds_weights_is_that_of_a_grid():
+    def command(values, *words):
+        study = SimpleNamespace(name="s", manifest={"command": ["run.py", "-m", *words, "sweep=s"]})
+        return next_step._command(study, values)
+
+    search = ("hydra/sweeper=target", "hydra.sweeper.value=20", "data=mnist")
+    assert command({"loss.kl_weight": "3,1"}, *search).endswith(" -m data=mnist loss.kl_weight=3,1 sweep=s")
+    assert "hydra.sweeper.value=20" in command({"trainer.max_epochs": "9"}, *search)
+    assert command({"loss.kl_weight": "3,1"}, "hydra/sweeper=optuna", "optimizer.lr=interval(0.1,1)") == ""
 
 
 def test_a_target_from_the_command_line_and_the_same_command_again(tmp_path, images):

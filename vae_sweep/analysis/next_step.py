@@ -119,7 +119,10 @@ def _list(weights: Iterable[float]) -> str:
 
 
 def _command(study: Study, values: dict[str, str]) -> str:
-    """The command of the sweep with these settings instead of its own, on the same name unless they have another."""
+    """The command of the sweep with these settings instead of its own, on the same name unless they have another.
+
+    A list of weights is a grid, whoever chose those that there are; "" where another setting has no list of values.
+    """
     typed = [str(word) for word in study.manifest.get("command") or []][1:]
     if typed[:1] == ["-m"] and typed[1:2] == ["vae_sweep.run"]:  # a Python, not sys.argv
         typed = typed[2:]
@@ -127,6 +130,10 @@ def _command(study: Study, values: dict[str, str]) -> str:
     if "sweep" not in values and not replaced & set(_STEPS):  # its autoencoder has been trained
         replaced.add("objective")
     kept = [word for word in typed if word not in ("-m", "--multirun") and word.partition("=")[0] not in replaced]
+    if WEIGHT in values:
+        kept = [word for word in kept if not word.startswith(("hydra/sweeper=", "hydra.sweeper."))]
+        if any("interval(" in word for word in kept):
+            return ""
     settings = {key: value for key, value in values.items() if key != "sweep"} | {
         "sweep": values.get("sweep", study.name)
     }

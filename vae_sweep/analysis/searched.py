@@ -1,7 +1,8 @@
-"""How the weights of a sweep were chosen, where `hydra/sweeper=target` or `frontier` chose them: in words."""
+"""How the weights of a sweep were chosen, where `hydra/sweeper=target`, `frontier` or `optuna` chose them: in words."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from vae_sweep.analysis.words import figure
 from vae_sweep.runs.files import RecordError
@@ -10,7 +11,7 @@ from vae_sweep.runs.reading import Sweep
 
 @dataclass(frozen=True)
 class Searched:
-    """said: what was found; visits: the weights in the order in which they were tried, each with what it gave."""
+    """said: what was found; visits: what was tried, in that order, each with what it gave."""
 
     said: str
     visits: list[str]
@@ -30,12 +31,18 @@ def searched(sweeps: Sequence[Sweep]) -> list[Searched]:
     return found
 
 
-def _visits(visits: Sequence[dict[str, float | None]]) -> list[str]:
-    return [f"{visit['kl_weight']:g} ({_gave(visit)})" for visit in visits]
+def _visits(visits: Sequence[dict[str, Any]]) -> list[str]:
+    return [f"{_where(visit)} ({_gave(visit)})" for visit in visits]
 
 
-def _gave(visit: dict[str, float | None]) -> str:
-    given = {name: value for name, value in visit.items() if name != "kl_weight"}
+def _where(visit: dict[str, Any]) -> str:
+    if "settings" in visit:  # of one search in several dimensions
+        return " ".join(visit["settings"])
+    return f"{visit['kl_weight']:g}"
+
+
+def _gave(visit: dict[str, Any]) -> str:
+    given = {name: value for name, value in visit.items() if name not in ("kl_weight", "settings")}
     if None in given.values():
         return "failed"
     return ", ".join(figure(value) if name == "value" else f"{name} {figure(value)}" for name, value in given.items())

@@ -1,7 +1,7 @@
 """A sweep and its runs, read from their folders: with tolerance, never with torch.
 
 outputs/<sweep>/sweep.json                      the manifest: members, plan, data sets with their forecasts, provenance
-outputs/<sweep>/search.json                     what hydra/sweeper=target or frontier tried, in order, and found
+outputs/<sweep>/search.json                     what hydra/sweeper=target, frontier or optuna tried, in order, and found
 outputs/<sweep>/.sweep.copy.json                the same once more, for when that one is damaged
 outputs/<sweep>/commands.jsonl                  every command that began or continued it, as typed
 outputs/<sweep>/<number>-<slug>-<id>/           a run: everything about one member

@@ -126,11 +126,7 @@ class TargetSearching(Searching):
 
     def take(self, results: Sequence[Result]) -> None:
         super().take(results)
-        metric = self.settings["metric"]
-        done = [result for result in results if result["status"] == "done"]
-        if done and all(metric not in result["metrics"] for result in done):
-            there = ", ".join(sorted(done[0]["metrics"]))
-            raise SettingsError(f"hydra.sweeper.metric={metric}: no such metric; there are {there}")
+        check_metric(self.settings["metric"], results)
 
     def weights(self, search: _Search) -> list[float]:
         return self.target.next(self._known(search))
@@ -145,7 +141,7 @@ class TargetSearching(Searching):
         return {"weight": found.weight, "low": found.low, "high": found.high, "said": said}
 
     def visit(self, results: Sequence[Result]) -> dict[str, Any]:
-        return {"value": _mean([result["metrics"].get(self.settings["metric"]) for result in _done(results)])}
+        return {"value": mean_of(self.settings["metric"], results)}
 
     def _known(self, search: _Search) -> dict[float, float | None]:
         return {weight: self.visit(results)["value"] for weight, results in search.results.items()}
@@ -197,6 +193,19 @@ def _beta_per_weight(search: _Search) -> float:
     known = [result["beta"] / weight for weight, results in search.results.items() for result in results
              if result.get("beta")]  # fmt: skip
     return known[0] if known else 1.0
+
+
+def check_metric(metric: str, results: Sequence[Result]) -> None:
+    """Raises SettingsError if runs are done and none has it."""
+    done = _done(results)
+    if done and all(metric not in result["metrics"] for result in done):
+        there = ", ".join(sorted(done[0]["metrics"]))
+        raise SettingsError(f"hydra.sweeper.metric={metric}: no such metric; there are {there}")
+
+
+def mean_of(metric: str, results: Sequence[Result]) -> float | None:
+    """Over the runs that are done and have it as a number."""
+    return _mean([result["metrics"].get(metric) for result in _done(results)])
 
 
 def _done(results: Sequence[Result]) -> list[Result]:

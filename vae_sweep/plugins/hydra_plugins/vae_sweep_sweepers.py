@@ -1,16 +1,19 @@
-"""Hydra's door to what a sweep visits: `hydra/sweeper=grid` (the default), `target` and `frontier`.
+"""Hydra's door to what a sweep visits: `hydra/sweeper=grid` (the default), `target`, `frontier` and `optuna`.
 
 Hydra imports all plugins at every start: nothing heavy here.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn, JobStatus
 
 if TYPE_CHECKING:
+    from vae_sweep.sweep.optimising import Optimising
     from vae_sweep.sweep.searching import Searching
 
 
@@ -28,7 +31,7 @@ class SearchSweeper(BasicSweeper):
     goes on from them.
     """
 
-    kind = ""
+    kind: str
 
     def __init__(self, params: dict[str, str] | None = None, **settings: Any):
         super().__init__(None, params)
@@ -40,12 +43,16 @@ class SearchSweeper(BasicSweeper):
         assert self.hydra_context is not None
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         typed = parser.parse_overrides([*self._parse_config(), *arguments])
-        (jobs,) = self.split_arguments(typed, None)
         with refused_in_one_line():
             settings = {"kind": self.kind, **self.settings, "at_once": self.settings["at_once"] or self.slots()}
-            return self.run(self.searching(jobs, settings))
+            return self.run(self.searching(typed, settings))
 
-    def run(self, searching: "Searching") -> list[Sequence[JobReturn]]:
+    def jobs(self, typed: Sequence[Override]) -> list[list[str]]:
+        """Every combination of the values, as Hydra's own sweeper has it."""
+        (jobs,) = self.split_arguments(list(typed), None)
+        return [list(job) for job in jobs]
+
+    def run(self, searching: "Searching | Optimising") -> list[Sequence[JobReturn]]:
         assert self.launcher is not None
         rounds: list[Sequence[JobReturn]] = []
         launched = 0
@@ -75,7 +82,7 @@ class SearchSweeper(BasicSweeper):
         plain = {name: OmegaConf.to_container(self.config[name], resolve=True) for name in ("trainer", "launcher")}
         return len(place(plain).slots(4)[0])
 
-    def searching(self, jobs: Sequence[Sequence[str]], settings: dict[str, Any]) -> "Searching":
+    def searching(self, typed: Sequence[Override], settings: dict[str, Any]) -> "Searching | Optimising":
         raise NotImplementedError
 
 
@@ -84,10 +91,10 @@ class TargetSweeper(SearchSweeper):
 
     kind = "target"
 
-    def searching(self, jobs: Sequence[Sequence[str]], settings: dict[str, Any]) -> "Searching":
+    def searching(self, typed: Sequence[Override], settings: dict[str, Any]) -> "Searching":
         from vae_sweep.sweep.searching import TargetSearching
 
-        return TargetSearching(jobs, settings)
+        return TargetSearching(self.jobs(typed), settings)
 
 
 class FrontierSweeper(SearchSweeper):
@@ -95,10 +102,29 @@ class FrontierSweeper(SearchSweeper):
 
     kind = "frontier"
 
-    def searching(self, jobs: Sequence[Sequence[str]], settings: dict[str, Any]) -> "Searching":
+    def searching(self, typed: Sequence[Override], settings: dict[str, Any]) -> "Searching":
         from vae_sweep.sweep.searching import FrontierSearching
 
-        return FrontierSearching(jobs, settings)
+        return FrontierSearching(self.jobs(typed), settings)
+
+
+class OptunaSweeper(SearchSweeper):
+    """The settings at which a metric is best, in the space of those that have several values."""
+
+    kind = "optuna"
+
+    def searching(self, typed: Sequence[Override], settings: dict[str, Any]) -> "Optimising":
+        from vae_sweep.sweep.optimising import Optimising, visited
+        from vae_sweep.sweep.space import space_of
+
+        assert self.config is not None
+        several = [override for override in typed if override.is_sweep_override()]
+        seeds = [override for override in several if override.key_or_group == "seed" and override.is_discrete_sweep()]
+        space = space_of([override for override in several if override not in seeds])
+        (fixed,) = self.jobs([override for override in typed if override not in several])
+        name, output_dir = self.config.sweep, self.config.output_dir
+        before = visited(Path(output_dir).expanduser() / str(name)) if name is not None else []
+        return Optimising(space, fixed, [word for job in self.jobs(seeds) for word in job], settings, before)
 
 
 def _result(job: JobReturn) -> dict[str, Any]:
