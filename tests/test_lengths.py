@@ -1,11 +1,13 @@
 """Runs made longer, and runs that end by themselves: the numbers of runs that had known it from the start."""
 
 from io import StringIO
+from types import SimpleNamespace
 
 import pytest
 import torch
 from rich.console import Console
 
+from vae_sweep.data import load as load_data
 from vae_sweep.engine.this_process import ThisProcess
 from vae_sweep.runs.files import read_json, read_rows
 from vae_sweep.runs.manifest import SweepError
@@ -13,7 +15,9 @@ from vae_sweep.runs.reading import load_sweep
 from vae_sweep.runs.schema import BEST
 from vae_sweep.schedules.learning_rate import level_steps
 from vae_sweep.sweep.run_sweep import Job, run_sweep
+from vae_sweep.training.build import build, image_shape
 from vae_sweep.training.checkpoints import LAST, LEVEL, load_checkpoint
+from vae_sweep.training.lengths import is_at_rest
 
 SMALLEST = (
     "data=arrays", "model=mlp", "model.hidden=[8]", "model.latent_dim=2", "data.batch_size=8", "trainer.precision=32",
@@ -154,7 +158,7 @@ UNTIL = ("trainer.until=converged", "optimizer.lr_schedule=wsd", "trainer.keep=b
 
 def test_a_run_that_ends_by_itself_is_one_that_was_told_its_length(sweep, monkeypatch):
     """When it ends is the verdict's; that nothing else differs is tested here."""
-    monkeypatch.setattr("vae_sweep.training.pack.is_at_rest", lambda member, file, data: member.step >= 40)
+    monkeypatch.setattr("vae_sweep.training.pack.is_at_rest", lambda member, *_: member.step >= 40)
     folder, _ = sweep("by-itself", [*UNTIL, "trainer.max_steps=200"])
     [run] = load_sweep(folder).runs
     rest = run.result["converged_at"]
@@ -177,3 +181,22 @@ def test_a_run_that_never_rests_ends_at_its_limit(sweep, monkeypatch):
     told, _ = sweep("told", [*UNTIL[1:], "trainer.max_steps=30"])
     assert_same(load_sweep(told).runs[0], load_sweep(folder).runs[0])
     assert "converged_at" not in load_sweep(folder).runs[0].result
+
+
+@pytest.mark.parametrize(("linear", "done"), [(0.99, True), (0.98, False), (None, True)])
+def test_a_run_behind_the_linear_vae_is_not_at_rest(compose, images, linear, done):
+    """Its held-out rows rest at a saddle; the closed form knows that more can be had on the training images."""
+    beta = 0.005  # so small that no gradient is asked
+    config = compose("data=arrays", f"data.path={images}", "model=linear", "model.latent_dim=2", "trainer.precision=32")
+    data = load_data(config["data"])
+    member = build(config, image_shape(data), len(data.train))
+    member.step = 400
+    rows = [
+        {"step": step, f"{split}/sse": 1 - 10 * beta, f"{split}/kl": 10.0, "kl_weight": beta}
+        for step in range(10, 401, 10)
+        for split in ("train", "val")
+    ]
+    file = SimpleNamespace(entry={"beta": beta}, written=lambda: rows)
+    curve = {"latent_dim": 2, "kl_weight": [beta / 2, 2 * beta], "rate": [10.0, 10.0]}
+    curve["distortion"] = [(linear or 0) - 10 * beta] * 2
+    assert is_at_rest(member, file, data, {} if linear is None else {"linear": [curve]}) == done

@@ -30,6 +30,7 @@ MOMENT = 1.5  # of the mean second moment, which is 1 at a stationary point; cos
 FALLING = 0.05  # of the objective, by a run of twice the length: 0.2 dB; ten times less weight has to gain 0.5
 AT_REST = 0.003  # the same, for a run to end by itself (trainer.until=converged)
 LEFT = 0.01  # what any length would gain, likewise
+BEHIND = 0.015  # above the linear VAE's objective, likewise; noise at the full learning rate is worth half of it
 RISING = 0.01
 
 LATE = ("unfinished", "stuck")  # words that put an answer in doubt

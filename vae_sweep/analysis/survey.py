@@ -1,5 +1,6 @@
 """The runs of each curve compared with one another, once: what the rules know beside the run itself."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,9 +64,15 @@ def linear_objective(study: Study, point: Point, split: str = "train") -> float 
 
     None outside its range, and where the forecast does not know the split.
     """
-    beta = point.beta
     curves = study.forecast(point).get("linear", []) if study.squared_error else []
-    curve = next((c for c in curves if c.get("latent_dim") == point.latent_dim), None)
+    return objective_of(curves, point.latent_dim, point.beta, split)
+
+
+def objective_of(
+    curves: Sequence[Mapping[str, Any]], latent_dim: int | None, beta: float | None, split: str = "train"
+) -> float | None:
+    """The same from the forecast's `curves` of linear VAEs."""
+    curve = next((c for c in curves if c.get("latent_dim") == latent_dim), None)
     if curve is None or not beta:
         return None
     measured = curve if split == "train" else curve.get("held_out")

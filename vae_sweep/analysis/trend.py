@@ -54,7 +54,7 @@ def trend(
     rate). arbitrary_zero: of a density in nats; shares are then of the fall since the first row.
     """
     for split in ("val", "train"):
-        steps, values = _objective(rows, split, distortion, beta)
+        steps, values = objective(rows, split, distortion, beta)
         if not len(steps):
             continue
         total = int(total_steps or steps[-1])
@@ -68,8 +68,8 @@ def trend(
     return None
 
 
-def _objective(rows: Rows, split: str, distortion: str, beta: float | None) -> tuple[np.ndarray, np.ndarray]:
-    """(steps, values) of the rows whose KL weight is the final one."""
+def objective(rows: Rows, split: str, distortion: str, beta: float | None) -> tuple[np.ndarray, np.ndarray]:
+    """(steps, values) of distortion + beta * kl (no beta: no kl), of the rows whose KL weight is the final one."""
     weights = [row["kl_weight"] for row in rows if row.get("kl_weight") is not None]
     last = weights[-1] if weights else None
     settled = [row for row in rows if last is None or abs(row.get("kl_weight", last) - last) <= 0.01 * abs(last)]

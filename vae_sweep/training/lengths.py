@@ -5,8 +5,9 @@ from typing import Any
 
 import torch
 
-from vae_sweep.analysis.convergence import AT_REST, LEFT, balances
-from vae_sweep.analysis.trend import trend
+from vae_sweep.analysis.convergence import AT_REST, BEHIND, LEFT, balances
+from vae_sweep.analysis.survey import objective_of
+from vae_sweep.analysis.trend import objective, trend
 from vae_sweep.data.image_data import ImageData
 from vae_sweep.data.split import chosen
 from vae_sweep.evaluation.codes import Split, noise_for
@@ -51,11 +52,12 @@ def _same_kl_weight(old: Mapping[str, Any], config: Mapping[str, Any], images: i
     )
 
 
-def is_at_rest(member: LitVAE, file: RunFiles, data: ImageData) -> bool:
+def is_at_rest(member: LitVAE, file: RunFiles, data: ImageData, forecast: Mapping[str, Any]) -> bool:
     """Whether a run at its full learning rate is done: twice the length would gain less than AT_REST, as it did the
-    last time, any length less than LEFT, and the gradients on the encoder balance.
+    last time, any length less than LEFT, it is not BEHIND the linear VAE, and the gradients on the encoder balance.
 
-    A run that rests at a saddle has to rest there as long as it has trained before.
+    forecast: of the training images (theory/forecast.py). A run that rests at a saddle where no linear VAE tells of it
+    has to rest there as long as it has trained before.
     """
     beta, likelihood = file.entry.get("beta"), member.objective.likelihood
     priced = member.objective.deterministic or beta is not None
@@ -65,6 +67,8 @@ def is_at_rest(member: LitVAE, file: RunFiles, data: ImageData) -> bool:
         return False
     if heading.rise > 0 or beta is None or member.objective.deterministic:
         return True
+    if _is_behind(member, file, forecast, beta):
+        return False
     device = next(member.parameters()).device
     was_training = member.training
     member.eval()
@@ -77,3 +81,14 @@ def is_at_rest(member: LitVAE, file: RunFiles, data: ImageData) -> bool:
     finally:
         member.train(was_training)
     return beta < 0.01 or balances(view.beta_hat * distortion_per_recon(likelihood), beta)
+
+
+def _is_behind(member: LitVAE, file: RunFiles, forecast: Mapping[str, Any], beta: float) -> bool:
+    """Whether its last quarter on training images is above the linear VAE's objective on them."""
+    traits = member.objective.likelihood.traits
+    if not (traits.squared_error and member.objective.is_elbo) or member.objective.multi_rate:
+        return False
+    linear = objective_of(forecast.get("linear", []), member.objective.vae.latent_dim, beta)
+    steps, values = objective(file.written(), "train", traits.distortion, beta)
+    last = values[steps > 0.75 * member.step]
+    return linear is not None and len(last) > 0 and float(last.mean()) > (1 + BEHIND) * linear

@@ -48,6 +48,7 @@ class Training:
     """One or more members on one device, from their checkpoints to their last step.
 
     settings: of every member; all but the metrics are the same in a pack. configs: as written, for the checkpoints.
+    forecast: what the training images said before (theory/forecast.py).
     """
 
     def __init__(
@@ -59,7 +60,9 @@ class Training:
         data: ImageData,
         device: str,
         should_stop: Callable[[], bool],
+        forecast: Mapping[str, Any],
     ):
+        self.forecast = forecast
         self.configs, self.settings, self.members, self.files, self.data = configs, settings, members, files, data
         self.device = device
         self.should_stop = should_stop
@@ -187,7 +190,7 @@ class Training:
         [member, *others] = self.members
         if others or not member.until_rest or member.rest is not None or not self._settled:
             return False
-        if not is_at_rest(member, self.files[0], self.data):
+        if not is_at_rest(member, self.files[0], self.data, self.forecast):
             return False
         member.ends_at_rest()
         return True

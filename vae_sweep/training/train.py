@@ -7,6 +7,7 @@ from typing import Any
 from vae_sweep.data import load as load_data
 from vae_sweep.data.carried import carried
 from vae_sweep.evaluation import sweep_weights
+from vae_sweep.runs.manifest import forecast_of
 from vae_sweep.runs.reading import known_manifest
 from vae_sweep.runs.withheld import resolved
 from vae_sweep.runs.writing import Report, RunFiles
@@ -56,7 +57,8 @@ def train_pack(
             if config["model"].get("init_from") and not (file.folder / LAST).exists():
                 start_from(network_of(member), config["model"]["init_from"])
         settings = [run_settings(config) for config in configs]
-        pack = Training(written, settings, members, files, data, device, should_stop)
+        forecast = forecast_of(manifest, data.fingerprint)
+        pack = Training(written, settings, members, files, data, device, should_stop, forecast)
         pack.restore()
         for file, config in zip(files, configs, strict=True):
             if file.writes:
