@@ -244,7 +244,7 @@ def _draws(found: Recommendation) -> str:
     both = [s.weight for s in found.curve if sample.low <= s.weight <= min(sample.high, reconstruct.kl_weight)]
     if both:
         ends = f"{both[0]:g}" if len(both) == 1 else f"{both[-1]:g} to {both[0]:g}"
-        return f"At {ends} the prior's draws, too, are as near to pictures as any run's."
+        return f"At {ends} the prior's draws, too, are as near to pictures as any run's, by textures, edges and layout."
     own, other = reconstruct.spot, sample.spot
     lost = (quality(own) or 0.0) - (quality(other) or 0.0) if own and other else 0.0
     cost = f"No weight does both: draws from the prior want {sample.kl_weight:g}, which costs {lost:.1f} dB."

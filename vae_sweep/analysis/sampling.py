@@ -18,6 +18,7 @@ from vae_sweep.analysis.words import count, listed
 
 SAMPLERS = ("prior", "fitted")
 SEES = {"random_conv": "textures", "random_filters": "edges and contrast", "pooled_pixels": "layout and colour"}
+BLIND = "These distances see textures, edges and layout, not what a picture shows: look at the draws."
 Distances = Mapping[str, Any]  # feature set -> kernel -> pair -> value, low, high
 Way = tuple[str, str]  # feature set, kernel
 
@@ -115,7 +116,7 @@ def beyond_chance(found: Mapping[str, Sampling], weight: float) -> int:
 
 
 def in_words(found: Mapping[str, Sampling], reconstructs: float | None = None) -> str:
-    """Two or three sentences: from the prior, from the fitted sampler, and what that means for a small weight.
+    """Three sentences: from the prior, from the fitted sampler, what that means for a small weight; what is not seen.
 
     reconstructs: the largest weight that reconstructs well enough; smaller ones do too.
     """
@@ -124,7 +125,7 @@ def in_words(found: Mapping[str, Sampling], reconstructs: float | None = None) -
     sentences = [_of_prior(found["prior"], reconstructs)] if "prior" in found else []
     if "fitted" in found:
         sentences.append(_of_fitted(found, reconstructs))
-    return " ".join(sentences)
+    return " ".join([*sentences, BLIND])
 
 
 def from_codes(found: Mapping[str, Sampling], reconstructs: float | None) -> str:
