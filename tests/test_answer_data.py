@@ -140,7 +140,9 @@ def test_samples_that_were_judged_fill_their_purpose(tmp_path):
     report.build([folder], figures=False)
     data = json.loads((folder / "report" / "answer.json").read_text())
     assert (data["purposes"]["sample"]["kl_weight"], data["purposes"]["sample"]["beyond"]) == (0.03, "within")
-    assert "the prior's draws, too, are as near to pictures as any run's, by textures, edges and layout." in data["lead"]
+    assert (
+        "the prior's draws, too, are as near to pictures as any run's, by textures, edges and layout." in data["lead"]
+    )
 
 
 # --- cases -----------------------------------------------------------------------------------------------------------

@@ -99,7 +99,14 @@ def test_the_average_is_the_weighted_sum_of_the_weights_of_all_steps(decay: floa
     assert (last_row["step"], last_row["val/loss"]) == (12, pytest.approx(float(loss), rel=1e-9))
 
 
-@pytest.mark.parametrize("kind", [[], ["model.multi_rate=true"], ["loss.recon=optimal_sigma"]], ids=str)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        ["model.multi_rate=true"],
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in ([], ["loss.recon=optimal_sigma"])),
+    ],
+    ids=str,
+)
 def test_a_continued_pack_is_separate_uninterrupted_runs(small_sweep: SmallSweep, kind: list[str]) -> None:
     if kind == ["model.multi_rate=true"]:
         kind = [*kind, "model.kl_weight_range=[0.1,10]"]
@@ -120,7 +127,7 @@ def test_a_continued_pack_is_separate_uninterrupted_runs(small_sweep: SmallSweep
             assert validations(other.folder)[step] | {"time_s": 0} == pytest.approx(row | {"time_s": 0}, rel=1e-9)
 
 
-@pytest.mark.parametrize("packed", [False, True], ids=["alone", "pack"])
+@pytest.mark.parametrize("packed", [pytest.param(False, marks=pytest.mark.slow), True], ids=["alone", "pack"])
 def test_a_continued_run_is_the_uninterrupted_one_bit_for_bit(small_sweep: SmallSweep, packed: bool) -> None:
     members = [[*SMALL], [*SMALL, "seed=1"]][: 1 + packed]
     whole, ids = small_sweep(*members, name="whole")

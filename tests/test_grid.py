@@ -78,7 +78,7 @@ def expected_loss(vae, x, weight):
 
 
 @pytest.mark.parametrize("flips", [False, True])
-@pytest.mark.parametrize("weight", [3.0, pytest.param(0.3, marks=pytest.mark.slow), 0.002])
+@pytest.mark.parametrize("weight", [3.0, *(pytest.param(weight, marks=pytest.mark.slow) for weight in (0.3, 0.002))])
 @pytest.mark.parametrize("latent_grid", [1, 4])
 def test_a_path_begins_at_the_closed_form(weight, latent_grid, flips):
     images = pictures()

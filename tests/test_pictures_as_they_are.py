@@ -207,7 +207,7 @@ def _packed(tmp_path: Path, ending: str, members: dict[str, bytes]) -> Path:
     return path
 
 
-@pytest.mark.parametrize("ending", ["zip", "tar", "tar.gz"])
+@pytest.mark.parametrize("ending", ["zip", pytest.param("tar", marks=pytest.mark.slow), "tar.gz"])
 def test_an_archive_is_a_folder(tmp_path: Path, read, ending: str) -> None:
     """The same pictures, labels and split as unpacked; what leads outside stays inside; the rest is counted."""
     paint(tmp_path / "pics", *(f"{kind}/{number}.png" for kind in ("cat", "dog") for number in range(5)))

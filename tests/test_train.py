@@ -89,6 +89,7 @@ def test_a_pack_of_the_default_network_equals_separate_runs_in_float64(small_swe
             assert theirs == pytest.approx(mine, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_pack_equals_separate_runs_in_float32(small_sweep: SmallSweep) -> None:
     """Of a network that begins at zero nowhere: there Adam makes a whole step of the rounding of a gradient."""
     common = ["trainer.max_steps=20", "model.channels=4", "data.batch_size=16"]
