@@ -33,7 +33,7 @@ class SeenRun:
 
 
 class FakeWandb(ThreadingHTTPServer):
-    """`runs`: by run id; `uploads`: contents by path; `requests`: everything asked, in order.
+    """`runs`: by run id; `uploads`: contents by path; `views`: by name; `requests`: everything asked, in order.
 
     deaf: requests are taken and never answered, like those to a server that has died behind a load balancer.
     turned_away: operations that are answered by 403.
@@ -45,6 +45,7 @@ class FakeWandb(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.runs: dict[str, SeenRun] = defaultdict(SeenRun)
         self.uploads: dict[str, bytes] = {}
+        self.views: dict[str, dict[str, Any]] = {}
         self.requests: list[str] = []
         self.deaf = False
         self.turned_away: set[str] = set()
@@ -77,7 +78,10 @@ class FakeWandb(ThreadingHTTPServer):
             return {"createArtifact": {"artifact": {"id": "a", "state": "COMMITTED", "artifactSequence": sequence}}}
         if operation == "ArtifactType":
             return {"project": {"artifact": None}}
-        if operation == "Viewer":
+        if operation == "UpsertView2":
+            self.views[variables["name"]] = variables
+            return {"upsertView": {"view": {"id": "v", "name": variables["name"]}, "inserted": True}}
+        if operation in ("Viewer", "GetDefaultEntity"):
             return {"viewer": {"id": "u", "entity": "somebody", "username": "somebody", "flags": "{}"}}
         return {}
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -457,3 +458,52 @@ def test_help_is_quick_and_light() -> None:
 def test_no_sweep_is_an_error_in_one_line(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert sync.main([str(home / "nowhere")]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_sweep_is_laid_out_in_a_view_of_its_own(
+    online: FakeWandb, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What the server is asked for: this sweep's runs, by their weight, with panels for keys that runs have."""
+    pytest.importorskip("wandb_workspaces")  # the extra `workspace`
+    folder = _judged_sweep(tmp_path / "judged")
+    path = folder / "sweep.json"
+    manifest = json.loads(path.read_text()) | {"sweep": 'it\'s "a" = b'}
+    path.write_text(json.dumps(manifest))
+    for _ in range(2):
+        assert sync.main([str(folder), "--workspace"]) == 0
+    assert "laid out at http" in capfd.readouterr().out
+    [view] = online.views.values()  # replaced, not doubled
+    assert (view["entityName"], view["projectName"]) == ("somebody", LOGGER["project"])
+    section = json.loads(view["spec"])["section"]
+    [runs] = section["runSets"]
+    [only] = runs["filters"]["filters"]
+    assert (only["key"]["name"], only["op"], only["value"]) == ("group", "=", manifest["sweep"])
+    assert [key["key"]["name"] for key in runs["sort"]["keys"]] == ["loss.value.kl_weight"]
+    asked = re.findall(r'"(?:\w+:+)?((?:val|train|held_out|prior|latents)/\w+)"', view["spec"])
+    known = {key for run in online.runs.values() if run.exitcode is not None for row in run.history for key in row}
+    known |= {key for run in online.runs.values() for key in run.summary}
+    assert {key for key in asked if key.startswith(("val/", "train/"))} <= known
+    assert {"held_out/00", "prior/samples", "val/psnr_mean"} <= set(asked)
+
+
+def test_without_the_extra_the_workspace_is_one_line(
+    online: FakeWandb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "wandb_workspaces", None)
+    assert sync.main([str(_judged_sweep(tmp_path / "judged")), "--workspace"]) == 2
+    assert "pip install 'vae-sweep[workspace]'" in capfd.readouterr().err.splitlines()[-1]
+
+
+def test_pictures_over_training_stand_at_their_steps(online: FakeWandb, sweep: Path) -> None:
+    run = sweep / json.loads((sweep / "sweep.json").read_text())["members"][0]["folder"]
+    training = Training(sweep)
+    images = np.full((3, 8, 8, 3), 7, np.uint8)
+    write_arrays(
+        run / "progress.npz",
+        {"steps": np.array([20, 40]), "originals": images, "recon_mean": np.stack([images, images + 1])},
+    )
+    training.steps(10, 20, 30, 40).end()
+    seen = online.runs[training.wandb_id]
+    shown = {row["step"] for row in seen.history if "training/held_out" in row}
+    assert shown == {20, 40}
+    assert any("training/held_out" in path for path in online.uploads)

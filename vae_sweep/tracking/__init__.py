@@ -6,6 +6,7 @@ tracker.py   the mirror; the only importer of wandb
 answering.py the sweep's answer, as a run beside its members'
 attempts.py  what wandb has left in a run's folder
 also.py      other loggers beside it: TensorBoard, CSV, MLflow, any of Lightning's
+workspace.py a saved view of a sweep: pictures, trade-off and curves by the weight
 sync.py      python3 -m vae_sweep.tracking: upload what no server has yet
 """
 

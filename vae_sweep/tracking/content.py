@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import PIL.Image
 
 MAX_HELD_OUT = 16  # pictures under keys of their own; the report shows all
+IN_A_ROW = 8
 MAX_TAG = 64  # W&B's limit
 KL_EDGES = np.linspace(0, 8, 65)  # nats; fixed, so that histograms of several runs can be laid over one another
 EXIT_CODES = {"done": 0, "interrupted": 143}
@@ -194,6 +195,15 @@ def pictures(arrays: Mapping[str, np.ndarray]) -> dict[str, Picture]:
         units = ", ".join(str(unit) for unit in arrays.get("traversal_units", ()))
         found["latents/traversals"] = Picture(grid(arrays["traversals"]), f"one unit per row: {units}")
     return found
+
+
+def over_training(progress: Mapping[str, np.ndarray], step: int) -> dict[str, Picture]:
+    """Key -> picture of `step` from progress.npz: held-out images above what was made of them; {} of other steps."""
+    at = [place for place, known in enumerate(progress.get("steps", ())) if known == step]
+    if not at:
+        return {}
+    rows = [progress["originals"][:IN_A_ROW], progress["recon_mean"][at[-1]][:IN_A_ROW]]
+    return {"training/held_out": Picture(grid(rows), f"originals, and their decoded means after {step:,} steps")}
 
 
 def grid(rows: Iterable[Iterable[np.ndarray]]) -> np.ndarray:

@@ -19,10 +19,11 @@ from vae_sweep.runs.files import RecordError
 from vae_sweep.runs.reading import latest_sweep, load_sweep
 from vae_sweep.runs.withheld import resolved
 from vae_sweep.text import inert
+from vae_sweep.tracking import workspace
 from vae_sweep.tracking.answering import tell_answer, untold
 from vae_sweep.tracking.attempts import attempts, is_uploaded
 from vae_sweep.tracking.mode import has_key, reachable, server_url
-from vae_sweep.tracking.tracker import open_tracker, wait_for
+from vae_sweep.tracking.tracker import default_entity, one_line, open_tracker, wait_for
 
 REPLAY_TIMEOUT_S = 120.0  # for those that are told at once
 AT_ONCE = 8
@@ -37,9 +38,10 @@ def parser() -> argparse.ArgumentParser:
     found = Parser(
         "tracking",
         "Upload to W&B the runs of a sweep that are not there yet, or not whole, and its answer.",
-        "exit code: 0 all uploaded, or nothing to do; 1 some runs are not; 2 no key, connection or sweep",
+        "exit code: 0 all uploaded, or nothing to do; 1 some runs are not; 2 no key, connection, sweep or workspace",
     )
     found.add_argument("sweep", nargs="?", type=Path, metavar="SWEEP", help="folder of a sweep (the latest)")
+    found.add_argument("--workspace", action="store_true", help="then lay the sweep out in W&B, as a saved view")
     found.add_argument("--output-dir", type=Path, default=Path("outputs"), help="where to look for it (outputs)")
     return found
 
@@ -47,7 +49,9 @@ def parser() -> argparse.ArgumentParser:
 def _main(options: argparse.Namespace) -> int:
     os.environ.pop("WANDB_MODE", None)  # who calls this wants to upload
     try:
-        return sync(options.sweep or latest_sweep(options.output_dir))
+        folder = options.sweep or latest_sweep(options.output_dir)
+        code = sync(folder)
+        return code if code == 2 or not options.workspace else lay_out(folder) or code
     except RecordError as error:
         print(f"error: {inert(error)}", file=sys.stderr)
         return 2
@@ -66,12 +70,8 @@ def sync(folder: Path) -> int:
     if not waiting and not answer_waits:
         print(f"{folder}: nothing to do, {'all ended runs are uploaded' if told else 'no run is meant for W&B'}")
         return 0
-    url = server_url()
-    if not has_key(url):
-        print(f"no API key for {url}: `wandb login` stores one, or set WANDB_API_KEY", file=sys.stderr)
-        return 2
-    if not reachable(url):
-        print(f"no connection to {url}", file=sys.stderr)
+    if trouble := _no_server():
+        print(trouble, file=sys.stderr)
         return 2
     missing = _upload(folder, {run: members[run] for run in waiting}, manifest) if waiting else []
     if answer_waits and not missing:
@@ -80,6 +80,32 @@ def sync(folder: Path) -> int:
             return 1
         print(f"{folder}: the answer is uploaded")
     return 1 if missing else 0
+
+
+def lay_out(folder: Path) -> int:
+    """Save the sweep's view, and print its address. Returns the exit code."""
+    manifest = load_sweep(folder).manifest
+    if not any(_is_to_be_told(folder / entry["folder"], entry) for entry in manifest["members"]):
+        return 0
+    if trouble := _no_server():
+        print(trouble, file=sys.stderr)
+        return 2
+    logger = _online(manifest["members"][0])
+    try:
+        address = workspace.lay_out(manifest, logger["entity"] or default_entity(), logger["project"])
+    except Exception as error:  # whatever the server says
+        print(f"no workspace was laid out: {one_line(error)}", file=sys.stderr)
+        return 2
+    print(f"{folder}: laid out at {address}")
+    return 0
+
+
+def _no_server() -> str:
+    """Why nothing can be asked of the server; "" where it can."""
+    url = server_url()
+    if not has_key(url):
+        return f"no API key for {url}: `wandb login` stores one, or set WANDB_API_KEY"
+    return "" if reachable(url) else f"no connection to {url}"
 
 
 def _upload(folder: Path, waiting: Mapping[Path, Mapping[str, Any]], manifest: Mapping[str, Any]) -> list[Path]:

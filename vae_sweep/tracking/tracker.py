@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from vae_sweep.runs.files import RecordError, read_rows
 from vae_sweep.runs.manifest import shape_of
 from vae_sweep.runs.reading import load_run
+from vae_sweep.runs.records import read_arrays
 from vae_sweep.tracking import content
 from vae_sweep.tracking.attempts import attempts
 from vae_sweep.tracking.mode import choose_mode, upload_later, wanted_mode
@@ -227,8 +228,22 @@ class _Mirror(Tracker):
         return run
 
     def _log(self, row: Mapping[str, Any]) -> None:
-        if self.run and row["step"] >= self.run.starting_step:  # else the server has it, from an earlier attempt
-            self.run.log(dict(row), step=row["step"])
+        if not self.run or row["step"] < self.run.starting_step:  # the server has it, from an earlier attempt
+            return
+        told = dict(row)
+        if any(key.startswith("val/") for key in row):  # pictures are made after validations
+            told |= self._images(content.over_training(self._read(self._progress, {}), row["step"]))
+        self.run.log(told, step=row["step"])
+
+    def _progress(self) -> Mapping[str, Any]:
+        path = self.folder / "progress.npz"
+        return read_arrays(path) if path.exists() else {}
+
+    @staticmethod
+    def _images(pictures: Mapping[str, content.Picture]) -> dict[str, Any]:
+        import wandb
+
+        return {key: wandb.Image(picture.image(), caption=picture.caption) for key, picture in pictures.items()}
 
     def _finish(self) -> None:
         if self.run is None:
@@ -254,10 +269,7 @@ class _Mirror(Tracker):
     def _show_pictures(self, arrays: Mapping[str, Any]) -> None:
         import wandb
 
-        shown: dict[str, Any] = {
-            key: wandb.Image(picture.image(), caption=picture.caption)
-            for key, picture in content.pictures(arrays).items()
-        }
+        shown = self._images(content.pictures(arrays))
         if "kl_per_unit" in arrays:
             shown["latents/kl_per_unit"] = wandb.Histogram(np_histogram=content.kl_histogram(arrays["kl_per_unit"]))
         self.run.log(shown | {"step": self._last_step}, commit=False)
@@ -272,6 +284,13 @@ class _Mirror(Tracker):
         # A row that is still open would overwrite the summary when it is closed.
         self.run.log({"step": self._last_step}, commit=True)
         self.run.summary.update(told)
+
+
+def default_entity() -> str:
+    """The user or team that runs without an entity belong to. Raises what wandb raises without a server."""
+    import wandb
+
+    return str(wandb.Api().default_entity)
 
 
 def one_line(error: BaseException) -> str:
