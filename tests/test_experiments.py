@@ -16,7 +16,7 @@ Compose = Callable[..., dict[str, Any]]
 
 
 def takes_a_step(config: dict[str, Any], shape: tuple[int, int, int]) -> None:
-    lit = build(config, shape, images=1000)
+    lit = build(config, shape, images=60_000)
     x = torch.rand(2, *shape)
     loss, _ = lit.objective(x, lit.noise(x), lit.weights_for(x))
     loss.backward()
@@ -32,7 +32,8 @@ def test_models(compose: Compose, model: str) -> None:
 def test_experiments(compose: Compose, path: Path) -> None:
     config = compose(f"experiment={path.stem}")
     check_member(config)
-    takes_a_step(config, (1, 28, 28) if "mnist" in path.stem else (3, 32, 32))
+    side = config["data"]["image_size"] if "mnist" in path.stem else 32
+    takes_a_step(config, (1 if "mnist" in path.stem else 3, side, side))
     # The command is in the file, and its overrides exist.
     commands = [line.split() for line in path.read_text().splitlines() if "python3 -m vae_sweep.run" in line]
     assert commands
