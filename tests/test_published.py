@@ -14,8 +14,9 @@ from PIL import Image
 
 from benchmarks.published.__main__ import compared
 from benchmarks.published.curves import CURVES, Figure
-from benchmarks.published.images import all_of_it, resized
-from vae_sweep.data import mnist, torchvision_sets
+from benchmarks.published.images import all_of_it, larochelle, resized
+from benchmarks.published.networks import SoftplusScale
+from vae_sweep.data import DataError, mnist, torchvision_sets
 from vae_sweep.runs.files import append_row
 from vae_sweep.runs.reading import Run
 from vae_sweep.training.build import build
@@ -66,6 +67,17 @@ def test_keras_layers_are_turned_by_half_a_turn() -> None:
     torch.testing.assert_close(ours.flip(2, 3), theirs)
 
 
+def test_softplus_scale_is_the_sources() -> None:
+    torch.manual_seed(0)
+    h = torch.randn(5, 6)
+    theirs = torch.distributions.Normal(h[:, :3], torch.nn.functional.softplus(h[:, 3:]))
+    ours = SoftplusScale.from_params(h, 3)
+    torch.testing.assert_close(ours.mean, theirs.mean)
+    torch.testing.assert_close(ours.variance, theirs.variance)
+    prior = torch.distributions.Normal(0.0, 1.0)
+    torch.testing.assert_close(ours.kl_per_unit(), torch.distributions.kl_divergence(theirs, prior))
+
+
 @pytest.fixture
 def digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Settings of 30 + 10 random digits, read in this process."""
@@ -93,6 +105,15 @@ def test_all_of_it_is_trained_on(digits: dict[str, str]) -> None:
     data = all_of_it(**digits)
     assert (data.train.tolist(), data.val.tolist()) == (list(range(40)), list(range(30, 40)))
     assert data.fingerprint != mnist(**digits).fingerprint
+
+
+def test_larochelle_has_the_first_five_sixths(digits: dict[str, str]) -> None:
+    test, validation = (larochelle(held_out=held_out, **digits) for held_out in ("test", "validation"))
+    assert test.train.tolist() == validation.train.tolist() == list(range(25))
+    assert (test.val.tolist(), validation.val.tolist()) == (list(range(30, 40)), list(range(25, 30)))
+    assert test.fingerprint != validation.fingerprint
+    with pytest.raises(DataError, match=r"data\.held_out=train"):
+        larochelle(held_out="train", **digits)
 
 
 def test_figures_stand_beside_the_run_of_their_weight_and_step(tmp_path: Path) -> None:

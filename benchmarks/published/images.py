@@ -8,8 +8,9 @@ import numpy as np
 from PIL import Image
 
 from vae_sweep import data
+from vae_sweep.checks import choice
 from vae_sweep.data.cache import cached_array, cached_folder, resolve_cache_dir
-from vae_sweep.data.image_data import ImageData, fingerprint
+from vae_sweep.data.image_data import ImageData, fingerprint, require
 from vae_sweep.data.split import digests
 
 
@@ -29,6 +30,19 @@ def all_of_it(**settings: Any) -> ImageData:
     """All 70,000 images to train on. The standard test set, among them, is `val` as well: it is not held out."""
     as_it_is = data.mnist(**settings)
     return _renamed(replace(as_it_is, train=np.arange(len(as_it_is.images))))
+
+
+def larochelle(held_out: str = "test", **settings: Any) -> ImageData:
+    """The first 50,000 images to train on, as in the binarised MNIST of Larochelle & Murray (2011).
+
+    held_out: test, the standard test set, or validation, the other 10,000 of the standard training set.
+    Raises DataError for another one.
+    """
+    require("held_out", held_out, choice("test", "validation"))
+    as_it_is = data.mnist(**settings)
+    cut = round(len(as_it_is.train) * 5 / 6)
+    val = as_it_is.val if held_out == "test" else as_it_is.train[cut:]
+    return _renamed(replace(as_it_is, train=as_it_is.train[:cut], val=val))
 
 
 def _resized(image: np.ndarray, size: int) -> np.ndarray:

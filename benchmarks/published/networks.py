@@ -3,11 +3,13 @@
 import math
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from vae_sweep.models.networks import VAE, ImageShape
+from vae_sweep.models.numerics import at_least_float32
 from vae_sweep.models.posteriors import Diagonal
 
 
@@ -64,6 +66,29 @@ def keras(image_shape: ImageShape, latent_dim: int) -> VAE:
         if name.endswith("bias"):
             nn.init.zeros_(parameter)
     return vae
+
+
+class SoftplusScale(Diagonal):
+    """q(z|x) = N(mean, diag(softplus(s)^2)). Parameters: mean, s (d each)."""
+
+    @classmethod
+    def from_params(cls, h: Tensor, latent_dim: int) -> Self:
+        mean, s = h.split([latent_dim, latent_dim], dim=-1)
+        return cls(mean, 2 * nn.functional.softplus(at_least_float32(s)).log())
+
+
+def altosaar(image_shape: ImageShape, latent_dim: int) -> VAE:
+    """Two ReLU layers of 2 x latent_dim each way, scales by softplus: github.com/altosaar/variational-autoencoder."""
+    pixels, width = math.prod(image_shape), 2 * latent_dim
+    encoder = nn.Sequential(nn.Flatten(), *_dense(pixels, width, SoftplusScale.n_params(latent_dim)))
+    decoder = nn.Sequential(*_dense(latent_dim, width, pixels), nn.Unflatten(1, image_shape))
+    return VAE(encoder, decoder, SoftplusScale, latent_dim)
+
+
+def _dense(inputs: int, width: int, outputs: int) -> list[nn.Module]:
+    return [
+        nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, outputs),
+    ]  # fmt: skip
 
 
 def _begun(vae: VAE, fill: Callable[[Tensor], Tensor]) -> VAE:
