@@ -131,6 +131,7 @@ def filled(command: Command, folder: Path) -> list[str]:
     if command.module == "vae_sweep.run":
         words += [word for word in SMALL if f"{word.split('=')[0]}=" not in " ".join(words)]
         words = [word for word in words if not word.startswith(("trainer.max_epochs", "hydra"))]
+        words += ["kl_schedule.warmup_steps=2"] if "experiment=mnist_burgess" in words else []
     if command.module == "vae_sweep.evaluate":
         numbers = {"--k": "2", "--bound-images": "2", "--images": "4", "--aggregate-samples": "2"}
         words = [numbers.get(before, word) for before, word in zip(["", *words], words, strict=False)]
