@@ -1,5 +1,6 @@
 """A training that costs nothing and does what its member's id says, to try the engine on. Not a test."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -116,7 +117,7 @@ def train_members(sweep, members, report, should_stop):
             if step == 5 and attempt == 0:
                 try:
                     status = MIDDLES[resolved(entry["config"])["model"]["kind"]](files.folder, should_stop) or "done"
-                except ValueError as error:
+                except (ValueError, OSError) as error:
                     files.end("failed", step, {}, error)
                     raise
             if status != "done":
@@ -139,6 +140,10 @@ def fails(folder, should_stop):
     raise ValueError("no good")
 
 
+def fills_the_disk(folder, should_stop):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def meets(folder, should_stop):
     """Until four members are there at once."""
     (folder / "here").touch()
@@ -156,6 +161,7 @@ MIDDLES = {
     "kills": kills,
     "stops": stops,
     "raises": fails,
+    "fills the disk": fills_the_disk,
     "meets": meets,
     "patient": patient,
 }

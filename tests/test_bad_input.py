@@ -1,9 +1,13 @@
 """What a person gets wrong, through the command line: one line that names the thing, exit code 1, nothing written."""
 
+import errno
+import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 from PIL import Image
 
 
@@ -55,6 +59,15 @@ def settings(*overrides: str, expected: str):
 def unwritable(place: Path) -> tuple[list[str], str]:
     (place / "taken").write_text("a file")
     return [f"output_dir={place / 'taken'}", "data.n_images=40"], "taken"
+
+
+def test_what_hydra_cannot_write_is_one_line(typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(OmegaConf, "save", full)
+    code, _, said = typed(["-m", "data.n_images=40"])
+    assert (code, said) == (1, f"error: {tempfile.gettempdir()}: No space left on device\n")
 
 
 NAN = np.full((9, 8, 8), np.nan, dtype=np.float32)

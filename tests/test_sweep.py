@@ -176,6 +176,18 @@ def test_a_member_that_cannot_start_has_a_result_with_its_error(sweep, monkeypat
     assert outcome.results[0]["config"]["loss"]["kl_weight"] == 1
 
 
+def test_a_full_disk_is_no_fault_of_the_member_and_the_same_command_goes_on(sweep):
+    first, text = sweep([1, 0.5], {1: "fills the disk", 0.5: "fills the disk"})
+    assert statuses(first) == ["failed", "failed"]
+    assert {result["cause"] for result in first.results} == {"disk"}
+    assert text.count("failed  OSError: [Errno 28] No space left on device") == 1
+    assert "Traceback" not in text
+    assert "the same in 1 other run" in text
+    assert "continue  " in text
+    second, _ = sweep([1, 0.5], {1: "fills the disk", 0.5: "fills the disk"})
+    assert statuses(second) == ["done", "done"]
+
+
 def test_a_full_disk_is_said_and_stops_nobody_else(sweep, monkeypatch):
     """The parent cannot write down either what the killed worker could not."""
     from vae_sweep.runs import outcomes

@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
 import hydra
 from hydra._internal.utils import get_args_parser
@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from vae_sweep import __version__
 from vae_sweep.commands import command, door
 from vae_sweep.conf_folder import CONF
+from vae_sweep.runs.files import takes_no_more
 from vae_sweep.sweep.overrides import check_overrides, read_conf
 from vae_sweep.sweep.refusal import refused_in_one_line
 from vae_sweep.sweep.typed import as_typed
@@ -124,6 +125,10 @@ def _hydras_errors_in_one_line(args: argparse.Namespace) -> Iterator[None]:
             raise
         said = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise SystemExit(f"error: {inert(said[0]) if said else type(error).__name__}") from None
+    except OSError as error:  # Hydra's notes are written before anything of ours
+        if not takes_no_more(error):
+            raise
+        raise SystemExit(f"error: {inert(error.filename or gettempdir())}: {error.strerror}") from None
     finally:
         if wanted is None:
             os.environ.pop(_FULL_ERROR, None)

@@ -29,6 +29,7 @@ from vae_sweep.data.split import DIGEST_BYTES, digest
 
 FITS = ("crop", "pad", "squeeze")
 OF_PILLOW = (1, 3, 4)  # bands
+_OF_FRAMES = ("GIF", "TIFF", "WEBP", "PNG", "AVIF")  # not JPEGs of telephones, whose second is a preview
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -78,7 +79,8 @@ def decode_noting(path: Path, how: Decoding) -> tuple[bytes, np.ndarray, Notes]:
     """As `decode`, with what was done to the picture.
 
     kept: share of it that is left by a crop, or that a padded one has of the square; white: share of it that is the
-    white behind a transparent picture; high: the largest number of a file of more than 8 bits.
+    white behind a transparent picture; high: the largest number of a file of more than 8 bits; profile: 1 where its
+    colours are CMYK's or have a profile other than sRGB; frames: 1 where it has more than the one that is taken.
     """
     try:
         with open(path, "rb") as file, warnings.catch_warnings():
@@ -117,7 +119,21 @@ def _pixels(file: IO[bytes], how: Decoding) -> tuple[np.ndarray, Notes]:
     image.draft(None, (2 * how.image_size, 2 * how.image_size))
     image.load()
     notes: Notes = {"kept": 1.0 if how.fit == "squeeze" else sides[0] / sides[1]}
-    return from_pil(image, how, notes), notes
+    profile = image.info.get("icc_profile")
+    if (profile and b"sRGB" not in profile) or image.mode == "CMYK":
+        notes["profile"] = 1.0
+    pixels = from_pil(image, how, notes)
+    if image.format in _OF_FRAMES and _has_more(image):
+        notes["frames"] = 1.0
+    return pixels, notes
+
+
+def _has_more(image: Image.Image) -> bool:
+    try:
+        image.seek(1)
+    except Exception:  # there is none, or it is damaged: the first is whole
+        return False
+    return True
 
 
 def _banded(file: IO[bytes], how: Decoding) -> tuple[np.ndarray, Notes]:

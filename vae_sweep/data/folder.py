@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from vae_sweep.data.image_data import DataError
-from vae_sweep.data.kinds import HEAD, HEIC, Kind, counted, kind_by_name, kind_of
+from vae_sweep.data.kinds import HEAD, HEIC, UNREADABLE, Kind, counted, kind_by_name, kind_of
 
 log = logging.getLogger("vae_sweep")
 
@@ -94,7 +94,8 @@ class Aside:
             self.kinds[kind_by_name(path)] += 1
             return False
         self._looked_at[ending] += 1
-        kind = kind_of(_head(path) if head is None else head, path)
+        content = _head(path) if head is None else head
+        kind = UNREADABLE if content is None else kind_of(content, path)
         if kind.picture and (kind != HEIC or reads_heic()):
             self._are_pictures.add(ending)
             return True
@@ -102,12 +103,13 @@ class Aside:
         return False
 
 
-def _head(path: str) -> bytes:
+def _head(path: str) -> bytes | None:
+    """None for what cannot be opened, such as a link to nowhere."""
     try:
         with open(path, "rb") as file:
             return file.read(HEAD)
     except OSError:
-        return b""
+        return None
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -19,6 +19,7 @@ class Kind:
 
 HEIC = Kind("HEIC picture", True, "pip install 'vae-sweep[heic]' reads them")
 EMPTY = Kind("empty file")
+UNREADABLE = Kind("unreadable file")
 
 # `ftyp` boxes of ISO media files name a brand.
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}

@@ -15,7 +15,7 @@ def remarks(notes: Sequence[Mapping[str, Any]], how: Decoding) -> list[str]:
     """notes: of each picture, as decoding.py makes them."""
     told = []
     kept = np.array([note["kept"] for note in notes])
-    if how.fit == "crop" and len(kept) and 1 - kept.mean() > _WORTH_SAYING:
+    if how.fit == "crop" and len(kept) and 1 - kept.min() > _WORTH_SAYING:
         told.append(
             f"data.fit=crop keeps {np.median(kept):.0%} of the median picture, {kept.min():.0%} of the longest;"
             " pad and squeeze keep all of it"
@@ -28,7 +28,16 @@ def remarks(notes: Sequence[Mapping[str, Any]], how: Decoding) -> list[str]:
             f"{len(white)} of {len(notes)} pictures have a fourth band below 255, read as opacity: {white.mean():.0%}"
             " of each, in the mean, is the white behind it; where that band is data, data.channels=4 keeps it"
         )
+    if frames := sum("frames" in note for note in notes):
+        told.append(f"{frames} of {len(notes)} files have several frames or pages: the first is taken")
+    if profiles := sum("profile" in note for note in notes):
+        told.append(
+            f"{profiles} of {len(notes)} pictures are CMYK or have a colour profile other than sRGB, which is not"
+            " applied: their colours may be off"
+        )
     deep = [note["high"] for note in notes if "high" in note]
     if deep and how.white is None and (said := few_levels(max(deep), 65535)):
         told.append(said)
+    elif deep:
+        told.append(f"{len(deep)} of {len(notes)} pictures have more than 8 bits, and are read in 256 levels")
     return told

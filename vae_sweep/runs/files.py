@@ -1,5 +1,6 @@
 """Files that are there whole or not at all, JSON in its strict form, and rows that survive a crash."""
 
+import errno
 import json
 import math
 import os
@@ -10,6 +11,14 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+
+# What a file system says that takes no more, whoever asks: full, over quota, a file too large, read-only.
+_TAKES_NO_MORE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+
+
+def takes_no_more(error: BaseException) -> bool:
+    """Whether an error is the disk's, and no fault of what was written."""
+    return isinstance(error, OSError) and error.errno in _TAKES_NO_MORE
 
 
 class RecordError(ValueError):

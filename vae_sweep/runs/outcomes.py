@@ -57,5 +57,5 @@ def repaired(run: Path) -> dict[str, Any]:
 def continues_by_itself(result: Mapping[str, Any]) -> bool:
     """Whether the same command takes this member up again without retry=failed: nothing is wrong with it."""
     status = result.get("status", "queued")
-    from_outside = result.get("cause") in ("killed", "lost")
+    from_outside = result.get("cause") in ("killed", "lost", "disk")
     return status in ("queued", "running", "interrupted") or (status == "failed" and from_outside)

@@ -19,9 +19,10 @@ Config = dict[
     str, Any
 ]  # a member's resolved configuration, as Hydra composed it; withheld.py says what is not resolved
 Status = Literal["queued", "running", "done", "failed", "interrupted"]
-# Why a member failed: its own exception or crash; numbers that are not finite; a signal from outside; or nobody knows,
-# since the cluster ended its job. The last two are no fault of the member: the same command takes it up again.
-Cause = Literal["exception", "diverged", "killed", "lost"]
+# Why a member failed: its own exception or crash; numbers that are not finite; a signal from outside; nobody knows,
+# since the cluster ended its job; or the disk takes no more. The last three are no fault of the member, and the same
+# command takes it up again (outcomes.py).
+Cause = Literal["exception", "diverged", "killed", "lost", "disk"]
 
 
 class Entry(TypedDict):

@@ -8,7 +8,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from vae_sweep.runs.files import RecordError, append_row, read_rows, remove_leftovers, set_aside, truncate_rows
+from vae_sweep.runs.files import (
+    RecordError,
+    append_row,
+    read_rows,
+    remove_leftovers,
+    set_aside,
+    takes_no_more,
+    truncate_rows,
+)
 from vae_sweep.runs.reading import read_result, rows_checksum
 from vae_sweep.runs.records import write_record
 from vae_sweep.runs.schema import SCHEMA, Cause, Error, Event, Status
@@ -146,12 +154,12 @@ def time_of(rows: Sequence[Mapping[str, Any]]) -> float:
 
 def cause_of(error: BaseException) -> Cause:
     """Of a failure. An exception that stands for another cause says so in a class attribute `cause_of_failure`."""
-    return getattr(error, "cause_of_failure", "exception")
+    return "disk" if takes_no_more(error) else getattr(error, "cause_of_failure", "exception")
 
 
 def error_record(error: BaseException) -> Error:
-    """Without a traceback where the message names the file that is to blame: no line of code is."""
-    told = isinstance(error, RecordError)
+    """Without a traceback where the message names the file that is to blame, or the disk: no line of code is."""
+    told = isinstance(error, RecordError) or takes_no_more(error)
     return {
         "type": type(error).__name__,
         "message": without_values(str(error)),
