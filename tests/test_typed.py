@@ -52,6 +52,14 @@ def test_one_that_is_not_there_is_read_as_something_too(name: str) -> None:
     OverridesParser.create().parse_override(as_typed([f"output_dir={name}"])[0])
 
 
+@pytest.mark.parametrize("name", ["pics", "./pics", "../pics", "/data/my-pics_2/a.b", "a/b"])
+def test_a_usual_path_stays_as_it_was_typed(name: str, tmp_path: Path, monkeypatch) -> None:
+    """The page and the terminal show it in commands that are to be pasted."""
+    monkeypatch.setattr("os.path.exists", lambda path: True)
+    assert as_typed([f"data.root={name}"]) == [f"data.root={name}"]
+    assert read(f"data.root={name}") == name
+
+
 def test_folders_that_are_not_there_are_several_values() -> None:
     assert as_typed(["data.root=a,b", "data.path='a b'", "loss.kl_weight=1,0.1", "--help", "-m"]) == [
         "data.root=a,b", "data.path='a b'", "loss.kl_weight=1,0.1", "--help", "-m",

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 
 _PATHS = ("data.root", "data.path", "data.cache_dir", "data.dataset.root", "model.init_from", "output_dir")
-_PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*")
+_PLAIN = re.compile(r"(\.{0,2}/|[A-Za-z_])[A-Za-z0-9_./-]*")
 _SPECIAL = ("null", "true", "false", "nan", "inf")
 
 
