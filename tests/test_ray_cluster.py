@@ -252,7 +252,7 @@ def test_variables_that_are_asked_for_go_along(sweep, monkeypatch):
 
 def test_an_error_of_the_node_is_the_packs_failure(sweep):
     outcome, text, ray = sweep([[RayTaskError(OSError(28, "No space left on device"))], ["node", done]], [1, 2])
-    assert outcome.results[0]["error"]["type"] == "OSError"
+    assert (outcome.results[0]["error"]["type"], outcome.results[0]["cause"]) == ("OSError", "disk")
     assert "No space left" in text
     assert len(ray.begun) == 2
 

@@ -39,7 +39,7 @@ from vae_sweep.runs.mirror import Mirror, take
 from vae_sweep.runs.reading import MANIFEST
 from vae_sweep.runs.schema import Entry, Error, Event
 from vae_sweep.runs.withheld import resolved
-from vae_sweep.runs.writing import error_record
+from vae_sweep.runs.writing import cause_of, error_record
 
 _CONNECT_S = 10.0
 _LISTEN_S = 1.0
@@ -242,8 +242,8 @@ class _Sweep:
             files = Mirror(self.folder, mirrored(self.entries, pack.members)).changes()
             order = Order(pack.members, pack.threads, self.place.target, self.environ(pack))
             handle = self.remote.options(max_restarts=0, **self.place.resources(pack.width)).remote()
-            begun = handle.begin.remote(order, self.manifest, files, *self.images_of(pack))
-            self.actors.append(_Actor(pack, handle, begun))
+            answer = handle.begin.remote(order, self.manifest, files, *self.images_of(pack))
+            self.actors.append(_Actor(pack, handle, answer))
 
     def images_of(self, pack: Pack) -> list[Any]:
         """Put into Ray's store, from which every node takes them once."""
@@ -267,10 +267,10 @@ class _Sweep:
             if isinstance(answer, Told):
                 take(self.folder, answer.changes)
         except (self.ray.exceptions.RayTaskError, OSError) as error:  # raised by the node, or by our own disk
-            self.end(actor, False, error_record(getattr(error, "cause", error)))
+            self.end(actor, False, getattr(error, "cause", error))
             return
         except self.ray.exceptions.RayError as error:
-            self.lost(actor, str(error), stop)
+            self.lost(actor, str(error) or type(error).__name__, stop)
             return
         if not isinstance(answer, Told):
             actor.began = True
@@ -321,13 +321,14 @@ class _Sweep:
         path = self.folder / self.entries[member]["folder"] / "checkpoints" / "last.ckpt"
         return path.stat().st_mtime_ns if path.exists() else None
 
-    def end(self, actor: _Actor, stopping: bool, error: Error | None = None) -> None:
+    def end(self, actor: _Actor, stopping: bool, error: BaseException | None = None) -> None:
         """It has come to its end, or `error` has kept it from it."""
         self.let_go(actor)
         if error is not None:
+            cause, record = cause_of(error), error_record(error)
             for member in set(actor.pack.members) - self.ended:
                 self.ended.add(member)
-                self.watch({"event": "result", "id": member, "status": "failed", "cause": "exception", "error": error})
+                self.watch({"event": "result", "id": member, "status": "failed", "cause": cause, "error": record})
         self.report(actor.pack.members, stopping, {"type": "Ray", "message": "no word of its end", "traceback": ""})
 
     def report(self, members: Sequence[str], stopping: bool, lost: Error) -> None:
