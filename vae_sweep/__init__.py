@@ -3,8 +3,9 @@
 from importlib import import_module
 from typing import Any
 
-from vae_sweep.environment import hand_over
+from vae_sweep.environment import end_quietly, hand_over
 
+end_quietly()
 hand_over()
 
 __version__ = "0.1.0"

@@ -16,6 +16,22 @@ _MAKEFILE = os.path.join(_ROOT, "Makefile")
 _OWN = os.path.join(_ROOT, ".venv", "bin", "python")
 
 
+def end_quietly():
+    # type: () -> None
+    """Ctrl-C while a command still imports is one line, as it is later (commands.py). Not in anybody else's process."""
+    if sys.argv[:1] != ["-m"] and not os.path.basename((sys.argv or [""])[0]).startswith("vae-sweep"):
+        return
+    shown = sys.excepthook
+
+    def hook(kind, error, traceback):  # type: ignore[no-untyped-def]
+        if issubclass(kind, KeyboardInterrupt):
+            sys.stderr.write("interrupted\n")
+        else:
+            shown(kind, error, traceback)
+
+    sys.excepthook = hook
+
+
 def hand_over():
     # type: () -> None
     """If this process is `python -m vae_sweep...` and lacks a library: become the checkout's Python, or exit with one

@@ -19,7 +19,6 @@ from omegaconf.errors import OmegaConfBaseException
 from vae_sweep import __version__
 from vae_sweep.commands import command, door
 from vae_sweep.conf_folder import CONF
-from vae_sweep.runs.files import takes_no_more
 from vae_sweep.sweep.overrides import check_overrides, read_conf
 from vae_sweep.sweep.refusal import refused_in_one_line
 from vae_sweep.sweep.typed import as_typed
@@ -126,6 +125,8 @@ def _hydras_errors_in_one_line(args: argparse.Namespace) -> Iterator[None]:
         said = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise SystemExit(f"error: {inert(said[0]) if said else type(error).__name__}") from None
     except OSError as error:  # Hydra's notes are written before anything of ours
+        from vae_sweep.runs.files import takes_no_more
+
         if not takes_no_more(error):
             raise
         raise SystemExit(f"error: {inert(error.filename or gettempdir())}: {error.strerror}") from None
