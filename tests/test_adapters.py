@@ -1,18 +1,25 @@
 """Networks of other libraries: by what they offer, and on the real packages where they are installed."""
 
+import io
 from pathlib import Path
 from types import SimpleNamespace
 
+import importing
+import numpy as np
 import pytest
 import torch
 from configs import member_config
+from rich.console import Console
 from torch import nn
 from torch.distributions import Independent, Normal
 
 from vae_sweep.check import main
+from vae_sweep.engine.this_process import ThisProcess
 from vae_sweep.models.own import as_vae
 from vae_sweep.models.posteriors import Diagonal
 from vae_sweep.models.squashed import squashed
+from vae_sweep.sweep.run_sweep import Job, run_sweep
+from vae_sweep.training.checkpoints import LAST, load_checkpoint
 from vae_sweep.training.init_from import start_from
 from vae_sweep.training.trial import refused
 
@@ -128,6 +135,36 @@ def test_weights_of_a_checkpoint_are_begun_with(form: str, tmp_path: Path) -> No
     torch.save(saved, tmp_path / "a.ckpt")
     start_from(network, str(tmp_path / "a.ckpt"))
     assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
+
+
+@pytest.mark.slow
+def test_a_sweep_begins_with_the_weights_of_a_safetensors_file(tmp_path: Path, monkeypatch) -> None:
+    """One step of a tiny rate leaves them as they are in the file; with the rate of another run they move."""
+    safetensors = pytest.importorskip("safetensors.torch")
+    monkeypatch.setenv("PYTHONPATH", importing.path(importing.HERE))
+    source = Plain().state_dict()
+    safetensors.save_file({f"vae.{name}": value for name, value in source.items()}, tmp_path / "a.safetensors")
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), dtype=np.uint8))
+    jobs = []
+    for rate in (1e-12, 0.1):
+        config = member_config(
+            "data=arrays", "model=own", "model._target_=test_adapters.Plain", "model.latent_dim=8", "optimizer=sgd",
+            "trainer.max_steps=1", "trainer.accelerator=cpu", "trainer.precision=32", "trainer.evaluate=false",
+            "logger.wandb=disabled", "sweep=s",
+        )  # fmt: skip
+        config["model"]["init_from"] = str(tmp_path / "a.safetensors")
+        config["optimizer"] |= {"lr": rate, "lr_schedule": "constant"}
+        config["data"] |= {"path": str(tmp_path / "x.npy"), "cache_dir": str(tmp_path / "cache")}
+        config["output_dir"] = str(tmp_path / "outputs")
+        jobs.append(Job(config, (f"optimizer.lr={rate}",)))
+    outcome = run_sweep(jobs, ThisProcess(), ["run.py", "-m"], console=Console(file=io.StringIO()))
+    assert [result["status"] for result in outcome.results] == ["done", "done"]
+    for result, begun in zip(outcome.results, (True, False), strict=True):
+        found = load_checkpoint(outcome.folder / result["folder"] / LAST)["state_dict"]
+        weights = {name: value for key, value in found.items() for name in source if key.endswith(f".{name}")}
+        assert weights.keys() == source.keys()
+        same = all(torch.allclose(value, source[name], rtol=0, atol=1e-6) for name, value in weights.items())
+        assert same is begun
 
 
 class Danger:
