@@ -1,5 +1,7 @@
 """One network that does not work is reported once, however many members have it."""
 
+import errno
+import os
 from io import StringIO
 from pathlib import Path
 
@@ -8,11 +10,12 @@ import pytest
 import sweeping
 from rich.console import Console
 
+from vae_sweep.data.image_data import DataError
 from vae_sweep.engine.live import LiveView
 from vae_sweep.engine.machine import Machine
 from vae_sweep.report import build
 from vae_sweep.runs import alike
-from vae_sweep.runs.writing import error_record
+from vae_sweep.runs.writing import cause_of, error_record
 
 
 def raised(number: float, line: int = 1) -> dict:
@@ -34,6 +37,14 @@ def test_failures_are_one_kind_whatever_their_numbers_and_two_on_other_lines() -
     assert alike.said(one) == alike.said(elsewhere)
     assert alike.grouped([("a", one), ("b", elsewhere), ("c", other), ("d", {})]) == [["a", "c"], ["b"], ["d"]]
     assert alike.kind({"type": "TypeError", "message": one["message"]}) != alike.kind({**one, "traceback": ""})
+
+
+def test_a_full_disk_is_the_cause_also_of_what_was_raised_from_it() -> None:
+    error = DataError("data.cache_dir: cannot write")
+    error.__cause__ = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert cause_of(error) == "disk"
+    assert error_record(error) == {"type": "DataError", "message": "data.cache_dir: cannot write", "traceback": ""}
+    assert cause_of(OSError(errno.ENOENT, "no such file")) == "exception"
 
 
 def test_the_terminal_shows_a_traceback_once_and_counts_the_rest() -> None:

@@ -16,9 +16,11 @@ import numpy as np
 _TAKES_NO_MORE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
-def takes_no_more(error: BaseException) -> bool:
-    """Whether an error is the disk's, and no fault of what was written."""
-    return isinstance(error, OSError) and error.errno in _TAKES_NO_MORE
+def takes_no_more(error: BaseException | None) -> bool:
+    """Whether an error, or what it was raised from, is the disk's, and no fault of what was written."""
+    if error is None:
+        return False
+    return (isinstance(error, OSError) and error.errno in _TAKES_NO_MORE) or takes_no_more(error.__cause__)
 
 
 class RecordError(ValueError):
