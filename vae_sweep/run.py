@@ -4,6 +4,7 @@ import argparse
 import logging
 import os
 import sys
+import textwrap
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -84,7 +85,9 @@ def main() -> None:
 
 
 def _options(group: str) -> str:
-    return " | ".join(read_conf(CONF).groups[group])
+    """Of a group, in the second column of --help."""
+    lines = textwrap.wrap(" | ".join(read_conf(CONF).groups[group]), 85)
+    return f"\n{' ' * 28}".join(lines)
 
 
 def _arguments() -> argparse.Namespace:
