@@ -33,7 +33,7 @@ def test_ctrl_c_while_a_command_is_imported_is_one_line(module: str, tmp_path: P
     command = [sys.executable, "-m", "vae_sweep.run", "-m", "data.n_images=40", f"output_dir={tmp_path / 'outputs'}"]
     done = subprocess.run(
         command, capture_output=True, text=True, env=environ, cwd=tmp_path,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored in what a shell has in the background
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored in the background of a script
     )  # fmt: skip
     assert done.stderr == "interrupted\n"
     assert done.returncode in (130, -signal.SIGINT)
