@@ -36,7 +36,7 @@ SEED := $(or $(SEED),$(shell od -An -N2 -tu2 /dev/urandom | tr -d ' '))
 ORDER := --random-order-seed=$(SEED)
 
 test: $(READY)  ## the tests that need minutes
-	$(BIN)/python -m pytest -m 'not slow and not slurm and not gpu' -n 3 --dist=worksteal $(ORDER) -q
+	$(BIN)/python -m pytest -m 'not slow and not slurm and not gpu' -n 2 --dist=worksteal $(ORDER) -q
 
 test-all: $(READY)  ## all tests: kill tests, published numbers, more examples of properties, a real SLURM
 	$(BIN)/python -m pytest --hypothesis-profile=deep $(ORDER) -q
