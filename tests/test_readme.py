@@ -180,6 +180,15 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_into_a_page_name_a_heading_of_it(page: Path) -> None:
+    """By the names that GitHub gives headings."""
+    for link, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", page.read_text()):
+        headings = re.findall(r"^#+ (.+)$", (page.parent / link if link else page).read_text(), re.MULTILINE)
+        names = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+        assert anchor in names, f"{page.name} -> {link}#{anchor}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_lines_of_prose_fit_a_screen(page: Path) -> None:
     """Up to 120 characters, but for tables, code, and what benchmarks write."""
     text = re.sub(r"<!-- bench:.*?<!-- /bench -->|^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
