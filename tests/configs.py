@@ -8,6 +8,7 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -48,8 +49,13 @@ def _put(config: dict[str, Any], override: str) -> bool:
         node = node.get(section) if isinstance(node, dict) else None
     if not isinstance(node, dict) or isinstance(node.get(last, {}), Mapping):
         return False
-    parsed = OverridesParser.create().parse_override(override)
+    parsed = _parsed(override)
     if parsed.is_sweep_override():
         return False
-    node[last] = parsed.value()
+    node[last] = copy.deepcopy(parsed.value())
     return True
+
+
+@functools.lru_cache(maxsize=1024)
+def _parsed(override: str) -> Override:
+    return OverridesParser.create().parse_override(override)

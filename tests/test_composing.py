@@ -28,10 +28,10 @@ def context():
 
 
 SWEEPS = {
-    "numbers": ["loss.kl_weight=1,2.5,1e-3,.5,-0,1_000,+3", "seed=0,7"],
+    "numbers": ["loss.kl_weight=1,2.5,1e-3,.5,-0,1_000,+3", "seed=7"],
     "words": ["loss.recon=sse,gaussian,'a b','1','null',null,true,\"x: y\"", "sweep='é'"],
     "lists": ["model=mlp", "model.hidden=[8,8],[4],[]"],
-    "groups": ["model=conv,mlp", "kl_schedule=linear", "loss.kl_weight=1,2", "objective=vae,autoencoder"],
+    "groups": ["model=conv,mlp", "kl_schedule=linear", "loss.kl_weight=1,2", "objective=vae"],
     "new keys": ["+model.kind=a,b", "++loss.kl_weight=1,2", "+model.deep.er=1"],
     "dictionaries": ["loss.kl_weight=2,3", "loss={kl_weight: 5}"],
     "deletions": ["~loss.scale", "loss.kl_weight=2,3"],

@@ -22,7 +22,7 @@ from vae_sweep.theory.linear import linear_vae
 from vae_sweep.training.lit_pack import LitPack
 from vae_sweep.training.lit_vae import LitVAE
 
-SHAPE = (3, 32, 32)
+SHAPE = (3, 24, 24)
 
 
 def pictures(count=120, shape=SHAPE, seed=0):
