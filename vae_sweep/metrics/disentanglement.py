@@ -30,19 +30,24 @@ def mutual_information_gap(codes: Array, factors: Array, bins: int = BINS) -> Mu
     for index, factor in enumerate(factors.T):
         values = _label(factor, bins)
         if values.min() < values.max():
-            second, first = np.sort([mutual_information(code, values) for code in binned])[-2:]
-            gaps[index] = (first - second) / mutual_information(values, values)
+            second, first = np.sort(mutual_information(binned, values))[-2:]
+            gaps[index] = (first - second) / mutual_information(values[None], values)[0]
     varying = gaps[~np.isnan(gaps)]
     return MutualInformationGap(float(varying.mean()) if len(varying) else float("nan"), gaps)
 
 
-def mutual_information(a: Array, b: Array) -> float:
-    """Of two discrete variables (N,), non-negative integers, from their joint histogram. Nats."""
-    joint = np.zeros((a.max() + 1, b.max() + 1))
-    np.add.at(joint, (a, b), 1 / len(a))
-    independent = joint.sum(1, keepdims=True) * joint.sum(0, keepdims=True)
-    there = joint > 0
-    return float((joint[there] * np.log(joint[there] / independent[there])).sum())
+def mutual_information(a: Array, b: Array) -> Array:
+    """Of each of K discrete variables (K, N) with another (N,), all non-negative integers -> (K,), nats.
+
+    From their joint histograms.
+    """
+    rows, columns = int(a.max()) + 1, int(b.max()) + 1
+    cells = (np.arange(len(a))[:, None] * rows + a) * columns + b
+    joint = np.bincount(cells.ravel(), minlength=len(a) * rows * columns).reshape(len(a), rows, columns) / a.shape[1]
+    independent = joint.sum(2, keepdims=True) * joint.sum(1, keepdims=True)
+    ratio = np.divide(joint, independent, out=np.ones_like(joint), where=joint > 0)
+    total: Array = (joint * np.log(ratio)).sum((1, 2))
+    return total
 
 
 def _label(factor: Array, bins: int) -> Array:

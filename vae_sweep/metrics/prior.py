@@ -8,6 +8,8 @@ from torch import Tensor
 from vae_sweep.metrics.two_sample import inverse
 from vae_sweep.models.posteriors import Posterior
 
+_POOL = 512  # at least so many draws, so that pairs of small sets are not the same few again and again
+
 
 def mmd2(a: Tensor, b: Tensor) -> float:
     """Squared maximum mean discrepancy of samples (N, d) and (M, d): unbiased, so it may be negative.
@@ -23,13 +25,20 @@ def mmd2(a: Tensor, b: Tensor) -> float:
     return float(off_a + off_b - 2 * inverse(a, b).mean())
 
 
-def mmd2_null(n: int, latent_dim: int, randomness: torch.Generator, draws: int = 40) -> tuple[float, float]:
-    """The range of mmd2 of two sets of n draws of N(0, I): quantiles 0.025 and 0.975 over `draws` pairs."""
-    device = randomness.device
-    values = [
-        mmd2(*torch.randn((2, n, latent_dim), generator=randomness, device=device).unbind()) for _ in range(draws)
-    ]
-    low, high = torch.tensor(values, dtype=torch.float64).quantile(torch.tensor([0.025, 0.975], dtype=torch.float64))
+def mmd2_null(n: int, latent_dim: int, randomness: torch.Generator, draws: int = 200) -> tuple[float, float]:
+    """The range of mmd2 of two sets of n draws of N(0, I): quantiles 0.025 and 0.975 over `draws` pairs of sets.
+
+    The pairs are dealt from one pool of draws, whose kernel is computed once. Of two sets that are one distribution the
+    terms of mmd2 are uncorrelated, also where pairs of sets have draws in common.
+    """
+    pool = torch.randn((max(2 * n, _POOL), latent_dim), generator=randomness, device=randomness.device).double()
+    kernel = inverse(pool, pool).fill_diagonal_(0)
+    deals = torch.stack([torch.randperm(len(pool), generator=randomness) for _ in range(draws)])
+    ones = torch.zeros((2, draws, len(pool)), dtype=torch.float64, device=pool.device)
+    a, b = ones[0].scatter_(1, deals[:, :n], 1.0), ones[1].scatter_(1, deals[:, n : 2 * n], 1.0)
+    to_a, to_b = a @ kernel, b @ kernel
+    values = ((to_a * a).sum(1) + (to_b * b).sum(1)) / (n * (n - 1)) - 2 * (to_a * b).sum(1) / n**2
+    low, high = values.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64))
     return float(low), float(high)
 
 
