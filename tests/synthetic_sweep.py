@@ -249,7 +249,7 @@ def _evaluation(model: LinearVae, measured: dict[str, Json], config: Json, rng: 
 
 def _samples(weight: float, autoencoder: bool) -> Json:
     """Blur that grows with the weight, holes that grow as it falls, by every way of looking."""
-    blur, holes = 0.3 * weight**0.5, 0 if autoencoder else 0.1 / weight**0.5
+    blur, holes = 0.3 * weight**0.5, 0 if autoencoder else 0.08 / weight**0.5
     values = {"blur": blur, "fitted": 1.1 * blur}
     if not autoencoder:
         values |= {"holes": holes, "prior": blur + holes}

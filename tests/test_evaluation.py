@@ -276,7 +276,7 @@ def test_an_autoencoder_has_no_probabilities(data: ImageData) -> None:
     autoencoder = at_its_optimum(data.images, BETA, deterministic=True)
     found = evaluate(autoencoder, BETA, 0, data, 64, Settings(50, 50, 50, 20, 50, 3, 10))
     expected = {f"{name}{suffix}" for name in ("recon", "sse", "mse", "psnr", "ssim") for suffix in ("", "_mean")}
-    expected |= {"distance_blur", "distance_fitted", "code_std", "code_correlation"}
+    expected |= {"distance_blur", "distance_fitted", "distance_fitted_holes", "code_std", "code_correlation"}
     expected |= {"sampler_components", "sampler_left_out_nats", "sampler_novelty"}
     assert found.values["val"].keys() == expected | {"images", "sigma_calibrated"}
     assert found.values["val"]["sse"] == found.values["val"]["sse_mean"]

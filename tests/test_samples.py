@@ -199,6 +199,6 @@ def test_samples_of_trained_runs(
 
 def test_an_autoencoder_has_blur_and_a_fitted_sampler() -> None:
     found = judged(ring, deterministic=True)
-    assert found.detail["distances"]["random_conv"]["cubic"].keys() == {"blur", "fitted"}
+    assert found.detail["distances"]["random_conv"]["cubic"].keys() == {"blur", "fitted", "fitted_holes"}
     assert "distance_prior" not in found.values
     assert found.values["distance_fitted"] < 0.5

@@ -81,6 +81,65 @@ def test_a_compromise_is_not_named_and_who_cannot_tell_has_no_vote() -> None:
     assert sampling(curve(blind, blind, half=0.2))["prior"].serves == (0.1, 0.01)
 
 
+def with_holes(curve: list[Spot], pair: str, holes: list[float], blur: list[float], features: str) -> list[Spot]:
+    """The curve, at each weight with these distances; chance reaches to 0.1, an interval a tenth either way."""
+    for spot, value, other in zip(curve, holes, blur, strict=True):
+        rows = spot.points[0].evaluation["samples"]["distances"][features]["cubic"]
+        rows[pair], rows["blur"] = {"value": value, "low": 0.9 * value, "null_high": 0.1}, {"value": other}
+    return curve
+
+
+def near(features: str = "random_conv") -> list[Spot]:
+    """Draws come the nearer the less the weight, by the only way of looking."""
+    return curve({features: [4.0, 3.0, 2.0, 1.0]}, {features: [4.0, 3.0, 2.0, 1.0]})
+
+
+def test_where_holes_outweigh_blur_no_weight_serves() -> None:
+    found = sampling(with_holes(near(), "holes", [0.05, 0.09, 0.5, 0.9], [2.0, 1.0, 0.4, 0.1], "random_conv"))["prior"]
+    assert found.whole == (10.0, 1.0)
+    assert found.torn == {0.1: ("random_conv",), 0.01: ("random_conv",)}
+    assert found.serves == (1.0,)
+    words = in_words({"prior": found}, reconstructs=0.01)
+    assert "nearest to held-out pictures at 1, more weight than reconstructing wants" in words
+    assert "At 0.1 and 0.01 they fall into holes" in words
+    assert "by textures" in words
+
+
+@pytest.mark.parametrize(
+    ("holes", "blur"),
+    [
+        pytest.param([0.09] * 4, [0.0] * 4, id="within chance"),
+        pytest.param([0.5] * 4, [0.6] * 4, id="less than blur"),
+        pytest.param([0.5] * 4, [0.48] * 4, id="more than blur, but not beyond chance"),
+    ],
+)
+def test_holes_that_do_not_matter(holes: list[float], blur: list[float]) -> None:
+    found = sampling(with_holes(near(), "holes", holes, blur, "random_conv"))["prior"]
+    assert found.torn == {}
+    assert found.serves == (0.01,)
+
+
+def test_what_hardly_sees_blur_does_not_weigh_holes_against_it() -> None:
+    torn = [0.9] * 4, [0.0] * 4
+    assert sampling(with_holes(near("pooled_pixels"), "holes", *torn, "pooled_pixels"))["prior"].torn == {}
+
+
+def test_where_it_is_torn_does_not_hang_on_what_else_was_tried() -> None:
+    whole = with_holes(near(), "holes", [0.05, 0.09, 0.5, 0.9], [2.0, 1.0, 0.4, 0.1], "random_conv")
+    found = sampling(whole[2:])["prior"]
+    assert found.torn == {0.1: ("random_conv",), 0.01: ("random_conv",)}
+    assert (found.whole, found.serves, found.agree) == ((), (), False)
+    assert "fall into holes at every weight tried" in in_words({"prior": found}, reconstructs=0.1)
+
+
+def test_a_fitted_sampler_can_leave_holes() -> None:
+    spots = with_holes(near(), "fitted_holes", [0.05, 0.09, 0.2, 0.9], [2.0, 1.0, 0.4, 0.1], "random_conv")
+    found = sampling(with_holes(spots, "holes", [0.05, 0.09, 0.5, 0.9], [2.0, 1.0, 0.4, 0.1], "random_conv"))
+    assert found["fitted"].whole == (10.0, 1.0, 0.1)
+    assert closes(found) == [0.1]  # 0.01 is nearer still, and torn
+    assert "at 0.1 its draws are nearer" in in_words(found, reconstructs=0.1)
+
+
 def test_no_holes_to_close() -> None:
     """Codes that are the prior: what is fitted to them draws the same."""
     alike = {"random_conv": [0.9, 0.16, 0.1, 0.09], "pooled_pixels": [0.1, 0.0, 0.01, 0.0]}

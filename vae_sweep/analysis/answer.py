@@ -238,7 +238,10 @@ def _window(study: Study, found: Recommendation) -> str:
 def _draws(found: Recommendation) -> str:
     """Whether a weight serves both to reconstruct and to draw from the prior; where none does, what drawing costs."""
     reconstruct, sample = found.purposes["reconstruct"], found.purposes["sample"]
-    fitted = from_codes(sampling(found.curve), reconstruct.kl_weight)
+    judged = sampling(found.curve)
+    fitted = from_codes(judged, reconstruct.kl_weight)
+    if "prior" in judged and not judged["prior"].whole:
+        return f"Draws from the prior fall into holes at every weight tried. {fitted}".rstrip()
     if sample.kl_weight is None or sample.low is None or sample.high is None or reconstruct.kl_weight is None:
         return fitted
     both = [s.weight for s in found.curve if sample.low <= s.weight <= min(sample.high, reconstruct.kl_weight)]

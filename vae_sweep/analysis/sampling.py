@@ -1,9 +1,13 @@
 """At which weights do samples look like the pictures? From the prior, and from the sampler fitted afterwards.
 
-A weight serves if its samples are not farther from held-out pictures than the upper end of the interval of the nearest
-run's, by every feature set and kernel. Where the run that is nearest by one of them does not serve by all, they
-disagree, and no weight is named: a compromise would be called the best. A way of looking that cannot tell the weights
-apart has no vote.
+Less weight trades blur for holes. Where holes outweigh blur (draws differ from what the decoder makes of real codes by
+more than that differs from the pictures, beyond chance, by a way of looking that sees both), samples are torn: the
+weight does not serve, however near its draws come by the ways that see no holes.
+
+Of the other weights one serves if its samples are not farther from held-out pictures than the upper end of the interval
+of the nearest run's, by every feature set and kernel. Where the run that is nearest by one of them does not serve by
+all, they disagree, and no weight is named: a compromise would be called the best. A way of looking that cannot tell the
+weights apart has no vote.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,8 +21,10 @@ from vae_sweep.analysis.study import Point
 from vae_sweep.analysis.words import count, listed
 
 SAMPLERS = ("prior", "fitted")
+HOLES = {"prior": "holes", "fitted": "fitted_holes"}  # draws against what the decoder makes of real codes
 SEES = {"random_conv": "textures", "random_filters": "edges and contrast", "pooled_pixels": "layout and colour"}
 BLIND = "These distances see textures, edges and layout, not what a picture shows: look at the draws."
+LAYOUT = "pooled_pixels"  # in which blur hardly shows, so that any holes outweigh it
 Distances = Mapping[str, Any]  # feature set -> kernel -> pair -> value, low, high
 Way = tuple[str, str]  # feature set, kernel
 
@@ -27,13 +33,22 @@ Way = tuple[str, str]  # feature set, kernel
 class Sampling:
     """Of one sampler. nearest: way of looking -> the weight whose samples are nearest. serves: weights, largest first.
 
-    distances: way -> weight -> (value, low, high), means over seeds.
+    distances: way -> weight -> (value, low, high), means over seeds. torn: weight -> the feature sets by which holes
+    outweigh blur there; nearest and serves are of the other weights. tells: the ways that tell those apart.
     """
 
     sampler: str
     distances: dict[Way, dict[float, tuple[float, float, float]]]
     nearest: dict[Way, float]
     serves: tuple[float, ...]
+    torn: dict[float, tuple[str, ...]]
+    tells: tuple[Way, ...]
+
+    @property
+    def whole(self) -> tuple[float, ...]:
+        """Weights that are not torn, largest first."""
+        tried = next(iter(self.distances.values()))
+        return tuple(sorted((weight for weight in tried if weight not in self.torn), reverse=True))
 
     @property
     def agree(self) -> bool:
@@ -43,7 +58,8 @@ class Sampling:
     def as_data(self) -> dict[str, Any]:
         """For report/answer.json."""
         nearest = {"/".join(way): weight for way, weight in self.nearest.items()}
-        return {"agree": self.agree, "kl_weights": list(self.serves), "nearest": nearest}
+        torn = {f"{weight:g}": list(by) for weight, by in self.torn.items()}
+        return {"agree": self.agree, "kl_weights": list(self.serves), "nearest": nearest, "torn": torn}
 
 
 def of_point(point: Point) -> dict[str, Any]:
@@ -63,21 +79,35 @@ def sampling(curve: Sequence[Spot]) -> dict[str, Sampling]:
 
 def _judgement(sampler: str, judged: Mapping[float, Sequence[Distances]]) -> Sampling | None:
     distances: dict[Way, dict[float, tuple[float, float, float]]] = {}
-    for way in _ways(judged.values()):
-        rows = {weight: _mean(found, way, sampler) for weight, found in judged.items()}
+    ways = _ways(judged.values())
+    for way in ways:
+        rows = {weight: _row(found, way, sampler) for weight, found in judged.items()}
         if all(row is not None for row in rows.values()):
             distances[way] = {weight: row for weight, row in rows.items() if row is not None}
     if not distances:
         return None
-    nearest = {way: min(row, key=lambda weight: row[weight][0]) for way, row in distances.items()}
-    as_good = [
-        {weight for weight, (value, _, _) in row.items() if value <= row[nearest[way]][2]}
-        for way, row in distances.items()
-    ]
-    serves = set.intersection(*as_good)
-    tells = [way for way, alike in zip(distances, as_good, strict=True) if len(alike) < len(judged)]
+    torn = {weight: by for weight, found in judged.items() if (by := _torn(found, ways, HOLES[sampler]))}
+    whole = [weight for weight in judged if weight not in torn]
+    if not whole:
+        return Sampling(sampler, distances, {}, (), torn, ())
+    nearest = {way: min(whole, key=lambda weight: row[weight][0]) for way, row in distances.items()}
+    as_good = {
+        way: {weight for weight in whole if row[weight][0] <= row[nearest[way]][2]} for way, row in distances.items()
+    }
+    serves = set.intersection(*as_good.values())
+    tells = tuple(way for way, alike in as_good.items() if len(alike) < len(whole))
     agreed = sorted(serves, reverse=True) if serves.issuperset(nearest[way] for way in tells) else []
-    return Sampling(sampler, distances, nearest, tuple(agreed))
+    return Sampling(sampler, distances, nearest, tuple(agreed), torn, tells)
+
+
+def _torn(found: Sequence[Distances], ways: Sequence[Way], pair: str) -> tuple[str, ...]:
+    """The feature sets by which holes outweigh blur, beyond chance."""
+    by: dict[str, None] = {}
+    for way in (way for way in ways if way[0] != LAYOUT):
+        holes, blur = _mean(found, way, pair, ("value", "low", "null_high")), _mean(found, way, "blur", ("value",))
+        if holes and blur and holes[0] > holes[2] and holes[1] > blur[0]:
+            by[way[0]] = None
+    return tuple(by)
 
 
 def _ways(judged: Iterable[Sequence[Distances]]) -> list[Way]:
@@ -86,30 +116,42 @@ def _ways(judged: Iterable[Sequence[Distances]]) -> list[Way]:
     )
 
 
-def _mean(found: Sequence[Distances], way: Way, sampler: str) -> tuple[float, float, float] | None:
-    rows = [row for one in found if (row := (one.get(way[0]) or {}).get(way[1], {}).get(sampler))]
-    values = [[row.get(key) for key in ("value", "low", "high")] for row in rows]
+def _row(found: Sequence[Distances], way: Way, pair: str) -> tuple[float, float, float] | None:
+    row = _mean(found, way, pair, ("value", "low", "high"))
+    return None if row is None else (row[0], row[1], row[2])
+
+
+def _mean(found: Sequence[Distances], way: Way, pair: str, keys: Sequence[str]) -> tuple[float, ...] | None:
+    """Over seeds; None where one of the numbers is missing."""
+    rows = [row for one in found if (row := (one.get(way[0]) or {}).get(way[1], {}).get(pair))]
+    values = [[row.get(key) for key in keys] for row in rows]
     if not values or any(value is None for row in values for value in row):
         return None
-    value, low, high = np.mean(np.array(values, float), 0)
-    return float(value), float(low), float(high)
+    return tuple(float(value) for value in np.mean(np.array(values, float), 0))
 
 
 def closes(found: Mapping[str, Sampling]) -> list[float]:
-    """Weights whose fitted draws are nearer than the best draws of the prior at any weight, by every way of looking."""
+    """Weights whose fitted draws are nearer than the best draws of the prior, by every way that tells weights apart.
+
+    By one of the ways at least beyond chance. Of either sampler those weights count that are not torn; of the prior
+    all, where it is torn at every one.
+    """
     if set(found) != set(SAMPLERS):
         return []
-    prior, fitted = found["prior"].distances, found["fitted"].distances
-    best = {way: min(value for value, _, _ in prior[way].values()) for way in fitted if way in prior}
-    weights = next(iter(fitted.values()))
-    return [w for w in weights if best and all(fitted[way][w][0] < least for way, least in best.items())]
+    prior, fitted = found["prior"], found["fitted"]
+    best = {way: min(row[weight][0] for weight in prior.whole or row) for way, row in prior.distances.items()}
+    ways = [way for way in fitted.distances if way in best]
+    ways = [way for way in ways if way in (*prior.tells, *fitted.tells)] or ways
+    nearer = [w for w in fitted.whole if ways and all(fitted.distances[way][w][0] < best[way] for way in ways)]
+    return [w for w in nearer if beyond_chance(found, w)]
 
 
 def beyond_chance(found: Mapping[str, Sampling], weight: float) -> int:
     """By how many ways of looking its fitted draws are nearer than the interval of the prior's best reaches."""
     prior, fitted = found["prior"], found["fitted"].distances
     ways = [way for way in fitted if way in prior.distances]
-    return sum(fitted[way][weight][0] < prior.distances[way][prior.nearest[way]][1] for way in ways)
+    best = {way: min(prior.distances[way][w] for w in prior.whole or prior.distances[way]) for way in ways}
+    return sum(fitted[way][weight][0] < best[way][1] for way in ways)
 
 
 # --- in words --------------------------------------------------------------------------------------------------------
@@ -136,18 +178,34 @@ def from_codes(found: Mapping[str, Sampling], reconstructs: float | None) -> str
 
 
 def _of_prior(prior: Sampling, reconstructs: float | None) -> str:
+    if not prior.whole:
+        return f"Draws of the prior fall into holes at every weight tried: {_against_blur(prior)}."
     if not prior.agree:
-        return f"Draws of the prior: no weight can be named, for they are {_disagreement(prior)}."
+        return f"Draws of the prior: no weight can be named, for they are {_disagreement(prior)}.{_below(prior)}"
     both = [w for w in prior.serves if reconstructs is not None and w <= reconstructs]
     at = _weights(prior.serves)
     if both:
-        return f"Draws of the prior are nearest to held-out pictures at {at}; {_weights(both)} also reconstructs."
-    if reconstructs is None:
-        return f"Draws of the prior are nearest to held-out pictures at {at}."
-    return (
-        f"Draws of the prior are nearest to held-out pictures at {at}, more weight than reconstructing wants: "
-        "no weight does both with the prior."
-    )
+        said = f"Draws of the prior are nearest to held-out pictures at {at}; {_weights(both)} also reconstructs."
+    elif reconstructs is None:
+        said = f"Draws of the prior are nearest to held-out pictures at {at}."
+    else:
+        said = (
+            f"Draws of the prior are nearest to held-out pictures at {at}, more weight than reconstructing wants: "
+            "no weight does both with the prior."
+        )
+    return said + _below(prior)
+
+
+def _below(sampler: Sampling) -> str:
+    """' At 0.1 and 0.01 they fall into holes: by edges and contrast they differ more from ...'"""
+    if not sampler.torn:
+        return ""
+    return f" At {_weights(sorted(sampler.torn, reverse=True))} they fall into holes: {_against_blur(sampler)}."
+
+
+def _against_blur(sampler: Sampling) -> str:
+    by = listed(sorted({SEES.get(features, features) for found in sampler.torn.values() for features in found}))
+    return f"they differ more from what the decoder makes of real codes than that from the pictures, by {by}"
 
 
 def _disagreement(prior: Sampling) -> str:
@@ -174,13 +232,14 @@ def _of_fitted(found: Mapping[str, Sampling], reconstructs: float | None) -> str
     if _needless(found, reconstructs):
         return "A sampler fitted to the codes comes no nearer: there are hardly any holes to close."
     if fitted.agree:
-        return f"Draws of a sampler fitted to the codes are nearest at {_weights(fitted.serves)}, {by}."
+        said = f"Draws of a sampler fitted to the codes are nearest at {_weights(fitted.serves)}, {by}."
+        return said + _below(fitted)
     return "A sampler fitted to the codes does not close them by every way of looking."
 
 
 def _needless(found: Mapping[str, Sampling], reconstructs: float | None) -> bool:
     """Whether draws of the prior lie within the interval of the fitted ones, by every way, wherever it matters."""
-    if set(found) != set(SAMPLERS):
+    if set(found) != set(SAMPLERS) or found["prior"].torn:
         return False
     prior, fitted = found["prior"].distances, found["fitted"].distances
     return all(

@@ -6,7 +6,8 @@ Four sets of pictures, all of the size of the held-out images that are compared:
     prior   draws of the prior, decoded           fitted  draws of the sampler that is fitted to training codes, decoded
 
 The distance of prior to real is what a user sees. Of it, recon to real is *blur*, which is there before anything is
-drawn; prior to recon is *holes*: draws that fall where no code lies. What fitted comes nearer than prior was holes.
+drawn; prior to recon is *holes*: draws that fall where no code lies. What fitted comes nearer than prior was holes;
+fitted to recon are those that the fitted sampler leaves.
 """
 
 from collections.abc import Iterator
@@ -36,6 +37,7 @@ PAIRS = {
     "holes": ("prior", "recon", True),
     "prior": ("prior", "real", True),
     "fitted": ("fitted", "real", True),
+    "fitted_holes": ("fitted", "recon", True),
 }
 MAIN = ("random_conv", "cubic")
 FEWEST = 8
