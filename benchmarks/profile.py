@@ -21,9 +21,11 @@ from benchmarks.figures import Table, parser, publish
 from benchmarks.members import config_of, trained_here
 from vae_sweep.data.batches import Images
 from vae_sweep.models.objective import Objective
+from vae_sweep.runs.files import read_json
 from vae_sweep.runs.writing import RunFiles
-from vae_sweep.training import train
+from vae_sweep.training import pack, train
 from vae_sweep.training.lit_vae import LitVAE
+from vae_sweep.training.pack import Training
 
 # What is called in the run, and the part that it is. Validation's forward passes count as validation.
 PARTS: dict[str, list[tuple[Any, str]]] = {
@@ -35,9 +37,9 @@ PARTS: dict[str, list[tuple[Any, str]]] = {
     "means of the rows": [(LitVAE, "count")],
     "rows": [(RunFiles, "log_metrics")],
     "validation": [(LitVAE, "validation_step"), (LitVAE, "on_validation_epoch_end")],
-    "checkpoints": [(train, "save_checkpoints")],
-    "evaluation": [(train, "evaluate")],
-    "pictures": [(train, "reconstruction_sheet")],
+    "checkpoints": [(Training, "_save")],
+    "evaluation": [(pack, "evaluate")],
+    "pictures": [(pack, "reconstruction_sheet")],
     "loading the data": [(train, "load_data")],
     "making the network": [(train, "build")],
 }
@@ -90,7 +92,7 @@ def measure(quick: bool) -> list[Table]:
         trained_here(config)
         whole = time.perf_counter() - began
         result = next(Path(scratch).glob("*/0*"))
-        steps = train.read_json(result / "result.json")["steps"]
+        steps = read_json(result / "result.json")["steps"]
     seconds = dict(watch.seconds) | {"all else (plan, forecast, Lightning, files)": whole - watch.seconds.total()}
     seconds["start-up (imports, in a process of its own)"] = imports()
     rows = [

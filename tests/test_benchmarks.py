@@ -13,7 +13,7 @@ from benchmarks.figures import Table
 from benchmarks.networks import small
 from benchmarks.peers.bare import BareLoop
 from benchmarks.peers.scores import sse_and_kl
-from benchmarks.profile import Stopwatch
+from benchmarks.profile import PARTS, Stopwatch
 
 ROOT = Path(__file__).parents[1]
 
@@ -52,6 +52,12 @@ def test_scores_are_means_over_images() -> None:
     sse, kl = sse_and_kl(vae, torch.stack([torch.full((3, 8, 8), 0.5), torch.zeros(3, 8, 8)]))
     assert sse == pytest.approx(0.25 * 192 / 2)
     assert kl == 0
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_profile_names_what_there_is(part: str) -> None:
+    for owner, name in PARTS[part]:
+        assert callable(getattr(owner, name, None)), f"{owner.__name__}.{name}"
 
 
 def test_stopwatch_gives_each_part_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
