@@ -138,7 +138,9 @@ def test_samples_that_were_judged_fill_their_purpose(tmp_path):
     sample, reconstruct = data["purposes"]["sample"], data["purposes"]["reconstruct"]
     assert (sample["kl_weight"], sample["low"], sample["high"], sample["beyond"]) == (1.0, 1.0, 3.0, "above")
     assert reconstruct["kl_weight"] < 1
-    assert "No weight does both: draws from the prior want 1, which costs " in data["lead"]
+    assert (
+        "No weight both reconstructs and samples: draws from the prior come nearest to pictures at 1, " in data["lead"]
+    )
     judged_by_samples(folder, dict(zip(WEIGHTS, (3.0, 2.0, 1.0, 0.3, 0.31, 0.9), strict=True)))
     report.build([folder], figures=False)
     data = json.loads((folder / "report" / "answer.json").read_text())

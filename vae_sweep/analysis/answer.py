@@ -250,7 +250,8 @@ def _draws(found: Recommendation) -> str:
         return f"At {ends} the prior's draws, too, are as near to pictures as any run's, by textures, edges and layout."
     own, other = reconstruct.spot, sample.spot
     lost = (quality(own) or 0.0) - (quality(other) or 0.0) if own and other else 0.0
-    cost = f"No weight does both: draws from the prior want {sample.kl_weight:g}, which costs {lost:.1f} dB."
+    at = f"{sample.kl_weight:g}, {lost:.1f} dB worse"
+    cost = f"No weight both reconstructs and samples: draws from the prior come nearest to pictures at {at}."
     return f"{cost} {fitted}".rstrip()
 
 
@@ -286,8 +287,9 @@ def _sure(study: Study, found: Recommendation) -> str:
         return ""
     seeds = {len(s.points) for s in found.curve}
     known = f"{min(seeds)} to {max(seeds)} seeds" if len(seeds) > 1 else count(seeds.pop(), "seed")
-    high = f"to {_weight(purpose, purpose.high)}" if purpose.high is not None else "upwards"
-    return f"How sure: {_weight(purpose, purpose.low)} {high}, by {known}, the images and the weights tried."
+    low, high = _weight(purpose, purpose.low), purpose.high
+    where = f"at {low} or above" if high is None else f"between {low} and {_weight(purpose, high)}"
+    return f"How sure: that weight lies {where}, by {known}, the images and the weights tried."
 
 
 def _stake(found: Recommendation) -> str:

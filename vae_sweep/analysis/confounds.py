@@ -75,7 +75,7 @@ def _one_seed(study: Study) -> str | None:
 def _few_images(study: Study) -> str | None:
     if study.held_out is None or study.held_out >= FEW_IMAGES or not study.vaes:
         return None
-    return f"{count(study.held_out, 'image')} held out: what they say of other images is uncertain by their number."
+    return f"{count(study.held_out, 'image')} held out: so few say little about other images."
 
 
 def _few_samples(study: Study) -> str | None:
@@ -85,7 +85,7 @@ def _few_samples(study: Study) -> str | None:
         return None
     return (
         f"The importance-weighted bounds (nll) of {count(len(low), 'run')} are unreliable: their effective sample size "
-        f"is below {FEW_SAMPLES}, and their standard errors do not know it."
+        f"is below {FEW_SAMPLES}, which their standard errors do not show."
     )
 
 

@@ -148,7 +148,7 @@ def _why_reconstruct(
         gained = f"down to {w[0]:g} there are {_db(db[0] - here)}, {study.held_out_words}"
         return f"No weight ten times below {chosen.weight:g} was tried; {gained}."
     tenth = float(np.interp(math.log(chosen.weight / 10), np.log(w), db))
-    gained = f"Ten times less weight gains {_db(tenth - here)}, under {choice.WORTH_DB:g} dB"
+    gained = f"Ten times less weight gains {_db(tenth - here)}, where {choice.WORTH_DB:g} would be worth it"
     if chosen.weight < 9 * w[0]:
         more = _db((ceiling or here) - here)
         gained = (
@@ -228,7 +228,8 @@ def _likelihood(study: Study, curve: Sequence[Spot]) -> Purpose:
     own = nearest.weight / (nearest.beta or 1)  # what a weight in the user's convention is per beta
     sigma = math.sqrt(chosen.weight / 2)
     why = (
-        f"There the noise it claims, {figure(_GREY_LEVELS * sigma, 2)} of {_GREY_LEVELS} grey levels, is the error left"
+        f"There the pixel noise that the weight assumes, {figure(_GREY_LEVELS * sigma, 2)} of {_GREY_LEVELS} grey"
+        " levels, is the error that is left"
     )
     best = max(known, key=lambda pair: pair[0].mean("val", "elbo_calibrated") or -math.inf)[0]
     if best.mean("val", "elbo_calibrated") is not None:
@@ -276,9 +277,8 @@ def _code(study: Study, curve: Sequence[Spot]) -> Purpose:
     low, log_n = spot.mean("val", "mi_leave_one_out"), spot.mean("val", "log_n")
     if low is not None and log_n is not None:
         told = spot.mean("val", "mi_leave_in") or log_n
-        why += (
-            f", {'at least ' if told > log_n - 0.5 else ''}{figure(min(told, log_n))} of them about which image it is"
-        )
+        most = ("at least ", ", the most that so few images can show,") if told > log_n - 0.5 else ("", "")
+        why += f", {most[0]}{figure(min(told, log_n))} of them{most[1]} about which image it is"
     if (second := spot.mean("train", "moment_second")) is not None and second > 0:
         why += f"; codes spread {figure(math.sqrt(second), 2)} where the prior has 1"
     if chosen.beyond == "below":

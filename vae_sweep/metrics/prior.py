@@ -28,8 +28,7 @@ def mmd2(a: Tensor, b: Tensor) -> float:
 def mmd2_null(n: int, latent_dim: int, randomness: torch.Generator, draws: int = 200) -> tuple[float, float]:
     """The range of mmd2 of two sets of n draws of N(0, I): quantiles 0.025 and 0.975 over `draws` pairs of sets.
 
-    The pairs are dealt from one pool of draws, whose kernel is computed once. Of two sets that are one distribution the
-    terms of mmd2 are uncorrelated, also where pairs of sets have draws in common.
+    They are dealt from one pool of draws, as in a permutation test, so that the kernel is computed once.
     """
     pool = torch.randn((max(2 * n, _POOL), latent_dim), generator=randomness, device=randomness.device).double()
     kernel = inverse(pool, pool).fill_diagonal_(0)

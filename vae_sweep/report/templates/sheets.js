@@ -46,7 +46,11 @@ const meanImageOf = (source) => `mean image:${dataOf(source)}`;
 const imageCount = (source) => data.originals[dataOf(source)].count;
 const tileSize = (source) => data.originals[dataOf(source)].tile;
 const hasPictures = (id) => Boolean(id) && Boolean(runOf(id)) && runOf(id).pictures.includes("recon") && runOf(id).data !== null;
-const quality = (run) => `${figure(run.val.psnr_mean ?? run.val.psnr)} dB`;
+
+function quality(run) {
+  const decibels = run.val.psnr_mean ?? run.val.psnr;
+  return `${Number.isFinite(decibels) ? decibels.toFixed(1) : figure(decibels)} dB`;
+}
 
 function sourceName(source) {
   if (!runOf(source)) return source.split(":")[0];
