@@ -44,6 +44,7 @@ def node(tmp_path, monkeypatch):
     yield node
     for begun_node in nodes:
         begun_node.kill()
+        begun_node._worker.process.wait()
 
 
 def begun(folder):
