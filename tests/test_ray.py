@@ -56,7 +56,6 @@ class Nodes:
         self.cluster = cluster_utils.Cluster(
             initialize_head=True, head_node_args={"num_cpus": 0, **self.surroundings(0)}
         )
-        self.started = _processes(self.cluster.head_node)
         self.nodes = [self.add(number) for number in (1, 2)]
 
     def surroundings(self, number):
@@ -68,9 +67,7 @@ class Nodes:
         return {"env_vars": {name: str(value) for name, value in environ.items()}, "include_dashboard": False}
 
     def add(self, number):
-        node = self.cluster.add_node(num_cpus=self.threads, **self.surroundings(number))
-        self.started += _processes(node)
-        return node
+        return self.cluster.add_node(num_cpus=self.threads, **self.surroundings(number))
 
     def checkpoints(self, number):
         """Of the runs that train on a node, by the names of their folders."""
@@ -78,11 +75,6 @@ class Nodes:
 
     def kill(self, number):
         self.cluster.remove_node(self.nodes[number - 1], allow_graceful=False)
-
-    def shutdown(self):
-        self.cluster.shutdown()
-        for process in self.started:  # which Ray does not wait for
-            process.wait()
 
     def processes(self):
         """Pids of the workers on all nodes."""
@@ -95,11 +87,6 @@ class Nodes:
             if b"vae_sweep.engine.worker" in words and any(str(self.folder).encode() in word for word in words):
                 found.append(int(path.parent.name))
         return found
-
-
-def _processes(node):
-    """That Ray has started for it."""
-    return [info.process for infos in node.all_processes.values() for info in infos]
 
 
 @pytest.fixture(scope="module", params=["off", 2], ids=["single", "packs"])
@@ -117,7 +104,7 @@ def nodes(undisturbed, tmp_path, monkeypatch):
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # a cluster for a minute, on the loopback
     nodes = Nodes(tmp_path, undisturbed[1].manifest["plan"]["threads"][0])
     yield nodes
-    nodes.shutdown()
+    nodes.cluster.shutdown()
 
 
 @pytest.fixture
