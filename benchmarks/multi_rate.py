@@ -118,9 +118,8 @@ def paintings(folder: Path, quick: bool) -> list[Table]:
         "points on its curve": float(len(curves)),
         "separate runs for as many, s": float(np.median(costs)) * len(curves),
     }
-    notes = [
-        f"Held-out paintings, 64x64, the tool's defaults: {_length(runs[0])}, 128 units. Negative: one model is better."
-    ]
+    length = f"{_length(runs[0])}, {runs[0].config['model']['latent_dim']:,} latents"
+    notes = [f"Held-out paintings, 64x64, the tool's defaults: {length}. Negative: one model is better."]
     return [
         Table("One model for all weights: paintings", rows, notes),
         Table(
