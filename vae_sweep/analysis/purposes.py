@@ -277,7 +277,7 @@ def _code(study: Study, curve: Sequence[Spot]) -> Purpose:
     low, log_n = spot.mean("val", "mi_leave_one_out"), spot.mean("val", "log_n")
     if low is not None and log_n is not None:
         told = spot.mean("val", "mi_leave_in") or log_n
-        most = ("at least ", ", the most that so few images can show,") if told > log_n - 0.5 else ("", "")
+        most = ("at least ", ", the most that so many images can show,") if told > log_n - 0.5 else ("", "")
         why += f", {most[0]}{figure(min(told, log_n))} of them{most[1]} about which image it is"
     if (second := spot.mean("train", "moment_second")) is not None and second > 0:
         why += f"; codes spread {figure(math.sqrt(second), 2)} where the prior has 1"
