@@ -133,11 +133,19 @@ def test_where_it_is_torn_does_not_hang_on_what_else_was_tried() -> None:
 
 
 def test_a_fitted_sampler_can_leave_holes() -> None:
-    spots = with_holes(near(), "fitted_holes", [0.05, 0.09, 0.2, 0.9], [2.0, 1.0, 0.4, 0.1], "random_conv")
+    spots = curve({"random_conv": [4.0, 3.0, 2.0, 1.0]}, {"random_conv": [3.5, 2.5, 0.5, 0.4]})
+    spots = with_holes(spots, "fitted_holes", [0.05, 0.09, 0.2, 0.9], [2.0, 1.0, 0.4, 0.1], "random_conv")
     found = sampling(with_holes(spots, "holes", [0.05, 0.09, 0.5, 0.9], [2.0, 1.0, 0.4, 0.1], "random_conv"))
     assert found["fitted"].whole == (10.0, 1.0, 0.1)
     assert closes(found) == [0.1]  # 0.01 is nearer still, and torn
     assert "at 0.1 its draws are nearer" in in_words(found, reconstructs=0.1)
+
+
+def test_a_fitted_sampler_nearer_by_chance_closes_nothing() -> None:
+    prior = {"random_conv": [1.0, 0.5, 0.4, 0.6]}
+    by_chance, beyond = {"random_conv": [1.0, 0.6, 0.38, 0.6]}, {"random_conv": [1.0, 0.6, 0.34, 0.6]}
+    assert closes(sampling(curve(prior, by_chance))) == []  # the prior's best is 0.4, from 0.35 to 0.45
+    assert closes(sampling(curve(prior, beyond))) == [0.1]
 
 
 def test_no_holes_to_close() -> None:

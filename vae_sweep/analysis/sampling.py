@@ -34,15 +34,14 @@ class Sampling:
     """Of one sampler. nearest: way of looking -> the weight whose samples are nearest. serves: weights, largest first.
 
     distances: way -> weight -> (value, low, high), means over seeds. torn: weight -> the feature sets by which holes
-    outweigh blur there; nearest and serves are of the other weights. tells: the ways that tell those apart.
+    outweigh blur there; nearest and serves are of the other weights.
     """
 
     sampler: str
-    distances: dict[Way, dict[float, tuple[float, float, float]]]
+    distances: dict[Way, dict[float, tuple[float, ...]]]
     nearest: dict[Way, float]
     serves: tuple[float, ...]
     torn: dict[float, tuple[str, ...]]
-    tells: tuple[Way, ...]
 
     @property
     def whole(self) -> tuple[float, ...]:
@@ -78,10 +77,10 @@ def sampling(curve: Sequence[Spot]) -> dict[str, Sampling]:
 
 
 def _judgement(sampler: str, judged: Mapping[float, Sequence[Distances]]) -> Sampling | None:
-    distances: dict[Way, dict[float, tuple[float, float, float]]] = {}
+    distances: dict[Way, dict[float, tuple[float, ...]]] = {}
     ways = _ways(judged.values())
     for way in ways:
-        rows = {weight: _row(found, way, sampler) for weight, found in judged.items()}
+        rows = {weight: _mean(found, way, sampler, "value", "low", "high") for weight, found in judged.items()}
         if all(row is not None for row in rows.values()):
             distances[way] = {weight: row for weight, row in rows.items() if row is not None}
     if not distances:
@@ -89,22 +88,20 @@ def _judgement(sampler: str, judged: Mapping[float, Sequence[Distances]]) -> Sam
     torn = {weight: by for weight, found in judged.items() if (by := _torn(found, ways, HOLES[sampler]))}
     whole = [weight for weight in judged if weight not in torn]
     if not whole:
-        return Sampling(sampler, distances, {}, (), torn, ())
+        return Sampling(sampler, distances, {}, (), torn)
     nearest = {way: min(whole, key=lambda weight: row[weight][0]) for way, row in distances.items()}
-    as_good = {
-        way: {weight for weight in whole if row[weight][0] <= row[nearest[way]][2]} for way, row in distances.items()
-    }
-    serves = set.intersection(*as_good.values())
-    tells = tuple(way for way, alike in as_good.items() if len(alike) < len(whole))
+    as_good = [{weight for weight in whole if row[weight][0] <= row[nearest[way]][2]} for way, row in distances.items()]
+    serves = set.intersection(*as_good)
+    tells = [way for way, alike in zip(distances, as_good, strict=True) if len(alike) < len(whole)]
     agreed = sorted(serves, reverse=True) if serves.issuperset(nearest[way] for way in tells) else []
-    return Sampling(sampler, distances, nearest, tuple(agreed), torn, tells)
+    return Sampling(sampler, distances, nearest, tuple(agreed), torn)
 
 
 def _torn(found: Sequence[Distances], ways: Sequence[Way], pair: str) -> tuple[str, ...]:
     """The feature sets by which holes outweigh blur, beyond chance."""
     by: dict[str, None] = {}
     for way in (way for way in ways if way[0] != LAYOUT):
-        holes, blur = _mean(found, way, pair, ("value", "low", "null_high")), _mean(found, way, "blur", ("value",))
+        holes, blur = _mean(found, way, pair, "value", "low", "null_high"), _mean(found, way, "blur", "value")
         if holes and blur and holes[0] > holes[2] and holes[1] > blur[0]:
             by[way[0]] = None
     return tuple(by)
@@ -116,12 +113,7 @@ def _ways(judged: Iterable[Sequence[Distances]]) -> list[Way]:
     )
 
 
-def _row(found: Sequence[Distances], way: Way, pair: str) -> tuple[float, float, float] | None:
-    row = _mean(found, way, pair, ("value", "low", "high"))
-    return None if row is None else (row[0], row[1], row[2])
-
-
-def _mean(found: Sequence[Distances], way: Way, pair: str, keys: Sequence[str]) -> tuple[float, ...] | None:
+def _mean(found: Sequence[Distances], way: Way, pair: str, *keys: str) -> tuple[float, ...] | None:
     """Over seeds; None where one of the numbers is missing."""
     rows = [row for one in found if (row := (one.get(way[0]) or {}).get(way[1], {}).get(pair))]
     values = [[row.get(key) for key in keys] for row in rows]
@@ -131,27 +123,28 @@ def _mean(found: Sequence[Distances], way: Way, pair: str, keys: Sequence[str]) 
 
 
 def closes(found: Mapping[str, Sampling]) -> list[float]:
-    """Weights whose fitted draws are nearer than the best draws of the prior, by every way that tells weights apart.
+    """Weights whose fitted draws are nearer than the best draws of the prior at any weight, by every way of looking.
 
-    By one of the ways at least beyond chance. Of either sampler those weights count that are not torn; of the prior
-    all, where it is torn at every one.
+    By one of them beyond chance; where the fitted draws are torn themselves, nothing is closed.
     """
     if set(found) != set(SAMPLERS):
         return []
-    prior, fitted = found["prior"], found["fitted"]
-    best = {way: min(row[weight][0] for weight in prior.whole or row) for way, row in prior.distances.items()}
-    ways = [way for way in fitted.distances if way in best]
-    ways = [way for way in ways if way in (*prior.tells, *fitted.tells)] or ways
-    nearer = [w for w in fitted.whole if ways and all(fitted.distances[way][w][0] < best[way] for way in ways)]
+    best, fitted = _best_of_prior(found), found["fitted"]
+    nearer = [
+        w for w in fitted.whole if best and all(fitted.distances[way][w][0] < row[0] for way, row in best.items())
+    ]
     return [w for w in nearer if beyond_chance(found, w)]
 
 
 def beyond_chance(found: Mapping[str, Sampling], weight: float) -> int:
     """By how many ways of looking its fitted draws are nearer than the interval of the prior's best reaches."""
-    prior, fitted = found["prior"], found["fitted"].distances
-    ways = [way for way in fitted if way in prior.distances]
-    best = {way: min(prior.distances[way][w] for w in prior.whole or prior.distances[way]) for way in ways}
-    return sum(fitted[way][weight][0] < best[way][1] for way in ways)
+    fitted = found["fitted"].distances
+    return sum(fitted[way][weight][0] < low for way, (_, low, _) in _best_of_prior(found).items())
+
+
+def _best_of_prior(found: Mapping[str, Sampling]) -> dict[Way, tuple[float, ...]]:
+    """Its nearest draws at any weight, torn or not: way -> (value, low, high)."""
+    return {way: min(row.values()) for way, row in found["prior"].distances.items() if way in found["fitted"].distances}
 
 
 # --- in words --------------------------------------------------------------------------------------------------------
@@ -197,15 +190,16 @@ def _of_prior(prior: Sampling, reconstructs: float | None) -> str:
 
 
 def _below(sampler: Sampling) -> str:
-    """' At 0.1 and 0.01 they fall into holes: by edges and contrast they differ more from ...'"""
+    """' At 0.1 and 0.01 they fall into holes: they differ more ... than that from the pictures, by textures.'"""
     if not sampler.torn:
         return ""
     return f" At {_weights(sorted(sampler.torn, reverse=True))} they fall into holes: {_against_blur(sampler)}."
 
 
 def _against_blur(sampler: Sampling) -> str:
-    by = listed(sorted({SEES.get(features, features) for found in sampler.torn.values() for features in found}))
-    return f"they differ more from what the decoder makes of real codes than that from the pictures, by {by}"
+    sets = dict.fromkeys(features for by in sampler.torn.values() for features in by)
+    by = listed([f"by {SEES.get(features, features)}" for features in sets])
+    return f"they differ more from what the decoder makes of real codes than that from the pictures, {by}"
 
 
 def _disagreement(prior: Sampling) -> str:
@@ -233,8 +227,10 @@ def _of_fitted(found: Mapping[str, Sampling], reconstructs: float | None) -> str
         return "A sampler fitted to the codes comes no nearer: there are hardly any holes to close."
     if fitted.agree:
         said = f"Draws of a sampler fitted to the codes are nearest at {_weights(fitted.serves)}, {by}."
-        return said + _below(fitted)
-    return "A sampler fitted to the codes does not close them by every way of looking."
+    else:
+        said = "A sampler fitted to the codes does not close them by every way of looking."
+    left = f" It leaves holes at {_weights(sorted(fitted.torn, reverse=True))}." if fitted.torn else ""
+    return said + left
 
 
 def _needless(found: Mapping[str, Sampling], reconstructs: float | None) -> bool:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from vae_sweep.metrics.two_sample import inverse
+from vae_sweep.metrics.two_sample import dealt, inverse
 from vae_sweep.models.posteriors import Posterior
 
 _POOL = 512  # at least so many draws, so that pairs of small sets are not the same few again and again
@@ -28,15 +28,13 @@ def mmd2(a: Tensor, b: Tensor) -> float:
 def mmd2_null(n: int, latent_dim: int, randomness: torch.Generator, draws: int = 200) -> tuple[float, float]:
     """The range of mmd2 of two sets of n draws of N(0, I): quantiles 0.025 and 0.975 over `draws` pairs of sets.
 
-    They are dealt from one pool of draws, as in a permutation test, so that the kernel is computed once.
+    They are dealt from one pool of draws, as in a permutation test, so that the kernel is computed once. randomness: of
+    the CPU.
     """
-    pool = torch.randn((max(2 * n, _POOL), latent_dim), generator=randomness, device=randomness.device).double()
-    kernel = inverse(pool, pool).fill_diagonal_(0)
-    deals = torch.stack([torch.randperm(len(pool), generator=randomness) for _ in range(draws)])
-    ones = torch.zeros((2, draws, len(pool)), dtype=torch.float64, device=pool.device)
-    a, b = ones[0].scatter_(1, deals[:, :n], 1.0), ones[1].scatter_(1, deals[:, n : 2 * n], 1.0)
-    to_a, to_b = a @ kernel, b @ kernel
-    values = ((to_a * a).sum(1) + (to_b * b).sum(1)) / (n * (n - 1)) - 2 * (to_a * b).sum(1) / n**2
+    pool = torch.randn((max(2 * n, _POOL), latent_dim), generator=randomness).double()
+    deals = torch.stack([torch.randperm(len(pool), generator=randomness)[: 2 * n] for _ in range(draws)])
+    within, across = dealt(inverse(pool, pool).fill_diagonal_(0), *deals.split(n, dim=1))
+    values = within / (n * (n - 1)) - 2 * across / n**2
     low, high = values.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64))
     return float(low), float(high)
 

@@ -83,15 +83,21 @@ def null(a: Tensor, b: Tensor, kernel: Kernel, randomness: torch.Generator, perm
     values = kernel(both, both).fill_diagonal_(0)
     order = [torch.arange(2 * n), *(torch.randperm(2 * n, generator=randomness) for _ in range(permutations))]
     first, second = torch.stack(order).split(n, dim=1)  # (P, n)
-    inside = torch.zeros(len(order), 2 * n, dtype=values.dtype).scatter_(1, first, 1.0)
-    outside = 1 - inside
-    to_inside, to_outside = inside @ values, outside @ values
-    within = (to_inside * inside).sum(1) + (to_outside * outside).sum(1)
-    across = (to_inside * outside).sum(1) - values[first, second].sum(1)
-    found = (within - 2 * across) / (n * (n - 1))
+    within, across = dealt(values, first, second)
+    found = (within - 2 * (across - values[first, second].sum(1))) / (n * (n - 1))
     # Rounding alone must not put a permutation that deals the same sets again below the estimate.
     reached = int((found[1:] >= found[0] - 1e-12 * found.abs().max()).sum())
     return Null(float(found[1:].quantile(0.95)), (1 + reached) / (1 + permutations))
+
+
+def dealt(values: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """Sums of kernel values over pairs within either of two sets, and across them; P deals at once -> (P,), (P,).
+
+    values: (M, M) of a pool of M samples, its diagonal 0; first, second: (P, n), which of them are in which set.
+    """
+    a, b = (torch.zeros(len(rows), len(values), dtype=values.dtype).scatter_(1, rows, 1.0) for rows in (first, second))
+    to_a, to_b = a @ values, b @ values
+    return (to_a * a).sum(1) + (to_b * b).sum(1), (to_a * b).sum(1)
 
 
 def standardised(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
