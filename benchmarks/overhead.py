@@ -24,10 +24,10 @@ from benchmarks.peers.bare import BareLoop
 from vae_sweep.engine.slots import thread_environment
 from vae_sweep.sweep.run_sweep import load_images
 from vae_sweep.training.build import build, image_shape
+from vae_sweep.training.device import multiplies_bfloat16
 
 STEPS = {"default": 2400, "small": 24_000}
 TURN = {"default": 15, "small": 100}  # steps; then the other has its turn
-PRECISIONS = ("bf16", "32")
 
 
 def measure(quick: bool) -> list[Table]:
@@ -36,7 +36,7 @@ def measure(quick: bool) -> list[Table]:
     rows = []
     with tempfile.TemporaryDirectory(prefix="vae-sweep-") as scratch:
         networks = {"default": (), "small": ("data=arrays", small_paintings(Path(scratch)), *SMALL)}
-        for precision in PRECISIONS:
+        for precision in ("bf16", "32") if multiplies_bfloat16("cpu") else ("32",):
             for network, overrides in networks.items():
                 turns = 3 if quick else STEPS[network] // TURN[network]
                 folder = Path(scratch) / f"{network}-{precision}"

@@ -14,11 +14,11 @@ from vae_sweep.training import device as hardware
     ],
 )
 def test_auto_takes_bfloat16_where_convolutions_gain_by_it(monkeypatch, network, cpu, cuda):
-    monkeypatch.setattr(hardware, "_multiplies_bfloat16", lambda accelerator: True)
+    monkeypatch.setattr(hardware, "multiplies_bfloat16", lambda accelerator: True)
     assert [hardware.precision("auto", device, network) for device in ("cpu", "cuda")] == [cpu, cuda]
     assert [hardware.precision(setting, "cpu", network) for setting in (32, "bf16")] == ["32-true", "bf16-mixed"]
 
 
 def test_auto_stays_in_float32_where_the_processor_has_no_bfloat16(monkeypatch):
-    monkeypatch.setattr(hardware, "_multiplies_bfloat16", lambda accelerator: False)
+    monkeypatch.setattr(hardware, "multiplies_bfloat16", lambda accelerator: False)
     assert hardware.precision("auto", "cpu", conv((3, 64, 64), 128)) == "32-true"

@@ -27,10 +27,10 @@ def precision(setting: str | int, accelerator: str, network: nn.Module) -> str:
     convolutions = [module for module in network.modules() if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d))]
     params = sum(module.weight.numel() for module in convolutions)
     worth_it = params >= CPU_BF16_PARAMS if accelerator == "cpu" else params > 0
-    return PRECISIONS["bf16" if worth_it and _multiplies_bfloat16(accelerator) else "32"]
+    return PRECISIONS["bf16" if worth_it and multiplies_bfloat16(accelerator) else "32"]
 
 
-def _multiplies_bfloat16(accelerator: str) -> bool:
+def multiplies_bfloat16(accelerator: str) -> bool:
     if accelerator == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if accelerator == "cpu":
