@@ -31,6 +31,7 @@ def precision(setting: str | int, accelerator: str, network: nn.Module) -> str:
 
 
 def multiplies_bfloat16(accelerator: str) -> bool:
+    """Whether the hardware has instructions for it, and need not emulate it."""
     if accelerator == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if accelerator == "cpu":
