@@ -185,8 +185,8 @@ def _curve(study: Study, found: Recommendation) -> tuple[str, str]:
     said = (
         _by_one_model(study, found),
         _window(study, found),
-        _draws(found),
         _sure(study, found),
+        _draws(found),
         _stake(found),
         _against(found),
         _late(found),
