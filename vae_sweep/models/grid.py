@@ -72,7 +72,7 @@ class Path(nn.Module):
             left = x - ((codes * self.decode_scale) @ self.basis.T).view_as(x)
             if not self.at.cell_codes:
                 return codes, None, left
-            return codes, self.cell_encode(F.pixel_unshuffle(_padded(left, self.at), self.at.cell)), left
+            return codes, self.cell_encode(_into_cells(_padded(left, self.at), self.at.cell)), left
 
     def picture(self, codes: Tensor) -> Tensor:
         """Of picture codes: (B, C, side, side), padded to whole cells."""
@@ -109,7 +109,7 @@ class GridEncoder(nn.Module):
         if self.path is not None:
             picture, in_cells, left = self.path.encode(x)
             sources.append(_padded(left, at))
-        h = self.stem(F.pixel_unshuffle(torch.cat(sources, 1) * _INPUT, at.step))
+        h = self.stem(_into_cells(torch.cat(sources, 1) * _INPUT, at.step))
         for block in self.blocks:
             h = h + block(h)
         h = F.silu(self.down(F.silu(h)))
@@ -178,11 +178,11 @@ class GridDecoder(nn.Module):
             y = self.path.picture(picture)
             if at.cell_codes:
                 with full_precision(z):
-                    y = y + F.pixel_shuffle(self.cell_decode(in_cells), at.cell)
-            h = h + self.from_path(F.pixel_unshuffle(y * _INPUT, at.step))
+                    y = y + _out_of_cells(self.cell_decode(in_cells), at.cell)
+            h = h + self.from_path(_into_cells(y * _INPUT, at.step))
         for block in self.blocks:
             h = h + block(h)
-        y = y + at_least_float32(F.pixel_shuffle(self.image(F.silu(h)), at.step))
+        y = y + at_least_float32(_out_of_cells(self.image(F.silu(h)), at.step))
         return y[..., : at.image_shape[1], : at.image_shape[2]]
 
 
@@ -202,6 +202,21 @@ def _padded(x: Tensor, at: Layout) -> Tensor:
     """Zeros, which stand for the mean image, on the right and below, up to whole cells."""
     bottom, right = at.cells * at.cell - x.shape[-2], at.cells * at.cell - x.shape[-1]
     return F.pad(x, (0, right, 0, bottom)) if bottom or right else x
+
+
+# pixel_unshuffle and pixel_shuffle of torch.nn.functional, whose loops take twice as long as a copy by strides.
+def _into_cells(x: Tensor, side: int) -> Tensor:
+    """(B, C, h side, w side) -> (B, C side^2, h, w)."""
+    b, channels, height, width = x.shape
+    h, w = height // side, width // side
+    return x.view(b, channels, h, side, w, side).permute(0, 1, 3, 5, 2, 4).reshape(b, channels * side**2, h, w)
+
+
+def _out_of_cells(x: Tensor, side: int) -> Tensor:
+    """(B, C side^2, h, w) -> (B, C, h side, w side)."""
+    b, channels, h, w = x.shape
+    cells = x.view(b, channels // side**2, side, side, h, w).permute(0, 1, 4, 2, 5, 3)
+    return cells.reshape(b, channels // side**2, h * side, w * side)
 
 
 def _zero(layer: nn.Module | None) -> None:
