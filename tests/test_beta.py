@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from configs import member_config
+from marks import slow
 from synthetic_sweep import write_sweep
 
 from vae_sweep.analysis import study
@@ -39,6 +40,7 @@ TYPED = {
     "normalised": lambda w, d: w * d / N,
 }
 WRITTEN = [(recon, reduction) for recon in ("sse", "gaussian") for reduction in TYPED]
+QUICK = (("sse", "half_sum"), ("gaussian", "mean_pixels_batch"))
 
 
 def rewrite(folder: Path, recon: str, reduction: str, older: bool = False, learned: bool = False) -> Path:
@@ -149,7 +151,13 @@ def _copy(folder: Path, to: Path) -> Path:
 
 @pytest.mark.parametrize(
     ("recon", "reduction", "older"),
-    [*((*written, False) for written in WRITTEN), ("sse", "normalised", True), ("gaussian", "mean_pixels", True)],
+    [
+        ("sse", "half_sum", False),
+        ("sse", "normalised", True),
+        ("gaussian", "mean_pixels_batch", False),
+        ("gaussian", "mean_pixels", True),
+        *slow(*((*written, False) for written in WRITTEN if written not in QUICK)),
+    ],
 )
 def test_the_same_runs_in_any_convention_are_judged_the_same(sweep, tmp_path, recon, reduction, older):
     folder, (rules, told, likeliest) = sweep

@@ -10,6 +10,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
 from hydra.types import HydraContext, RunMode
 from hydra_plugins.vae_sweep_launcher import compose
+from marks import slow
 from omegaconf import OmegaConf
 
 from vae_sweep.run import CONF
@@ -39,6 +40,7 @@ SWEEPS = {
     "hydra's own": ["hydra.job.name=a,b", "loss.kl_weight=2,3"],
     "twice": ["loss.kl_weight=2,3", "loss.kl_weight=4"],
 }
+QUICK = ("words", "groups", "interpolations", "twice")
 
 
 def jobs_of_a_sweep(words):
@@ -51,7 +53,7 @@ def jobs_of_a_sweep(words):
     return [list(job) for job in itertools.product(*lists)]
 
 
-@pytest.mark.parametrize("name", SWEEPS)
+@pytest.mark.parametrize("name", [*QUICK, *slow(*(name for name in SWEEPS if name not in QUICK))])
 def test_jobs_are_those_that_hydra_composes(context, name):
     config, hydra = context
     asked = jobs_of_a_sweep(SWEEPS[name])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from marks import slow
 from test_keep import assert_same, held_out_loss, stopped_after, validations
 from torch import nn
 from torch.utils.data import DataLoader
@@ -103,7 +104,7 @@ def test_the_average_is_the_weighted_sum_of_the_weights_of_all_steps(decay: floa
     "kind",
     [
         ["model.multi_rate=true"],
-        *(pytest.param(kind, marks=pytest.mark.slow) for kind in ([], ["loss.recon=optimal_sigma"])),
+        *slow([], ["loss.recon=optimal_sigma"]),
     ],
     ids=str,
 )
@@ -127,7 +128,8 @@ def test_a_continued_pack_is_separate_uninterrupted_runs(small_sweep: SmallSweep
             assert validations(other.folder)[step] | {"time_s": 0} == pytest.approx(row | {"time_s": 0}, rel=1e-9)
 
 
-@pytest.mark.parametrize("packed", [pytest.param(False, marks=pytest.mark.slow), True], ids=["alone", "pack"])
+@pytest.mark.slow
+@pytest.mark.parametrize("packed", [False, True], ids=["alone", "pack"])
 def test_a_continued_run_is_the_uninterrupted_one_bit_for_bit(small_sweep: SmallSweep, packed: bool) -> None:
     members = [[*SMALL], [*SMALL, "seed=1"]][: 1 + packed]
     whole, ids = small_sweep(*members, name="whole")

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from marks import slow
 from torch.utils.flop_counter import FlopCounterMode
 
 from vae_sweep.models import networks
@@ -78,7 +79,7 @@ def expected_loss(vae, x, weight):
 
 
 @pytest.mark.parametrize("flips", [False, True])
-@pytest.mark.parametrize("weight", [3.0, *(pytest.param(weight, marks=pytest.mark.slow) for weight in (0.3, 0.002))])
+@pytest.mark.parametrize("weight", [3.0, *slow(0.3, 0.002)])
 @pytest.mark.parametrize("latent_grid", [1, 4])
 def test_a_path_begins_at_the_closed_form(weight, latent_grid, flips):
     images = pictures()
@@ -227,7 +228,7 @@ def test_one_model_for_all_weights_begins_at_the_closed_form_of_each(weight):
     assert loss == pytest.approx(linear_vae(known_spectrum(), 40, weight).loss, rel=2e-3)
 
 
-@pytest.mark.parametrize("weight", [4.0, 1.0, 0.1])
+@pytest.mark.parametrize("weight", [4.0, *slow(1.0, 0.1)])
 def test_a_bernoulli_path_begins_below_its_bound(weight):
     """Boehning's bound, -ln p(x) <= c + 2 ||u - (x - p)||^2: L at the start is at most that of the linear optimum."""
     images = (pictures(200, (1, 16, 16)) > 0.5).astype(np.float32)
@@ -249,7 +250,7 @@ def test_a_bernoulli_path_begins_below_its_bound(weight):
     assert math.isfinite(loss)
 
 
-@pytest.mark.parametrize("recon", ["sse", "bernoulli"])
+@pytest.mark.parametrize("recon", ["sse", *slow("bernoulli")])
 def test_a_pack_of_paths_has_the_numbers_of_separate_runs(recon):
     """Members of three weights, three steps of Adam: the losses are those that each has alone."""
     images = pictures(48)

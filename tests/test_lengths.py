@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from marks import slow
 from rich.console import Console
 
 from vae_sweep.data import load as load_data
@@ -68,7 +69,7 @@ def assert_same(one, other):
 
 @pytest.mark.parametrize(
     ("lr_schedule", "packed"),
-    [("constant", True), ("wsd", False), pytest.param("plateau", False, marks=pytest.mark.slow)],
+    [("constant", True), ("wsd", False), *slow(("plateau", False))],
 )
 def test_a_sweep_made_longer_is_the_long_one_bit_for_bit(sweep, lr_schedule, packed):
     short, long = ("30", "60")
@@ -156,6 +157,7 @@ def test_a_run_without_a_checkpoint_of_its_level_goes_on_from_its_end_if_it_may(
 UNTIL = ("trainer.until=converged", "optimizer.lr_schedule=wsd", "trainer.keep=best", "trainer.ema=0.9")
 
 
+@pytest.mark.slow
 def test_a_run_that_ends_by_itself_is_one_that_was_told_its_length(sweep, monkeypatch):
     """When it ends is the verdict's; that nothing else differs is tested here."""
     monkeypatch.setattr("vae_sweep.training.pack.is_at_rest", lambda member, *_: member.step >= 40)

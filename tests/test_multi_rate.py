@@ -141,7 +141,8 @@ def rows(run: Path) -> list[dict[str, Any]]:
     return [{key: value for key, value in row.items() if key != "time_s"} for row in read_rows(run / "metrics.jsonl")]
 
 
-@pytest.mark.parametrize("packed", [pytest.param(False, marks=pytest.mark.slow), True], ids=["alone", "pack"])
+@pytest.mark.slow
+@pytest.mark.parametrize("packed", [False, True], ids=["alone", "pack"])
 def test_continued_run_is_the_uninterrupted_one_bit_for_bit(small_sweep: SmallSweep, packed: bool) -> None:
     members = [["model.multi_rate=true", "model.channels=2", f"seed={seed}"] for seed in range(1 + packed)]
     whole, ids = small_sweep(*members, name="whole")

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from marks import slow
 from PIL import Image
 
 from vae_sweep.data import load
@@ -207,7 +208,7 @@ def _packed(tmp_path: Path, ending: str, members: dict[str, bytes]) -> Path:
     return path
 
 
-@pytest.mark.parametrize("ending", ["zip", pytest.param("tar", marks=pytest.mark.slow), "tar.gz"])
+@pytest.mark.parametrize("ending", ["tar.gz", *slow("tar", "zip")])
 def test_an_archive_is_a_folder(tmp_path: Path, read, ending: str) -> None:
     """The same pictures, labels and split as unpacked; what leads outside stays inside; the rest is counted."""
     paint(tmp_path / "pics", *(f"{kind}/{number}.png" for kind in ("cat", "dog") for number in range(5)))

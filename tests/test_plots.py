@@ -19,6 +19,7 @@ def sweep(tmp_path_factory):
     return study.read([load_sweep(write_sweep(folder, latent_dims=(16, 64), seeds=(0, 1)))])
 
 
+@pytest.mark.slow
 def test_every_figure_is_saved_as_png_and_svg(sweep, tmp_path):
     before = dict(mpl.rcParams)
     written = plots.save_all(sweep, tmp_path)

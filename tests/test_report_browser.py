@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from marks import slow
 from selenium import webdriver
 from selenium.common.exceptions import NoSuchElementException
 from selenium.webdriver.common.action_chains import ActionChains
@@ -120,7 +121,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return report.build([folder], figures=False)
 
 
-@pytest.mark.parametrize(("width", "theme"), [("phone", "dark"), ("desk", "light")])
+@pytest.mark.parametrize(("width", "theme"), [("phone", "dark"), *slow(("desk", "light"))])
 def test_it_is_drawn_without_a_complaint_or_a_request_and_is_accessible(page, index, width, theme):
     page.open(index, width, theme).read_to_the_end()
     assert page("return document.documentElement.scrollWidth") == WIDTHS[width]

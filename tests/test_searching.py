@@ -124,6 +124,7 @@ def test_the_command_that_adds_weights_is_that_of_a_grid():
     assert command({"loss.kl_weight": "3,1"}, "hydra/sweeper=optuna", "optimizer.lr=interval(0.1,1)") == ""
 
 
+@pytest.mark.slow
 def test_a_target_from_the_command_line_and_the_same_command_again(tmp_path, images):
     command = [
         *(sys.executable, "-m", "vae_sweep.run", "-m", "+hydra.launcher.target=benchmarks.simulated:train_pack"),

@@ -35,6 +35,7 @@ def test_the_last_picture_is_the_evaluation_s(small_sweep: SmallSweep) -> None:
         assert errors[-1] < errors[0]  # it has learned since
 
 
+@pytest.mark.slow
 def test_a_continued_run_has_the_pictures_of_an_uninterrupted_one(small_sweep: SmallSweep) -> None:
     common = [*COMMON, "model.channels=2"]
     whole, ids = small_sweep(common, name="whole")

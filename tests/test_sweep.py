@@ -60,6 +60,7 @@ def test_a_sweep_leaves_a_manifest_and_a_folder_per_member(sweep):
     assert "2 of 2 done" in text
 
 
+@pytest.mark.slow
 def test_an_online_sweep_tells_its_answer_when_it_ends(sweep, tmp_path, monkeypatch):
     first, _ = sweep([1, 0.5])
     for member in load_sweep(first.folder).runs:  # the fake training is not evaluated

@@ -61,6 +61,7 @@ def test_randomised_spectrum_is_close_and_never_too_large() -> None:
         found.top(65)
 
 
+@pytest.mark.slow
 def test_large_sets_are_sampled_but_their_total_variance_is_not() -> None:
     images = images_of(3000, side=8)
     found = spectrum(Pixels(images), rank=32, exact_up_to=50, max_images=2500)

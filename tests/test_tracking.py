@@ -486,11 +486,13 @@ def test_a_sweep_is_laid_out_in_a_view_of_its_own(
     assert {"held_out/00", "prior/samples", "val/psnr_mean"} <= set(asked)
 
 
-def test_without_the_extra_the_workspace_is_one_line(
+def test_without_the_extra_the_workspace_is_one_line_before_anything_is_uploaded(
     online: FakeWandb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "wandb_workspaces", None)
+    before = len(online.requests)
     assert sync.main([str(_judged_sweep(tmp_path / "judged")), "--workspace"]) == 2
+    assert len(online.requests) == before
     assert "pip install 'vae-sweep[workspace]'" in capfd.readouterr().err.splitlines()[-1]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
+from marks import slow
 from torch.utils.data import DataLoader
 
 from vae_sweep.data.batches import Stretches
@@ -69,7 +70,7 @@ def trained_apart_and_together(
     ]
 
 
-@pytest.mark.parametrize("steps", [20, pytest.param(300, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("steps", [20, *slow(300)])
 def test_pack_equals_separate_runs_in_float64(small_sweep: SmallSweep, steps: int) -> None:
     common = [f"trainer.max_steps={steps}", "trainer.precision=64", "model.channels=2", "data.batch_size=8"]
     common += ["model.latent_grid=1", "model.linear_path=false"]
@@ -99,7 +100,7 @@ def test_pack_equals_separate_runs_in_float32(small_sweep: SmallSweep) -> None:
         assert rows(packed)[-1] == pytest.approx(rows(alone)[-1], rel=5e-3)
 
 
-@pytest.mark.parametrize("packed", [False, True], ids=["alone", "pack"])
+@pytest.mark.parametrize("packed", [*slow(False), True], ids=["alone", "pack"])
 def test_continued_run_is_the_uninterrupted_one_bit_for_bit(small_sweep: SmallSweep, packed: bool) -> None:
     common = ["kl_schedule=linear", "model.channels=2"]
     members = [common, [*common, "seed=1"]] if packed else [common]
@@ -189,16 +190,18 @@ def test_autoencoder_has_no_kl(small_sweep: SmallSweep) -> None:
     [
         ["loss.weight_kl_weight=1,0.1"],
         ["loss.divergence=tc", "loss.tc_weight=6,2", "loss.mi_weight=1,0.5"],
-        ["loss.free_bits=0.5,0.2", "loss.free_bits_groups=4"],
-        ["loss.divergence=reverse_kl", "loss.recon=bernoulli"],
-        ["loss.recon=gaussian", "loss.learn_scale=true", "loss.scale=0.3"],
         ["loss.recon=optimal_sigma"],
-        ["kl_schedule=capacity"],
-        ["kl_schedule=geco", "kl_schedule.goal=50"],
         ["kl_schedule=control_vae", "kl_schedule.target=3"],
         ["model.posterior=full", "optimizer.grad_clip=1"],
-        ["model.posterior=shared_scale", "loss.recon=laplace"],
         ["objective=autoencoder"],
+        *slow(
+            ["loss.free_bits=0.5,0.2", "loss.free_bits_groups=4"],
+            ["loss.divergence=reverse_kl", "loss.recon=bernoulli"],
+            ["loss.recon=gaussian", "loss.learn_scale=true", "loss.scale=0.3"],
+            ["kl_schedule=capacity"],
+            ["kl_schedule=geco", "kl_schedule.goal=50"],
+            ["model.posterior=shared_scale", "loss.recon=laplace"],
+        ),
     ],
     ids=lambda kind: kind[0],
 )

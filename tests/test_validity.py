@@ -13,6 +13,7 @@ def missed(figures: list[Figure]) -> list[str]:
     return [str(figure) for figure in figures if not figure.holds]
 
 
+@pytest.mark.slow
 def test_linear_vae_collapsed_and_coding(tmp_path: Path) -> None:
     """Two weights of one latent size, in the fast suite; all of them are in the slow one."""
     figures = validity.linear(tmp_path, steps=800, weights=(1.0, 0.2), latents=(1,))

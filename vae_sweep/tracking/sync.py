@@ -50,9 +50,11 @@ def _main(options: argparse.Namespace) -> int:
     os.environ.pop("WANDB_MODE", None)  # who calls this wants to upload
     try:
         folder = options.sweep or latest_sweep(options.output_dir)
+        if options.workspace:
+            workspace.packages()
         code = sync(folder)
         return code if code == 2 or not options.workspace else lay_out(folder) or code
-    except RecordError as error:
+    except (RecordError, workspace.NotInstalled) as error:
         print(f"error: {inert(error)}", file=sys.stderr)
         return 2
 

@@ -21,6 +21,18 @@ class NotInstalled(ImportError):
     """wandb-workspaces is an extra."""
 
 
+def packages() -> tuple[Any, Any]:
+    """(workspaces, panels) of wandb-workspaces. Raises NotInstalled."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # its own, of pydantic's older ways
+            from wandb_workspaces import workspaces
+            from wandb_workspaces.reports import v2 as panels
+    except ImportError as error:
+        raise NotInstalled("--workspace needs pip install 'vae-sweep[workspace]'") from error
+    return workspaces, panels
+
+
 def lay_out(manifest: Mapping[str, Any], entity: str, project: str) -> str:
     """Save the view of a sweep; returns its address. Raises NotInstalled, and what wandb raises without a server."""
     made = workspace(manifest, entity, project)
@@ -31,13 +43,7 @@ def lay_out(manifest: Mapping[str, Any], entity: str, project: str) -> str:
 
 def workspace(manifest: Mapping[str, Any], entity: str, project: str) -> Any:
     """The view as wandb-workspaces has it, not saved yet. Raises NotInstalled."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # its own, of pydantic's older ways
-            from wandb_workspaces import workspaces as ws
-            from wandb_workspaces.reports import v2 as panels
-    except ImportError as error:
-        raise NotInstalled("laying out a workspace needs pip install 'vae-sweep[workspace]'") from error
+    ws, panels = packages()
     weight, step = "loss.kl_weight", "step"
     sections = [
         ws.Section("Held-out images", [_media(panels, f"held_out/{n:02d}") for n in range(PICTURES)], is_open=True),
