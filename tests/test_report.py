@@ -15,8 +15,11 @@ from synthetic_sweep import write_sweep
 
 from vae_sweep import report
 from vae_sweep.analysis import glossary, study
+from vae_sweep.analysis.recommend import recommend
+from vae_sweep.analysis.verdicts import judge
 from vae_sweep.report import palette, plots, sprites
 from vae_sweep.report.__main__ import main
+from vae_sweep.report.shown import shown
 from vae_sweep.runs.files import RecordError
 from vae_sweep.runs.reading import load_sweep
 
@@ -344,3 +347,20 @@ def test_an_entry_of_the_glossary_is_all_that_a_column_and_a_chart_need(sweep, m
 def test_the_metrics_page_of_the_docs_is_the_glossary():
     page = Path(__file__).parents[1] / "docs" / "metrics.md"
     assert page.read_text() == glossary.markdown(), "python3 -m vae_sweep.analysis.glossary > docs/metrics.md"
+
+
+def test_of_a_large_sweep_the_recommended_curve_and_runs_at_even_distances_are_shown(tmp_path, monkeypatch):
+    folder = write_sweep(tmp_path / "s", weights=(3.0, 1.0, 0.3, 0.1, 0.03), latent_dims=(64, 4))
+    read = study.read([load_sweep(folder)])
+    found = recommend(read, judge(read))
+    curve = {point.id for spot in found.curve for point in spot.points}
+    anchors = {point.id for point in read.points if point.autoencoder}
+    assert shown(read, found) == {point.id for point in read.points}
+    few = shown(read, found, len(curve | anchors) + 2)
+    assert len(few) == len(curve | anchors) + 2
+    assert few > curve | anchors
+    monkeypatch.setattr("vae_sweep.report.payload.shown", lambda *given: few)
+    page = report.build([folder], figures=False).read_text()
+    assert f"codes of {len(few)} of the {len(read.points)} runs are on this" in page
+    assert set(re.findall(r'class="sheets" data-run="([^"]+)"', page)) == few
+    assert all(f'"id":"{point.id}"' in page for point in read.points), "the others are in the table all the same"

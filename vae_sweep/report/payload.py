@@ -35,6 +35,7 @@ from vae_sweep.analysis.survey import Context
 from vae_sweep.analysis.verdicts import Finding
 from vae_sweep.report.palette import weight_positions
 from vae_sweep.report.pictures import Pictures, choose_detail, progress_steps
+from vae_sweep.report.shown import shown
 from vae_sweep.theory.first_look import nearest
 
 Json = dict[str, Any]
@@ -47,18 +48,21 @@ _NUMBERS = ("kl", "sse", "sse_mean", "psnr", "psnr_mean", "ssim_mean", "active_u
 
 @dataclass(frozen=True)
 class Payload:
-    """`data`: one JSON for the page, without the runs' pictures."""
+    """`data`: one JSON for the page, without the runs' pictures. `shown`: how many runs have theirs on the page."""
 
     data: Json
     pictures: Pictures
+    shown: int
 
 
 def build(study: Study, verdicts: dict[str, list[Finding]], context: Context, found: Recommendation) -> Payload:
     weights = study_weights(study)
     colours = {w: i for i, w in enumerate(weights)}
-    pictures = Pictures(choose_detail(study), progress_steps(study))
+    chosen = shown(study, found)
+    on_page = [point for point in study.points if point.id in chosen]
+    pictures = Pictures(choose_detail(on_page), progress_steps(on_page))
     latents: dict[str, Json] = {}
-    for point in study.points:
+    for point in on_page:
         curve = point.arrays("curve.npz") if point.multi_rate else {}
         arrays, progress = point.arrays(), point.arrays("progress.npz")
         if arrays or progress:
@@ -70,14 +74,14 @@ def build(study: Study, verdicts: dict[str, list[Finding]], context: Context, fo
         "weights": weights, "positions": weight_positions(weights), "originals": pictures.originals,
         "matrix": _matrix(study), "hero": _hero(study, found),
         "planes": {split: _plane(study, split, context, colours) for split in SPLITS},
-        "curves": {p.id: _curves(p) for p in study.points}, "charts": glossary.charts(),
+        "curves": {p.id: _curves(p) for p in on_page}, "charts": glossary.charts(),
         "latents": latents,
         "sampling": _sampling(study),
         "grid": GRID.tolist(), "gaps": _gaps(study), "gapParts": list(PARTS),
         "recommended": {"weight": found.weight, "runs": [p.id for p in found.spot.points] if found.spot else []},
         "squaredError": study.squared_error, "split": study.split,
     }  # fmt: skip
-    return Payload(_rounded(data) | {"settings": _settings(study)}, pictures)
+    return Payload(_rounded(data) | {"settings": _settings(study)}, pictures, len(on_page))
 
 
 def study_weights(study: Study) -> list[float]:

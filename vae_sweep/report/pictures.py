@@ -1,12 +1,13 @@
 """The pictures of all runs as sprite sheets, one run in memory at a time."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from vae_sweep.analysis.study import Study
+from vae_sweep.analysis.study import Point
 from vae_sweep.report import sprites
 
 Json = dict[str, Any]
@@ -37,9 +38,9 @@ class Pictures:
             self.originals.append(_originals(arrays, self.detail))
 
 
-def choose_detail(study: Study) -> sprites.Detail:
+def choose_detail(points: Sequence[Point]) -> sprites.Detail:
     """How good the pictures can be: every run of a sweep writes as many as the first."""
-    written = [p for p in study.points if (p.run.folder / "evaluation.npz").exists()]
+    written = [p for p in points if (p.run.folder / "evaluation.npz").exists()]
     arrays = next((a for p in written if "recon_mean" in (a := p.arrays())), {})
 
     def tiles(*names: str) -> int:
@@ -49,7 +50,7 @@ def choose_detail(study: Study) -> sprites.Detail:
         return sprites.Detail(lossless=True)
     _, h, w, _ = arrays["recon_mean"].shape
     curves = sum(len(c.get("kl_weights", ())) * 3 * len(arrays["recon_mean"])
-                 for p in study.multi_rate if (c := p.arrays("curve.npz")))  # fmt: skip
+                 for p in points if p.multi_rate and (c := p.arrays("curve.npz")))  # fmt: skip
     return sprites.choose_detail(
         (h, w),
         tiles("recon_mean", "recon_sampled") + curves,
@@ -57,9 +58,9 @@ def choose_detail(study: Study) -> sprites.Detail:
     )
 
 
-def progress_steps(study: Study) -> int:
+def progress_steps(points: Sequence[Point]) -> int:
     """How many steps of each run's progress.npz can be shown: two at least."""
-    shapes = [a["recon_mean"].shape for p in study.points if "recon_mean" in (a := p.arrays("progress.npz"))]
+    shapes = [a["recon_mean"].shape for p in points if "recon_mean" in (a := p.arrays("progress.npz"))]
     if not shapes:
         return 0
     pixels = PROGRESS_IMAGES * shapes[0][2] * shapes[0][3]

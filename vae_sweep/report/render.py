@@ -79,7 +79,7 @@ def page(
     return _environment().get_template("report.html.j2").render(
         **_common(study, verdicts, found, said), refresh=refresh, data=_json(built.data),
         pictures={run: _json(sheets) for run, sheets in built.pictures.runs.items()}, detail=built.pictures.detail,
-        css=_text("report.css"), palette=_palette(built.data["positions"]),
+        shown=built.shown, css=_text("report.css"), palette=_palette(built.data["positions"]),
         script=Markup(script()),
         settings=table.settings_columns(study), results=table.result_columns(study), cell=table.value,
         latent=compare.latent_sizes(study), schedule=compare.schedules(study), rules=_by_rule(study, verdicts),

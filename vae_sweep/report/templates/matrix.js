@@ -72,7 +72,7 @@ class Matrix {
 
 function cell(source, indices, kind) {
   const run = runOf(source);
-  if (run && !hasPictures(source)) return el("div", { class: "empty" }, `${run.status}: no pictures`);
+  if (run && !hasPictures(source)) return el("div", { class: "empty" }, `${run.status}: no pictures here`);
   if (run && SAMPLED.some(([name]) => name === kind) && !locate(source, kind, 0)) return el("div", { class: "empty" }, noSamples(kind));
   const kinds = run && kind === "all" ? ["mean", "noisy", "residual"] : [kindFor(source, kind)];
   const [w, h] = tileSize(source);
