@@ -1,8 +1,9 @@
 """A training that only waits, and ends where the linear VAE does in closed form: to try what surrounds training.
 
 `+hydra.launcher.target=benchmarks.simulated:train_pack` takes the place of training. Members are told by keys that are
-added to their network, `+model.sleep_s=0.5 +model.noise=0.1`; everything else, workers, folders, files and events, is
-what a real sweep has. The data are those of `spectrum()`, whatever images the sweep was given.
+added to a network that takes any: `model=own model._target_=benchmarks.networks.small +model.sleep_s=0.5`. Everything
+else, workers, folders, files and events, is what a real sweep has. The data are those of `spectrum()`, whatever images
+the sweep was given.
 """
 
 import functools

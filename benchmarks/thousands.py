@@ -57,7 +57,8 @@ def _command(count: int, scratch: Path, more: Sequence[str]) -> list[str]:
     weights = WEIGHTS[: min(len(WEIGHTS), count)]
     return [
         *(sys.executable, "-m", "vae_sweep.run", "-m", "+hydra.launcher.target=benchmarks.simulated:train_pack"),
-        *("data=arrays", small_paintings(scratch), "model.latent_dim=8", "model.latent_grid=1"),
+        *("data=arrays", small_paintings(scratch), "model=own", "model._target_=benchmarks.networks.small"),
+        "model.latent_dim=8",
         *(f"loss.kl_weight={','.join(weights)}", f"seed=range(0,{count // len(weights)})", "launcher.pack=off"),
         *("logger.wandb=disabled", "trainer.accelerator=cpu", f"output_dir={scratch}", f"sweep=of-{count}", *more),
     ]

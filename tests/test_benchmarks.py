@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", run.NAMES)
+@pytest.mark.parametrize("name", [*run.NAMES, "thousands"])
 def test_script_runs(name: str, tmp_path: Path) -> None:
     if name in ("sweep", "arriving"):
         pytest.importorskip("pythae")
