@@ -181,7 +181,9 @@ def _check_option(group: str, option: str, known: Conf) -> None:
     if option in options:
         return
     if group == "data" and ("/" in option or Path(option).exists()):
-        key = "arrays data.path" if option.endswith((".npy", ".npz")) else "image_folder data.root"
+        from vae_sweep.data.shards import loader_of
+
+        key = " ".join(loader_of(Path(option).expanduser()))
         raise SettingsError(f"data={option}: no such data; files of your own are data={key}={option}")
     if group == "model" and (target := meant(option, CHECKS["objective"])):
         raise SettingsError(f"model={option}: no such model; did you mean 'objective={target}'?")
