@@ -89,7 +89,7 @@ def test_by_its_name(name: str, settings: dict, tmp_path: Path) -> None:
         load(section | {"dataset": dataset | {"sizes": 1}})
 
 
-def test_it_is_read_again_when_a_folder_changes_at_any_depth_and_no_password_is_written(tmp_path: Path) -> None:
+def test_it_is_read_again_when_a_folder_changes_at_any_depth_and_no_password_is_written(tmp_path: Path, capfd) -> None:
     root, cache = tmp_path / "set", tmp_path / "cache"
     (root / "cat").mkdir(parents=True)
     for number in range(2):
@@ -100,6 +100,7 @@ def test_it_is_read_again_when_a_folder_changes_at_any_depth_and_no_password_is_
     np.save(root / "cat" / "2.npy", PIXELS[2])  # the time of `root` stays
     assert np.array_equal(load(section).images, PIXELS[:3])
     assert not [path for path in cache.rglob("*") if path.is_file() and b"sesame" in path.read_bytes()]
+    assert not capfd.readouterr().err  # a child has nothing to say
 
 
 def test_from_python() -> None:
