@@ -1,7 +1,9 @@
 """A torch Dataset, or anything with items, as the images of a sweep."""
 
 import re
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from PIL import Image
 
 from vae_sweep.data import load
 from vae_sweep.data.decoding import Decoding
-from vae_sweep.data.hugging_face import files_of
+from vae_sweep.data.hugging_face import files_of, opened
 from vae_sweep.data.image_data import DataError
 from vae_sweep.data.own_set import gathered
 from vae_sweep.sweep.in_python import words
@@ -179,15 +181,27 @@ def test_a_split_that_no_file_has(names: str, split: str, there: str) -> None:
         files_of([place / f"{name}.parquet" for name in names.split()], place, split)
 
 
+def test_a_folder_of_files_is_opened_by_the_split(tmp_path: Path, monkeypatch) -> None:
+    """With a stand-in for the extra `hf`, which says what it is asked."""
+    asked = SimpleNamespace(features={})
+    fake = SimpleNamespace(load_dataset=lambda *kind, **how: asked.__dict__.update(kind=kind, **how) or asked)
+    monkeypatch.setitem(sys.modules, "datasets", fake)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
+    for name in ("train-0", "test-0"):
+        (tmp_path / f"{name}.parquet").touch()
+    opened(str(tmp_path), "test[:100]")
+    assert (asked.kind, asked.split) == (("parquet",), "test[:100]")
+    assert asked.data_files == {"test": [str(tmp_path / "test-0.parquet")]}
+    with pytest.raises(DataError, match=rf"^data.split=val: {tmp_path} has no val, its files are test, train$"):
+        opened(str(tmp_path), "val")
+
+
 def test_a_file_that_is_named_is_any_split() -> None:
     assert files_of([Path("/test.parquet")], Path("/test.parquet"), "train") == {"train": ["/test.parquet"]}
 
 
 def test_without_the_extra_it_says_what_to_install(tmp_path: Path, monkeypatch) -> None:
-    import sys
-
-    from vae_sweep.data.hugging_face import opened
-
     monkeypatch.setitem(sys.modules, "datasets", None)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")

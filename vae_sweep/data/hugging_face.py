@@ -34,6 +34,8 @@ def opened(path: str, split: str = "train", download: bool = False) -> Any:
         if place.exists():
             return _files(datasets, place, split)
         return datasets.load_dataset(path, split=split)
+    except DataError:
+        raise
     except ValueError as error:
         raise DataError(f"data.split={split}: {' '.join(str(error).split())[:200]}") from None
     except Exception as error:
