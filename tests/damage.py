@@ -257,7 +257,10 @@ def _said(main: Callable[[], int]) -> str:
     """What a door prints; its exit code where it is not 0."""
     out = io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
-        code = main()
+        try:
+            code = main()
+        except SystemExit as error:  # a door's refusal
+            raise RecordError(str(error)) from None
     if code and "error:" in out.getvalue():
         raise RecordError(out.getvalue().strip().splitlines()[-1])
     return out.getvalue()

@@ -1,4 +1,7 @@
-"""A data set of somebody's own, which a child process imports by its dotted path. Not a test."""
+"""Data sets of somebody's own, which a child process imports by their dotted paths. Not a test."""
+
+import sys
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -14,3 +17,9 @@ class Drawn:
     def __getitem__(self, number: int) -> tuple[Image.Image, int]:
         pixels = np.random.default_rng(number).integers(0, 256, (16, 16, 3), np.uint8)
         return Image.fromarray(pixels), number % 3
+
+
+def behind_a_door(root: str, token: str) -> list[np.ndarray]:
+    """root/CLASS/*.npy. Refuses to read where the token stands on the command line, for anybody to see."""
+    assert not any(token in word for word in sys.orig_argv)
+    return [np.load(path) for path in sorted(Path(root).glob("*/*.npy"))]

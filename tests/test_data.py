@@ -204,7 +204,7 @@ def test_a_mapped_array_is_read_once_for_its_digests(load_set, tmp_path: Path, m
     in_memory = load_set("arrays", path=str(tmp_path / "a.npy"))
     monkeypatch.setattr("vae_sweep.data.array_file._MAP_ABOVE", 100)
     mapped = load_set("arrays", path=str(tmp_path / "a.npy"))
-    monkeypatch.setattr("vae_sweep.data.digests", None)
+    monkeypatch.setattr("vae_sweep.data.from_arrays.digests", None)
     again = load_set("arrays", path=str(tmp_path / "a.npy"))
     assert isinstance(again.images, np.memmap)
     assert in_memory.fingerprint == mapped.fingerprint == again.fingerprint
@@ -350,6 +350,12 @@ def test_celeba(load_set, tmp_path: Path):
         ("image_folder", {"root": ".", "workers": 0}, "data.workers=0"),
         ("arrays", {}, "data.path is not set"),
         ("arrays", {"path": "x.npy", "layout": "nhcw"}, "data.layout=nhcw: .*did you mean"),
+        ("arrays", {"path": "x.npy", "image_size": 2}, "data.image_size=2: expected a whole number .*, or null"),
+        ("arrays", {"path": "x.npy", "bands": [-1]}, r"data.bands=\[-1\]: expected a list of channels"),
+        ("arrays", {"path": "x.npy", "range": [1, 0]}, r"data.range=\[1, 0\]: expected \[black, white\]"),
+        ("own", {"dataset": {"_target_": "my.Set"}, "channels": 0}, "data.channels=0: expected a whole number >= 1"),
+        ("hf", {"path": "x", "channels": 2}, "data.channels=2: expected one of 1, 3, 4"),
+        ("hf", {"path": "x", "split": ""}, "data.split=: expected a name"),
         ("mnist", {"binarize": "yes"}, "data.binarize=yes"),
         ("mnist", {"download": "maybe"}, "data.download=maybe"),
         ("cifar10", {"max_images": 1}, "data.max_images=1"),

@@ -14,7 +14,7 @@ from vae_sweep import evaluate as door
 from vae_sweep.analysis import glossary
 from vae_sweep.data.image_data import ImageData
 from vae_sweep.data.split import chosen
-from vae_sweep.evaluation import Evaluation, Settings, evaluate
+from vae_sweep.evaluation import Evaluation, Settings, evaluate, export
 from vae_sweep.evaluation.bounds import sizes_of_k
 from vae_sweep.evaluation.codes import Split, encode, noise_for
 from vae_sweep.evaluation.noise import beta_in_force, noise_at_weight_1, own_noise
@@ -394,25 +394,44 @@ def test_from_the_checkpoint(
 def test_refusals(
     small_sweep: Callable[..., tuple[Path, list[str]]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert door.main([str(tmp_path)]) == 1
-    assert capsys.readouterr().err == f"error: {tmp_path} is neither a run with a checkpoint nor a sweep\n"
+    with pytest.raises(SystemExit, match=f"^error: {tmp_path} is neither a run with a checkpoint nor a sweep$"):
+        door.main([str(tmp_path)])
     sweep, _ = small_sweep(["loss.kl_weight=0.5"])
-    assert door.main([str(sweep)]) == 1
-    assert capsys.readouterr().err == f"error: {sweep} has no finished run yet\n"
+    with pytest.raises(SystemExit, match=f"^error: {sweep} has no finished run yet$"):
+        door.main([str(sweep)])
     with pytest.raises(SystemExit) as stop:
         door.main([str(sweep), "--k", "0"])
     assert stop.value.code == 2
     assert "'0' is not a whole number >= 1" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("error", [ValueError("of a metric"), OSError(2, "of a metric")])
+def test_a_mistake_in_somebodys_metric_keeps_its_traceback(error: Exception, tmp_path: Path, monkeypatch) -> None:
+    def measured(*_):
+        raise error
+
+    monkeypatch.setattr(door, "_run_folders", lambda path: [path])
+    monkeypatch.setattr(door, "evaluate_run", measured)
+    with pytest.raises(type(error), match="of a metric"):
+        door.main([str(tmp_path)])
+
+
+def test_what_cannot_be_written_is_named(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(door, "_trained", lambda *_: (torch.nn.Linear(1, 1), None, {}))
+    monkeypatch.setattr(torch.nn.Linear, "objective", torch.nn.Identity(), raising=False)
+    monkeypatch.setattr(export, "all_codes", lambda *_: {"mean": np.zeros((2, 3))})
+    with pytest.raises(door.EvaluationError, match=r"^/proc/no/codes.npz: cannot be written: No such file"):
+        door.codes_of_run(tmp_path, Path("/proc/no/codes.npz"))
+
+
 def test_other_images_are_refused(
-    small_sweep: Callable[..., tuple[Path, list[str]]], images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    small_sweep: Callable[..., tuple[Path, list[str]]], images: Path, tmp_path: Path
 ) -> None:
     mine = tmp_path / "mine.npy"
     np.save(mine, np.load(images))
     sweep, ids = small_sweep([f"data.path={mine}", "trainer.max_steps=2", "trainer.evaluate=false"])
     train_pack(sweep, ids)
     np.save(mine, 255 - np.load(images))
-    assert door.main([str(sweep)]) == 1
-    assert "was trained on other images" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match=r"^error: .* was trained on other images"):
+        door.main([str(sweep)])
     assert not list(sweep.rglob("evaluation.*"))

@@ -65,8 +65,8 @@ def test_of_trained_runs(
     assert door.main([str(sweep / f"001-{ids[1]}"), "--codes", str(path)]) == 0
     with np.load(path) as found:
         assert "std" not in found
-    assert door.main([str(sweep), "--codes", str(path)]) == 1
-    assert "--codes is of one run, these are 2" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match=r"^error: --codes is of one run, these are 2"):
+        door.main([str(sweep), "--codes", str(path)])
 
 
 def test_another_suffix_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ from PIL import Image
 from sklearn.decomposition import PCA
 
 from vae_sweep.data import load
-from vae_sweep.forecast import forecast, lines, main
+from vae_sweep.forecast import _settings, forecast, lines, main
 from vae_sweep.theory import first_look
 from vae_sweep.theory.first_look import nearest, weights_to_sweep
 
@@ -73,11 +73,32 @@ def test_it_loads_no_torch():
 
 
 @pytest.mark.parametrize(
-    ("words", "said"), [(["data.rot=x"], "data.rot"), (["loss.kl_weight=0"], "expected positive numbers")]
+    ("words", "said"),
+    [
+        (["data.rot=x"], "data.rot"),
+        (["loss.kl_weight=0"], "loss.kl_weight=0: expected a number > 0"),
+        (["model.latent_dim=8,x"], "model.latent_dim=x: expected a whole number >= 1"),
+        (["loss.kl_weight=interval(1,2)"], "expected values, such as loss.kl_weight=1,2"),
+        (["data=own"], "data.dataset._target_: needs a value"),
+    ],
 )
 def test_what_it_cannot_do_is_one_line(words, said):
     with pytest.raises(SystemExit, match=said):
         main(words)
+
+
+@pytest.mark.parametrize(
+    ("words", "dims", "betas"),
+    [
+        ([], [128], [10, 1, 0.1, 0.01, 0.001]),
+        (["model.latent_dim=auto"], [128], [10, 1, 0.1, 0.01, 0.001]),
+        (["model.latent_dim=4,auto,2", "loss.kl_weight=1,1e-2"], [2, 4, 128], [1, 0.01]),
+        (["model.latent_dim=range(2,9,3)", "loss.kl_weight=range(1,3)"], [2, 5, 8], [1, 2]),
+        (["model=mlp", "model.latent_dim=choice(3,1)"], [1, 3], [10, 1, 0.1, 0.01, 0.001]),
+    ],
+)
+def test_values_are_those_of_a_sweep(words, dims, betas):
+    assert _settings(words)[1:] == (dims, betas)
 
 
 def test_weights_to_sweep_bracket_both_answers():

@@ -18,7 +18,7 @@ from vae_sweep.conf_folder import CONF
 from vae_sweep.data.image_data import DataError
 from vae_sweep.report.notebook import load
 from vae_sweep.sweep import in_python
-from vae_sweep.sweep.overrides import read_conf
+from vae_sweep.sweep.overrides import check_overrides, read_conf
 from vae_sweep.sweep.settings import SettingsError
 from vae_sweep.sweep.typed import quoted
 
@@ -76,6 +76,19 @@ def test_pictures_and_networks_are_what_they_are(tmp_path: Path) -> None:
     folder.mkdir()
     found = words(data=folder)
     assert (found["data"], read_back(found["data.root"][0])) == (["image_folder"], str(folder))
+    for name in ("set.zip", "list.csv", "parts/0.npy", "one.NPZ"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    for name, loader in {
+        "set.zip": "image_folder data.root", "list.csv": "image_folder data.root", "*.zip": "image_folder data.root",
+        "one.NPZ": "arrays data.path", "parts": "arrays data.path", "parts/*.npy": "arrays data.path",
+    }.items():  # fmt: skip
+        section, key = loader.split()
+        found = words(data=str(tmp_path / name))
+        assert (found["data"], read_back(found[key][0])) == ([section], str(tmp_path / name))
+        if "*" not in name:
+            with pytest.raises(SettingsError, match=f"files of your own are data={section} {key}=".replace(" ", ".")):
+                check_overrides([f"data={tmp_path / name}"], CONF)
     assert words(data="mnist", root="there") == {"data": ["mnist"], "data.root": ["there"]}
     images = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
     kept = read_back(words(data=images)["data.path"][0])

@@ -1,5 +1,6 @@
 """Pictures as people have them: of any kind and name, in folders, lists and archives; what was done to them is said."""
 
+import errno
 import io
 import tarfile
 import zipfile
@@ -179,18 +180,24 @@ def test_a_list_with_and_without_labels(tmp_path: Path, read) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("ending", "content", "said"),
     [
-        ("gone.png\n", r"gone.png \(1 in the list\): No such file"),
-        ("\n", "no paths in it"),
-        ("a.png x\na.png\n", "some lines have a label, others none"),
+        ("txt", "\ngone.png\n", r"gone.png \(line 2\): No such file"),
+        ("txt", "\n", "no paths in it"),
+        ("txt", "a.png x\n\na.png\n", "line 3 has no label, others have"),
+        ("csv", "", "no paths in it"),
+        ("csv", "path,label\n", "no paths in it"),
+        ("csv", "path,label\n\na.png,cat\na.png\n", "line 4 has no label, others have"),
+        ("csv", "a.png,cat\na.png\n", "line 2 has no label, others have"),
+        ("csv", "label,path\ncat,a.png\ncat\n", "line 3 has no path"),
+        ("csv", "a.png," + "x" * 200_000, "field larger than field limit"),
     ],
 )
-def test_a_list_that_is_none(tmp_path: Path, read, content: str, said: str) -> None:
+def test_a_list_that_is_none(tmp_path: Path, read, ending: str, content: str, said: str) -> None:
     paint(tmp_path, "a.png")
-    (tmp_path / "list.txt").write_text(content)
-    with pytest.raises(DataError, match=said):
-        read(tmp_path / "list.txt")
+    (tmp_path / f"list.{ending}").write_text(content)
+    with pytest.raises(DataError, match=rf"^data.root: .*list.{ending}: .*{said}"):
+        read(tmp_path / f"list.{ending}")
 
 
 def _packed(tmp_path: Path, ending: str, members: dict[str, bytes]) -> Path:
@@ -234,6 +241,20 @@ def test_no_archive(tmp_path: Path, read) -> None:
         read(tmp_path / "set.rar")
     with pytest.raises(DataError, match=r"no images in .* among 1 .txt file"):
         read(_packed(tmp_path, "zip", {"a.txt": b"words"}))
+
+
+@pytest.mark.parametrize("broken", [(zipfile.ZipExtFile, "read"), (tarfile, "is_tarfile")], ids=lambda at: at[1])
+def test_an_archive_that_cannot_be_read_is_no_fault_of_the_cache(tmp_path: Path, read, broken, monkeypatch) -> None:
+    def fails(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    path = tmp_path / "set.zip"
+    path.write_bytes(b"neither zip nor tar")
+    if broken[0] is not tarfile:
+        _packed(tmp_path, "zip", {"a.png": b"\x89PNG"})
+    monkeypatch.setattr(*broken, fails)
+    with pytest.raises(DataError, match=rf"^data.root: {path} cannot be read: Input/output error$"):
+        read(path)
 
 
 def test_bands_beyond_three_are_shown_by_the_first_three() -> None:

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,7 +18,8 @@ from waiting import PATIENCE_S
 from vae_sweep.analysis.two_lines import two_lines
 from vae_sweep.engine.machine import Machine
 from vae_sweep.runs.files import RecordError, read_json, read_rows, write_json
-from vae_sweep.runs.manifest import SweepError, forecast_of, split_pack
+from vae_sweep.runs.manifest import SweepError, check_compatible, forecast_of, new_manifest, split_pack
+from vae_sweep.runs.members import Member
 from vae_sweep.runs.reading import load_sweep
 from vae_sweep.sweep.run_sweep import Job, continue_command, run_sweep
 from vae_sweep.sweep.settings import SettingsError
@@ -244,6 +246,41 @@ def test_other_images_are_refused(sweep, changes, reason):
     with pytest.raises(SweepError, match=reason):
         sweep([1, 0.5], **changes)
     assert (first.folder / "sweep.json").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("first", "other", "reason"),
+    [
+        (
+            {"_target_": "vae_sweep.data.own", "dataset": {"_target_": "my.A", "key": "${oc.env:KEY}"}},
+            {"_target_": "vae_sweep.data.own", "dataset": {"_target_": "my.B", "key": "${oc.env:KEY}"}},
+            "on own data.dataset._target_=my.A data.dataset.key=${oc.env:KEY}, not on own data.dataset._target_=my.B",
+        ),
+        (
+            {"_target_": "vae_sweep.data.hf", "path": "p", "split": "train"},
+            {"_target_": "vae_sweep.data.hf", "path": "p", "split": "test"},
+            "on hf in p data.split=train, not on hf in p data.split=test",
+        ),
+        (
+            {"_target_": "vae_sweep.data.arrays", "path": "p", "images": None},
+            {"_target_": "vae_sweep.data.arrays", "path": "p", "images": "x"},
+            "on arrays in p, not on arrays in p data.images=x",
+        ),
+    ],
+    ids=["own", "hf", "arrays"],
+)
+def test_another_set_of_the_same_loader_is_refused(first, other, reason):
+    manifest = new_manifest("s", [], "/", dict.fromkeys(("versions", "git_commit", "hardware")))
+    manifest |= {"members": [{"config": {"data": first}}], "datasets": {"f": {}}}
+
+    def check(data, fingerprint):
+        member = Member("id", {"data": data})
+        check_compatible(manifest, [member], {"id": {"fingerprint": fingerprint}})
+
+    with pytest.raises(SweepError, match=re.escape(reason)):
+        check(other, "g")
+    check(other, "f")  # the same pictures, wherever they come from
+    check({**first, "image_size": 8}, "g")
 
 
 def test_images_that_have_moved_are_found_at_their_new_place(sweep):

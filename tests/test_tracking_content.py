@@ -1,6 +1,7 @@
 """What W&B is shown of a run, as plain values."""
 
 import math
+import shlex
 
 import numpy as np
 import pytest
@@ -45,6 +46,25 @@ def test_config_leaves_local_paths_at_home() -> None:
     assert config["data"] == {"_target_": "vae_sweep.data.image_folder", "image_size": 64}
     assert config["loss"]["kl_weight"] == 0.5
     assert (config["member"], config["number"], config["sweep"]) == ("4f2a9c01", 3, "weights")
+
+
+@pytest.mark.parametrize(
+    ("typed", "sent"),
+    [
+        ("data.root=/home/me/x", "data.root=PICTURES"),
+        ("+data.dataset.root=/home/me/x", "+data.dataset.root=PLACE"),
+        ("++data.dataset.token=sesame", "++data.dataset.token=PLACE"),
+        ("data.dataset={_target_: my.Set, root: /home/me/x}", "data.dataset=PLACE"),
+        ("output_dir='/home/me/x y'", "output_dir=PLACE"),
+        ("data.cache_dir=x", "data.cache_dir=PLACE"),
+        ("data.dataset._target_=my.Set", "data.dataset._target_=my.Set"),
+        ("loss.kl_weight=1,0.1", "loss.kl_weight=1,0.1"),
+        ("-m", "-m"),
+    ],
+)
+def test_a_command_is_sent_without_paths(typed: str, sent: str) -> None:
+    command = shlex.join(["python3", "-m", "vae_sweep.run", typed])
+    assert content.without_places(command) == shlex.join(["python3", "-m", "vae_sweep.run", sent])
 
 
 def test_forecast_is_read_at_the_members_weight_and_latent_size() -> None:

@@ -41,6 +41,9 @@ def _as_decimal(value: Any) -> str:
     return ""
 
 
+SHARE_HELD_OUT = number(above=0, high=0.9)
+
+
 def integer(low: int, high: int | None = None) -> Check:
     def check(value: Any) -> str | None:
         if isinstance(value, int) and not isinstance(value, bool) and value >= low and (high is None or value <= high):

@@ -5,9 +5,9 @@ defaults. Or writes the codes of all images into a file.
 """
 
 import argparse
-import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from vae_sweep.runs.files import RecordError
 from vae_sweep.runs.reading import is_sweep, load_run, load_sweep
 from vae_sweep.runs.records import Damaged, log
 from vae_sweep.runs.withheld import resolved
-from vae_sweep.text import inert
+from vae_sweep.sweep.refusal import refused_in_one_line
 
 if TYPE_CHECKING:
     from vae_sweep.data.image_data import ImageData
@@ -31,43 +31,38 @@ EXAMPLES = """examples:
 """
 
 
-class EvaluationError(ValueError):
+class EvaluationError(RecordError):
     """A run that cannot be evaluated; one line that names it."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     with door():
-        return _main(parser().parse_args(argv))
+        args = parser().parse_args(argv)
+        with refused_in_one_line():
+            _measure(args)
+    return 0
 
 
-def _main(args: argparse.Namespace) -> int:
-    try:
-        folders = [folder for path in args.paths for folder in _run_folders(path)]
-        settings = _settings(args)
-        if args.codes:
-            print(f"{args.codes}: {codes_of_run(_only(folders), args.codes, args.device)} codes")
-            return 0
-        if args.weights:
-            for folder in folders:
-                print(f"{folder}:\n{_curve_in_words(curve_run(folder, args.weights, args.device), args.weights)}")
-            return 0
+def _measure(args: argparse.Namespace) -> None:
+    folders = [folder for path in args.paths for folder in _run_folders(path)]
+    settings = _settings(args)
+    if args.codes:
+        print(f"{args.codes}: {codes_of_run(_only(folders), args.codes, args.device)} codes")
+    elif args.weights:
+        for folder in folders:
+            print(f"{folder}:\n{_curve_in_words(curve_run(folder, args.weights, args.device), args.weights)}")
+    else:
         for folder in folders:
             began = time.monotonic()
             values = evaluate_run(folder, settings, args.device)
             print(f"{folder}: {_in_words(values, time.monotonic() - began)}", flush=True)
-    except BrokenPipeError:
-        raise  # the door knows what that means
-    except (ValueError, OSError) as error:
-        print(f"error: {inert(error)}", file=sys.stderr)
-        return 1
-    return 0
 
 
 def evaluate_run(folder: Path, settings: "Settings", device: str = "cpu") -> dict[str, Any]:
     """Measure the run in `folder` from its last checkpoint, write and return what evaluation.json holds.
 
     Raises RecordError without a checkpoint, DataError if its images cannot be loaded, EvaluationError if they have
-    changed since.
+    changed since or nothing can be written there; and whatever metrics of other packages raise.
     """
     from vae_sweep.evaluation import evaluate
     from vae_sweep.training.build import own_metrics
@@ -75,7 +70,8 @@ def evaluate_run(folder: Path, settings: "Settings", device: str = "cpu") -> dic
     lit, data, config = _trained(folder, device)
     batch_size, weight = config["data"]["batch_size"], float(lit.settled_weight)
     evaluation = evaluate(lit.objective, weight, lit.step, data, batch_size, settings, own_metrics(config))
-    evaluation.write(folder)
+    with _written(folder):
+        evaluation.write(folder)
     return evaluation.values
 
 
@@ -88,7 +84,8 @@ def codes_of_run(folder: Path, path: Path, device: str = "cpu") -> int:
 
     lit, data, _ = _trained(folder, device)
     codes = all_codes(lit.objective.eval(), data, next(lit.parameters()).device)
-    write_codes(path, codes)
+    with _written(path):
+        write_codes(path, codes)
     return len(codes["mean"])
 
 
@@ -118,8 +115,18 @@ def curve_run(folder: Path, weights: Sequence[float], device: str = "cpu") -> di
         before = []
     at = curve_weights(lit.objective.vae, [*before, *weights])
     found = curve(lit.objective, lit.step, data, at, config["data"]["batch_size"])
-    write_curve(folder, found, curve_pictures(lit.objective, data, at))
+    pictures = curve_pictures(lit.objective, data, at)
+    with _written(folder):
+        write_curve(folder, found, pictures)
     return found
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise EvaluationError(f"{path}: cannot be written: {error.strerror or error}") from None
 
 
 def _trained(folder: Path, device: str) -> "tuple[LitVAE, ImageData, dict[str, Any]]":

@@ -19,12 +19,15 @@ from typing import Any
 import numpy as np
 
 from vae_sweep.analysis import choice
+from vae_sweep.checks import integer, number
 from vae_sweep.commands import Parser, door
 from vae_sweep.conf_folder import CONF
 from vae_sweep.data.image_data import ImageData
 from vae_sweep.data.split import chosen
 from vae_sweep.models.layout import AUTO, ONE_CODE
-from vae_sweep.sweep.overrides import check_overrides
+from vae_sweep.sweep.jobs import job_of
+from vae_sweep.sweep.one_job import config_of
+from vae_sweep.sweep.overrides import check_overrides, values_of
 from vae_sweep.sweep.refusal import refused_in_one_line
 from vae_sweep.sweep.settings import SettingsError
 from vae_sweep.sweep.typed import as_typed
@@ -35,7 +38,7 @@ from vae_sweep.theory.pca import principal_axes
 from vae_sweep.theory.weights import GREY_LEVELS, ROUNDING_WEIGHT, implied_sigma
 
 DEFAULT_WEIGHTS = (10.0, 1.0, 0.1, 0.01, 0.001)
-_SWEPT = ("loss.kl_weight", "model.latent_dim")
+_SWEPT = _WEIGHT, _LATENT = "loss.kl_weight", "model.latent_dim"
 
 
 @dataclass(frozen=True)
@@ -146,27 +149,17 @@ def picture(data: ImageData, found: Forecast, path: Path) -> None:
 
 def _settings(words: Sequence[str]) -> tuple[dict[str, Any], list[int], list[float]]:
     """cfg.data, latent sizes and weights of what was typed. Raises SettingsError."""
-    from hydra import compose, initialize_config_dir
-    from hydra.errors import HydraException
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
     words = as_typed(words)
     check_overrides(words, CONF)
-    swept = {key: word.partition("=")[2] for word in words for key in _SWEPT if word.startswith(f"{key}=")}
-    rest = [word for word in words if word.partition("=")[0] not in swept]
-    try:
-        with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
-            config = compose("config", rest)
-        section = OmegaConf.to_container(config.data, resolve=True, throw_on_missing=True)
-        own = ONE_CODE if config.model.latent_dim == AUTO else config.model.latent_dim
-        dims = [int(d) for d in (swept.get("model.latent_dim") or str(own)).split(",")]
-        betas = [float(w) for w in swept.get("loss.kl_weight", "").split(",") if w] or list(DEFAULT_WEIGHTS)
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
-        raise SettingsError(str(error).splitlines()[0]) from None
-    if min(betas) <= 0 or min(dims) < 1:
-        raise SettingsError("loss.kl_weight and model.latent_dim: expected positive numbers")
-    return section, sorted(set(dims)), betas  # type: ignore[return-value]
+    swept = {key: values_of(word) for word in words for key in _SWEPT if word.startswith(f"{key}=")}
+    config = job_of(config_of([word for word in words if word.partition("=")[0] not in swept])).config
+    dims = [ONE_CODE if size == AUTO else size for size in swept.get(_LATENT, [config["model"]["latent_dim"]])]
+    betas = swept.get(_WEIGHT, DEFAULT_WEIGHTS)
+    for key, values, check in ((_LATENT, dims, integer(1)), (_WEIGHT, betas, number(above=0))):
+        for value in values:
+            if expected := check(value):
+                raise SettingsError(f"{key}={value}: expected {expected}")
+    return config["data"], sorted(set(dims)), [float(beta) for beta in betas]
 
 
 def parser() -> argparse.ArgumentParser:

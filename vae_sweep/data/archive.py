@@ -1,11 +1,13 @@
 """Pictures in a zip or tar: unpacked into the cache once, without what is no picture. Nothing is written elsewhere."""
 
 import errno
+import lzma
 import shutil
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -16,11 +18,16 @@ from vae_sweep.data.kinds import HEAD
 from vae_sweep.data.shards import known_by
 from vae_sweep.runs.files import read_json, write_json
 
-_DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, RuntimeError, NotImplementedError)
+_DAMAGED = (
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, RuntimeError, NotImplementedError
+)  # fmt: skip
+_STRETCH = 1 << 20  # bytes
 
 
 def is_archive(path: Path) -> bool:
-    return path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))
+    """Raises DataError for a file that cannot be read."""
+    with _read(path):
+        return path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))
 
 
 def unpacked(paths: Sequence[Path], cache_dir: Path) -> tuple[Path, str]:
@@ -43,40 +50,58 @@ def _unpack(paths: Sequence[Path], folder: Path) -> None:
 
 def _unpack_one(path: Path, folder: Path, aside: Aside) -> None:
     count = 0
-    try:
-        for name, size, file in _members(path):
-            head = file.read(HEAD)
-            if not aside.is_picture(name, head):
-                continue
-            if shutil.disk_usage(folder).free < size:
-                raise OSError(errno.ENOSPC, f"no room for the pictures of {path.name}")
-            target = folder / "files" / name
-            if target.exists():  # another archive of the set, or this one, has the name, too
-                target = target.with_name(f"{target.stem}--{path.name.split('.')[0]}-{count}{target.suffix}")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with open(target, "wb") as out:
-                out.write(head)
-                shutil.copyfileobj(file, out)
-            count += 1
-    except _DAMAGED as error:
-        raise DataError(f"data.root: {path} is damaged, or locked by a password: {error}") from None
+    for name, size, stretches in _members(path):
+        head = next(stretches, b"")
+        if not aside.is_picture(name, head):
+            continue
+        if shutil.disk_usage(folder).free < size:
+            raise OSError(errno.ENOSPC, f"no room for the pictures of {path.name}")
+        target = folder / "files" / name
+        if target.exists():  # another archive of the set, or this one, has the name, too
+            target = target.with_name(f"{target.stem}--{path.name.split('.')[0]}-{count}{target.suffix}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with open(target, "wb") as out:
+            out.write(head)
+            out.writelines(stretches)
+        count += 1
     if not count:
         raise DataError(f"data.root: no images in {path}" + (f" among {aside}" if aside.total else ""))
 
 
-def _members(path: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
-    """Regular files by a safe name: none leads out of the folder, none is hidden."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            for member in archive.infolist():
-                if not member.is_dir() and (name := _safe(member.filename)):
-                    with archive.open(member) as file:
-                        yield name, member.file_size, file
-    else:
-        with tarfile.open(path) as tar:
-            for entry in tar:
-                if entry.isfile() and (name := _safe(entry.name)) and (stream := tar.extractfile(entry)):
-                    yield name, entry.size, stream
+def _members(path: Path) -> Iterator[tuple[str, int, Iterator[bytes]]]:
+    """Regular files by a safe name (none leads out of the folder, none is hidden), their bytes and what those are."""
+    with _read(path):
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                for member in archive.infolist():
+                    if not member.is_dir() and (name := _safe(member.filename)):
+                        with archive.open(member) as file:
+                            yield name, member.file_size, _stretches(file, path)
+        else:
+            with tarfile.open(path) as tar:
+                for entry in tar:
+                    if entry.isfile() and (name := _safe(entry.name)) and (stream := tar.extractfile(entry)):
+                        yield name, entry.size, _stretches(stream, path)
+
+
+def _stretches(file: IO[bytes], path: Path) -> Iterator[bytes]:
+    """The first HEAD bytes, then the others."""
+    size = HEAD
+    with _read(path):
+        while stretch := file.read(size):
+            yield stretch
+            size = _STRETCH
+
+
+@contextmanager
+def _read(path: Path) -> Iterator[None]:
+    """What reading raises as DataError: it is no fault of the cache that is written meanwhile."""
+    try:
+        yield
+    except _DAMAGED as error:
+        raise DataError(f"data.root: {path} is damaged, or locked by a password: {error}") from None
+    except OSError as error:
+        raise DataError(f"data.root: {path} cannot be read: {error.strerror or error}") from None
 
 
 def _safe(name: str) -> str | None:

@@ -112,12 +112,12 @@ def _opened(path: Path) -> Iterator[tuple[list[str], Read, Callable[[str], tuple
 
     Only what is asked for is read: a pickled array beside the images is no matter.
     """
-    if path.suffix not in (".npy", ".npz"):
+    if path.suffix.lower() not in (".npy", ".npz"):
         raise DataError(f"data.path: {path} is neither .npy nor .npz")
     if not path.is_file():
         raise DataError(f"data.path: no such file: {path}")
     with _refused(path):
-        if path.suffix == ".npy" and path.stat().st_size > _MAP_ABOVE:
+        if path.suffix.lower() == ".npy" and path.stat().st_size > _MAP_ABOVE:
             mapped = np.load(path, mmap_mode="r", allow_pickle=False)
             yield ["images"], lambda _: mapped, lambda _: mapped.shape
             return

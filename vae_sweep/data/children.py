@@ -14,7 +14,8 @@ def start(module: str, *arguments: str, stderr: int | IO[Any] | None = None) -> 
     """
     path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
     return subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
+        # Python warns of a module that its package has imported before it is run.
+        [sys.executable, "-W", "ignore::RuntimeWarning:runpy", "-m", module, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=stderr,

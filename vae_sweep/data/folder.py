@@ -1,10 +1,13 @@
 """Pictures below a folder: known by their names, and where those say nothing by their bytes."""
 
+import hashlib
 import importlib.util
+import json
 import logging
 import os
 import stat
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -36,12 +39,26 @@ def reads_heic() -> bool:
 
 
 def find_images(root: Path) -> list[ImageFile]:
-    """All image files below `root`, sorted by name; hidden files and folders are left out, others counted and told.
+    """All image files below `root`, sorted by name; others are counted and told.
 
-    Links are followed, each folder is entered once. Raises DataError if there is none, or a folder cannot be read.
+    Raises DataError if there is none, or a folder cannot be read.
     """
-    found: list[ImageFile] = []
     aside = Aside()
+    found = [file for file in files_below(root) if aside.is_picture(os.path.join(root, file.name))]
+    if not found:
+        besides = f" among its {aside.total} files: {aside}" if aside.total else ""
+        raise DataError(f"data.root: no images in {root}{besides} (looked for {' '.join(EXTENSIONS)})")
+    if aside.total:
+        log.info("%s: left aside %s", root, aside)
+    return sorted(found, key=lambda file: file.name)
+
+
+def files_below(root: Path, all_of_them: bool = True) -> Iterator[ImageFile]:
+    """All files below `root`, but for hidden ones and those in hidden folders. Links are followed, each folder is
+    entered once.
+
+    Raises DataError if a folder cannot be read; without all_of_them it is left out.
+    """
     entered: set[tuple[int, int]] = set()
     folders: list[tuple[str, Path]] = [("", root)]
     links: list[tuple[str, Path]] = []  # come last: a folder's own name is the one that counts
@@ -54,20 +71,22 @@ def find_images(root: Path) -> list[ImageFile]:
             entered.add((status.st_dev, status.st_ino))
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name, reverse=True)
         except OSError as error:
+            if not all_of_them:
+                continue
             raise DataError(f"data.root: cannot read {folder}: {error.strerror}") from error
         for entry in entries:
             if entry.name.startswith("."):
                 continue
             if _is_folder(entry):
                 (links if entry.is_symlink() else folders).append((f"{prefix}{entry.name}/", Path(entry.path)))
-            elif (file := _as_found(prefix + entry.name, entry)) is not None and aside.is_picture(entry.path):
-                found.append(file)
-    if not found:
-        besides = f" among its {aside.total} files: {aside}" if aside.total else ""
-        raise DataError(f"data.root: no images in {root}{besides} (looked for {' '.join(EXTENSIONS)})")
-    if aside.total:
-        log.info("%s: left aside %s", root, aside)
-    return sorted(found, key=lambda file: file.name)
+            elif (file := _as_found(prefix + entry.name, entry)) is not None:
+                yield file
+
+
+def listing_digest(files: Sequence[ImageFile]) -> str:
+    """Hex; another one when a file is added, removed, renamed or written."""
+    listing = json.dumps([[file.name, file.size, file.mtime_ns] for file in files])
+    return hashlib.sha256(listing.encode()).hexdigest()
 
 
 class Aside:

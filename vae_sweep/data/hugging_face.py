@@ -1,10 +1,14 @@
 """Hugging Face data sets as they lie on disk or in the cache. Opened in the child of own_set.py, by the extra `hf`."""
 
 import os
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from vae_sweep.data.image_data import DataError
+
+_SPLITS = ("train", "validation", "valid", "val", "dev", "test", "eval", "evaluation")  # what files are named after
 
 
 def opened(path: str, split: str = "train", download: bool = False) -> Any:
@@ -30,6 +34,8 @@ def opened(path: str, split: str = "train", download: bool = False) -> Any:
         if place.exists():
             return _files(datasets, place, split)
         return datasets.load_dataset(path, split=split)
+    except DataError:
+        raise
     except ValueError as error:
         raise DataError(f"data.split={split}: {' '.join(str(error).split())[:200]}") from None
     except Exception as error:
@@ -41,11 +47,37 @@ def opened(path: str, split: str = "train", download: bool = False) -> Any:
 
 def _files(datasets: Any, place: Path, split: str) -> Any:
     for kind in ("parquet", "arrow"):
-        files = sorted(map(str, place.rglob(f"*.{kind}") if place.is_dir() else [place] * (place.suffix == f".{kind}")))
+        files = sorted(place.rglob(f"*.{kind}") if place.is_dir() else [place] * (place.suffix == f".{kind}"))
         if files:
-            own = [file for file in files if Path(file).name.startswith(split)] or files
-            return _with_pictures(datasets, datasets.load_dataset(kind, data_files=own, split="train"))
+            found = datasets.load_dataset(kind, data_files=files_of(files, place, split), split=split)
+            return _with_pictures(datasets, found)
     return datasets.load_dataset("imagefolder", data_dir=str(place), split=split)
+
+
+def files_of(files: Sequence[Path], place: Path, split: str) -> dict[str, list[str]]:
+    """The files at `place` of every split that `split` speaks of: "train[:100]" -> {"train": [...]}.
+
+    A file's split is a word in its name, else in that of a folder it lies in. Files that have none are all of `train`,
+    and a single file that is named is any. Raises DataError for a split that no file has.
+    """
+    wanted = [part.partition("[")[0].strip() for part in split.split("+")]
+    if place in files:
+        return {word: [str(place)] for word in wanted}
+    words = {word.lower(): word for word in (*_SPLITS, *wanted)}
+    either = "|".join(map(re.escape, sorted(words, key=len, reverse=True)))
+    named = re.compile(rf"(?:^|[-._ \d])({either})(?:ing|set)?(?=$|[-._ \d])")
+    found: dict[str, list[str]] = {}
+    for file in files:
+        parts = reversed(file.relative_to(place).parts)
+        word = next((words[match[1]] for part in parts if (match := named.search(part.lower()))), "")
+        found.setdefault(word, []).append(str(file))
+    if list(found) == [""]:
+        found = {"train": found[""]}
+    if missing := [word for word in wanted if word not in found]:
+        raise DataError(
+            f"data.split={split}: {place} has no {missing[0]}, its files are {', '.join(filter(None, found))}"
+        )
+    return {word: found[word] for word in wanted}
 
 
 def _with_pictures(datasets: Any, found: Any) -> Any:

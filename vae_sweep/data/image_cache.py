@@ -5,7 +5,6 @@ array wherever they lie and whatever they are called, and its first rows are a f
 """
 
 import errno
-import hashlib
 import json
 import logging
 import os
@@ -25,7 +24,7 @@ from vae_sweep.cores import cores
 from vae_sweep.data import children
 from vae_sweep.data.cache import cached_array, cached_folder
 from vae_sweep.data.decoding import Decoding, worker_arguments
-from vae_sweep.data.folder import ImageFile, reads_heic
+from vae_sweep.data.folder import ImageFile, listing_digest, reads_heic
 from vae_sweep.data.image_data import DataError
 from vae_sweep.data.progress import progress
 from vae_sweep.data.remarks import remarks
@@ -64,7 +63,7 @@ def decoded(
         "root": str(root),
         "how": asdict(how),
         "files": len(files),
-        "listing": _listing_digest(files),
+        "listing": listing_digest(files),
         "heic": reads_heic(),
     }
     folder = cached_folder(
@@ -87,11 +86,6 @@ def decoded(
 
 
 _ROW = np.dtype([("file", "<i8"), ("file_digest", f"V{DIGEST_BYTES}"), ("pixel_digest", f"V{DIGEST_BYTES}")])
-
-
-def _listing_digest(files: Sequence[ImageFile]) -> str:
-    listing = json.dumps([[file.name, file.size, file.mtime_ns] for file in files])
-    return hashlib.sha256(listing.encode()).hexdigest()
 
 
 def _build(folder: Path, root: Path, files: Sequence[ImageFile], how: Decoding, workers: int | None) -> None:

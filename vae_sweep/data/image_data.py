@@ -18,7 +18,7 @@ class DataError(ValueError):
 class ImageData:
     """Images in memory or in a read-only memory map, with their split into training and validation.
 
-    images: (N, H, W, C) uint8, or float32 in [0, 1]; C is 1 or 3
+    images: (N, H, W, C) uint8, or float32 in [0, 1]; any number C of bands
     train, val: int64 rows of `images`, sorted, disjoint
     fingerprint: hex; the same for the same pixels, labels, factors and split, wherever they lie
     labels: (N,) int64, or None; label_names[label] where the classes have names

@@ -18,28 +18,38 @@ def read_list(path: Path) -> tuple[list[ImageFile], list[str] | None]:
     Raises DataError for what is no such list, and for the first file that is not there.
     """
     try:
-        lines = [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        rows = _columns(lines) if path.suffix.lower() == ".csv" else _rows(lines, path.parent)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"data.root: {path}: cannot be read as a list of paths: {error}") from None
-    if not lines:
+    if not rows:
         raise DataError(f"data.root: {path}: no paths in it")
-    rows = _columns(lines) if path.suffix.lower() == ".csv" else [_row(line, path.parent) for line in lines]
-    if {len(row) for row in rows} not in ({1}, {2}):
-        raise DataError(f"data.root: {path}: some lines have a label, others none")
-    files = [_found(path, row[0], number) for number, row in enumerate(rows, 1)]
-    return files, [row[1] for row in rows] if len(rows[0]) == 2 else None
+    labelled = max(len(row) for row in rows.values()) == 2
+    for number, row in rows.items():
+        if len(row) != 1 + labelled:
+            raise DataError(f"data.root: {path}: line {number} has no {'label, others have' if row else 'path'}")
+    files = [_found(path, row[0], number) for number, row in rows.items()]
+    return files, [row[1] for row in rows.values()] if labelled else None
 
 
-def _columns(lines: list[str]) -> list[list[str]]:
-    """[path, label] or [path] of every row; by the names of the columns, else the first two."""
-    mark = max(",;\t", key=lines[0].count)
-    rows = list(csv.reader(lines, delimiter=mark))
-    names = [cell.strip().lower() for cell in rows[0]]
+def _columns(lines: list[str]) -> dict[int, list[str]]:
+    """Number of the line -> [path, label] or [path]; by the names of the columns, else the first two. A row that is too
+    short has what there is."""
+    mark = max(",;\t", key=next((line for line in lines if line.strip()), "").count)
+    reader = csv.reader(lines, delimiter=mark)
+    cells = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
+    rows = {number: row for number, row in cells if any(row)}
+    names = [cell.lower() for cell in next(iter(rows.values()), [])]
     at = next((names.index(name) for name in _PATHS if name in names), None)
     if at is None:
-        return [[cell.strip() for cell in row[:2]] for row in rows]
+        return {number: row[:2] for number, row in rows.items()}
     label = next((names.index(name) for name in _LABELS if name in names), None)
-    return [[row[k].strip() for k in (at, label) if k is not None] for row in rows[1:]]
+    columns = [at] if label is None else [at, label]
+    return {n: [row[k] for k in columns if k < len(row)] if at < len(row) else [] for n, row in [*rows.items()][1:]}
+
+
+def _rows(lines: list[str], folder: Path) -> dict[int, list[str]]:
+    return {number: _row(line, folder) for number, line in enumerate(lines, 1) if line.strip()}
 
 
 def _row(line: str, folder: Path) -> list[str]:
@@ -59,5 +69,5 @@ def _found(listing: Path, name: str, number: int) -> ImageFile:
     try:
         status = (listing.parent / file).stat()
     except OSError as error:
-        raise DataError(f"data.root: {listing}: {name} ({number} in the list): {error.strerror}") from None
+        raise DataError(f"data.root: {listing}: {name} (line {number}): {error.strerror}") from None
     return ImageFile(file, status.st_size, status.st_mtime_ns)

@@ -4,9 +4,11 @@ An item is an image, (image, label), or a mapping with an image and perhaps a la
 (C, H, W) or an array (H, W, C). Items are read in their order, each once: random transforms are drawn once and kept.
 """
 
+import hashlib
 import json
+import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,8 @@ from PIL import Image
 from vae_sweep.data import children
 from vae_sweep.data.cache import cached_folder
 from vae_sweep.data.decoding import Decoding, Unreadable, from_pil
+from vae_sweep.data.folder import ImageFile, files_below, listing_digest
 from vae_sweep.data.image_data import DataError
-from vae_sweep.runs.members import flatten
 
 _IMAGES, _LABELS = ("image", "img", "pixel_values", "x"), ("label", "labels", "y", "target", "fine_label")
 
@@ -26,21 +28,50 @@ _IMAGES, _LABELS = ("image", "img", "pixel_values", "x"), ("label", "labels", "y
 def read_own(dataset: Mapping[str, Any], how: Decoding, cache_dir: Path) -> Path:
     """A folder with images.npy, and labels.npy where there are labels. dataset: `_target_` and its arguments.
 
-    how: of PIL images. A file or folder among the arguments that has changed is read again. Raises DataError.
+    how: of PIL images. Read again when the arguments are others, or a file or folder among them has changed, at any
+    depth. Raises DataError.
     """
-    paths = [Path(str(value)).expanduser() for value in flatten(dataset).values() if isinstance(value, str)]
-    times = [path.stat().st_mtime_ns for path in paths if path.exists()]
-    key = {"kind": "own", "dataset": dataset, "how": asdict(how), "mtime_ns": times}
+    arguments = json.dumps(dataset, sort_keys=True)
+    key = {
+        "kind": "own",
+        "of": str(dataset["_target_"]),
+        "arguments": hashlib.sha256(
+            arguments.encode()
+        ).hexdigest(),  # a password may be among them, and the key is written
+        "how": asdict(how),
+        "files": [listing_digest(_files(path)) for path in _paths(dataset)],
+    }
 
     def build(folder: Path) -> None:
         asked = json.dumps({"dataset": dataset, "how": asdict(how), "folder": str(folder)})
-        with children.start("vae_sweep.data.own_set", asked) as child:
-            out, _ = child.communicate()
+        with children.start("vae_sweep.data.own_set") as child:  # whose command line anybody may read
+            out, _ = child.communicate(asked)
         if child.returncode:
             said = out.strip().splitlines()
             raise DataError(said[-1] if said else f"data.dataset: reading it ended with code {child.returncode}")
 
     return cached_folder(cache_dir, key, str(dataset["_target_"]), build)
+
+
+def _paths(node: Any) -> Iterator[str]:
+    """The files and folders that there are among the texts at any depth, in the order of the arguments' names."""
+    if isinstance(node, str):
+        if node.strip("/") and os.path.exists(path := os.path.expanduser(node)):
+            yield path
+    elif isinstance(node, Mapping):
+        for name in sorted(node):
+            yield from _paths(node[name])
+    elif isinstance(node, (list, tuple)):
+        for inner in node:
+            yield from _paths(inner)
+
+
+def _files(path: str) -> list[ImageFile]:
+    """A file by itself, a folder by all that is below it."""
+    if os.path.isdir(path):
+        return sorted(files_below(Path(path), all_of_them=False), key=lambda file: file.name)
+    status = os.stat(path)
+    return [ImageFile("", status.st_size, status.st_mtime_ns)]
 
 
 def gathered(items: Iterable[Any], how: Decoding) -> tuple[np.ndarray, np.ndarray | None]:
@@ -106,8 +137,8 @@ def _pixels(image: Any, how: Decoding, number: int) -> np.ndarray:
 
 
 def main() -> None:
-    """The child. Exit code 0, or the reason as the last line of stdout."""
-    asked = json.loads(sys.argv[1])
+    """The child, which is asked on stdin. Exit code 0, or the reason as the last line of stdout."""
+    asked = json.load(sys.stdin)
     target = asked["dataset"]["_target_"]
     try:
         from hydra.utils import instantiate

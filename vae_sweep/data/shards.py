@@ -33,6 +33,12 @@ def shards_of(path: Path, endings: Sequence[str]) -> list[Path]:
     return sorted(Path(name) for name in glob.glob(str(path), recursive=True) if Path(name).is_file())
 
 
+def loader_of(path: Path) -> tuple[str, str]:
+    """Which data set of ours reads what lies there, and the setting that names it: ("arrays", "data.path")."""
+    arrays = path.name.lower().endswith(ARRAYS) or (path.is_dir() and shards_of(path, ARRAYS))
+    return ("arrays", "data.path") if arrays else ("image_folder", "data.root")
+
+
 def known_by(paths: Sequence[Path]) -> list[list[object]]:
     """What a cache entry of these files is known by."""
     return [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in paths]

@@ -95,7 +95,7 @@ def celeba_partition(folder: Path) -> dict[str, int]:
     path = folder / "list_eval_partition.txt"
     try:
         return {name: int(part) for name, part in (line.split() for line in path.read_text().splitlines() if line)}
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise DataError(f"data.root: {path}: not lines of a name and a number ({error})") from None
 
 
@@ -105,7 +105,7 @@ def celeba_attributes(folder: Path) -> tuple[dict[str, list[bool]], tuple[str, .
     try:
         _, names, *lines = path.read_text().splitlines()
         rows = {name: [value == "1" for value in values] for name, *values in map(str.split, lines)}
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise DataError(f"data.root: {path}: not in the format of CelebA ({error})") from None
     return rows, tuple(names.split())
 

@@ -4,12 +4,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from vae_sweep.runs.members import Member, slug, swept_keys
+from vae_sweep.runs.members import Member, flatten, slug, swept_keys
 from vae_sweep.runs.schema import SCHEMA, DataSet, Entry, Manifest, Plan
 from vae_sweep.theory.beta import beta, sizes_of
 
 # Where data come from; with these equal, a member that is new to a sweep is one more point of the same comparison.
-_SOURCE = ("_target_", "root", "path")
+_SOURCE = ("_target_", "root", "path", "dataset", "split", "images")
 
 
 class SweepError(ValueError):
@@ -154,4 +154,6 @@ def _source(data: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def _name(data: Mapping[str, Any]) -> str:
     place = data.get("root") or data.get("path")
-    return str(data.get("_target_", "?")).rsplit(".", 1)[-1] + (f" in {place}" if place else "")
+    rest = flatten({key: data[key] for key in ("dataset", "split", "images") if data.get(key)}, "data.")
+    name = str(data.get("_target_", "?")).rsplit(".", 1)[-1] + (f" in {place}" if place else "")
+    return " ".join([name, *(f"{key}={value}" for key, value in rest.items())])

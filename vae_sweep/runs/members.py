@@ -18,6 +18,8 @@ _IMMATERIAL = (
     "trainer.log_every_n_steps", "trainer.checkpoint_every_s", "trainer.evaluate", "trainer.metrics",
     "trainer.accelerator",
 )  # fmt: skip
+# Settings that are paths of this machine.
+PLACES = ("data.root", "data.path", "data.cache_dir", "data.dataset.root", "model.init_from", "output_dir")
 # What an autoencoder, which has no KL, does not depend on either.
 _ONLY_VARIATIONAL = (
     "loss.kl_weight", "loss.divergence", "loss.free_bits", "loss.free_bits_groups", "loss.mi_weight", "loss.tc_weight",

@@ -120,12 +120,14 @@ def _data(value: Any, known: Conf) -> Iterator[tuple[str, Any]]:
             " arguments, as data={'_target_': 'my.Set', 'root': ...}"
         )
     elif isinstance(value, os.PathLike) or (isinstance(value, str) and value not in known.groups["data"]):
+        from vae_sweep.data.shards import loader_of, shards_of
+
         path = Path(value).expanduser()
-        if not path.exists():
+        if not path.exists() and not shards_of(path, ()):  # nor a pattern of files
             names = ", ".join(sorted(known.groups["data"]))
             raise SettingsError(f"data={value}: no such file or folder, and no name of a data set ({names})")
-        own = ("image_folder", "data.root") if path.is_dir() else ("arrays", "data.path")
-        yield from (("data", own[0]), (own[1], str(path.absolute())))
+        loader, setting = loader_of(path)
+        yield from (("data", loader), (setting, str(path.absolute())))
     else:
         yield "data", value
 

@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -18,6 +18,9 @@ from vae_sweep.checks import meant
 from vae_sweep.runs.members import flatten
 from vae_sweep.sweep.settings import CHECKS, SettingsError
 from vae_sweep.sweep.typed import quoted
+
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
 
 # The trade's other words, by their last part: `beta`, `model.z_dim` and `--learning-rate` are all understood.
 OTHER_WORDS = {
@@ -153,21 +156,36 @@ def check_overrides(words: Iterable[str], conf: Path, multirun: bool = True) -> 
         _check_belongs(word, key, chosen, known)
 
 
-def _split(word: str) -> tuple[str, str, list[str]]:
-    """ "a=1,2" -> ("a=1,2", "a", ["1", "2"]), by Hydra's own grammar. Raises SettingsError for what it cannot read."""
+def values_of(word: str) -> list[Any]:
+    """ "a=1,2" -> [1, 2], "a=range(3)" -> [0, 1, 2]. Raises SettingsError for what lists no values."""
+    override = _parsed(word)
+    if not override.is_sweep_override():
+        return [getattr(override.value(), "text", override.value())]  # a text in quotes
+    if not (override.is_choice_sweep() or override.is_range_sweep()):
+        raise SettingsError(f"{word}: expected values, such as {override.key_or_group}=1,2")
+    return [getattr(value, "text", value) for value in override.sweep_iterator()]
+
+
+def _parsed(word: str) -> "Override":
+    """By Hydra's own grammar. Raises SettingsError for what it cannot read."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
     if "=" not in word:
         raise SettingsError(f"{word!r}: expected key=value, such as loss.kl_weight=0.1")
     try:
-        override = OverridesParser.create().parse_override(word)
+        return OverridesParser.create().parse_override(word)
     except HydraException as error:
         why = str(error).splitlines()[0]
         key, _, value = word.partition("=")
         typed = f"{key}={quoted(value)}"
         typed = shlex.quote(typed) if set(typed) & set('"$`!\\') else f'"{typed}"'  # for a shell
         raise SettingsError(f"{word}: cannot be read ({why}); if it is a text: {typed}") from None
+
+
+def _split(word: str) -> tuple[str, str, list[str]]:
+    """ "a=1,2" -> ("a=1,2", "a", ["1", "2"]). Raises SettingsError for what cannot be read."""
+    override = _parsed(word)
     key = override.key_or_group
     if override.is_choice_sweep():
         return word, key, [str(value).strip("'\"") for value in override.sweep_string_iterator()]
@@ -181,7 +199,9 @@ def _check_option(group: str, option: str, known: Conf) -> None:
     if option in options:
         return
     if group == "data" and ("/" in option or Path(option).exists()):
-        key = "arrays data.path" if option.endswith((".npy", ".npz")) else "image_folder data.root"
+        from vae_sweep.data.shards import loader_of
+
+        key = " ".join(loader_of(Path(option).expanduser()))
         raise SettingsError(f"data={option}: no such data; files of your own are data={key}={option}")
     if group == "model" and (target := meant(option, CHECKS["objective"])):
         raise SettingsError(f"model={option}: no such model; did you mean 'objective={target}'?")

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vae_sweep.checks import (
+    SHARE_HELD_OUT,
     Check,
     SettingsError,
     boolean,
@@ -86,7 +87,7 @@ CHECKS: dict[str, Check] = {
     "model.activation": choice("relu", "tanh", "silu", "gelu", "softplus"),
     "data.batch_size": integer(1, 10**6),
     "data.augment": choice("none", "flip", "crop", "flip_crop"),
-    "data.val_fraction": number(above=0, high=0.9),
+    "data.val_fraction": SHARE_HELD_OUT,
     "data.cache_dir": optional(text),
     "loss.recon": either_named(*LIKELIHOODS),
     "loss.kl_weight": number(low=0, high=WEIGHT),

@@ -4,7 +4,8 @@ import os
 import re
 from collections.abc import Sequence
 
-_PATHS = ("data.root", "data.path", "data.cache_dir", "data.dataset.root", "model.init_from", "output_dir")
+from vae_sweep.runs.members import PLACES
+
 _PLAIN = re.compile(r"(\.{0,2}/|[A-Za-z_])[A-Za-z0-9_./-]*")
 _SPECIAL = ("null", "true", "false", "nan", "inf")
 
@@ -27,7 +28,7 @@ def quoted(text: str) -> str:
 
 def _as_typed(word: str) -> str:
     key, found, value = word.partition("=")
-    if key.lstrip("+") not in _PATHS or not found or not value or "${" in value:
+    if key.lstrip("+") not in PLACES or not found or not value or "${" in value:
         return word
     if os.path.exists(os.path.expanduser(value)):
         return f"{key}={quoted(value)}"

@@ -17,7 +17,7 @@ from vae_sweep.analysis.study import read
 from vae_sweep.analysis.verdicts import judge
 from vae_sweep.runs import withheld
 from vae_sweep.runs.manifest import forecast_of
-from vae_sweep.runs.members import config_that_matters, flatten
+from vae_sweep.runs.members import PLACES, config_that_matters, flatten
 from vae_sweep.runs.reading import Run, Sweep, load_sweep
 from vae_sweep.traits import likelihood
 
@@ -30,7 +30,7 @@ MAX_TAG = 64  # W&B's limit
 KL_EDGES = np.linspace(0, 8, 65)  # nats; fixed, so that histograms of several runs can be laid over one another
 EXIT_CODES = {"done": 0, "interrupted": 143}
 
-_PLACES = {"data.root": "PICTURES", "data.path": "FILE"}
+_SHOWN = {"data.root": "PICTURES", "data.path": "FILE"}  # in the place of a path; PLACE for others
 _GAP = 2  # white pixels between pictures side by side
 
 
@@ -165,9 +165,16 @@ def answer(sweep: Path) -> dict[str, Any]:
 
 
 def without_places(command: str) -> str:
-    """A command without where its pictures lie: data.root=/home/me/pictures -> data.root=PICTURES."""
-    words = shlex.split(command)
-    return shlex.join(f"{key}={_PLACES[key]}" if (key := word.partition("=")[0]) in _PLACES else word for word in words)
+    """A command without paths of this machine, and without what a data set of somebody's own is told:
+    data.root=/home/me/pictures -> data.root=PICTURES."""
+    return shlex.join(map(_without_place, shlex.split(command)))
+
+
+def _without_place(word: str) -> str:
+    typed, found, _ = word.partition("=")
+    key = typed.lstrip("+")
+    told = key != "data.dataset._target_" and (key in PLACES or f"{key}.".startswith("data.dataset."))
+    return f"{typed}={_SHOWN.get(key, 'PLACE')}" if found and told else word
 
 
 def exit_code(status: str) -> int:
