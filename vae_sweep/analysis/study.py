@@ -116,7 +116,7 @@ class Point:
     @cached_property
     def family(self) -> tuple[Setting, ...]:
         """Swept settings other than the weight, the seed and the objective: runs of one family lie on one curve."""
-        apart = (WEIGHT, SEED, OBJECTIVE, MULTI_RATE, RANGE) + ((SCHEDULE,) if self.autoencoder else ())
+        apart = (WEIGHT, SEED, OBJECTIVE, MULTI_RATE, RANGE)
         return tuple((key, str(value)) for key, value in self.settings.items() if key not in apart)
 
     def get(self, split: str, name: str) -> float | None:
@@ -212,11 +212,15 @@ class Point:
 
 @dataclass(frozen=True)
 class Study:
-    """The points of one or several sweeps, in the order large weight to small, autoencoders last."""
+    """The points of one or several sweeps, in the order large weight to small, autoencoders last.
+
+    memory: what was computed of these points and is asked for again.
+    """
 
     sweeps: list[Sweep]
     points: list[Point]
     swept: list[str]
+    memory: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -243,7 +247,7 @@ class Study:
 
     @property
     def squared_error(self) -> bool:
-        """Whether distortion is in squared error; else it is in nats of the objective's own likelihood."""
+        """Whether the distortion of every run is squared error, so that one axis can say so."""
         return all(point.likelihood.squared_error for point in self.points)
 
     def scale(self, point: Point, value: float) -> float | None:
