@@ -15,7 +15,10 @@ from synthetic_sweep import write_sweep
 
 from vae_sweep import report
 from vae_sweep.analysis import glossary, study
-from vae_sweep.report import palette, plots, sprites
+from vae_sweep.analysis.recommend import recommend
+from vae_sweep.analysis.survey import survey
+from vae_sweep.analysis.verdicts import judge
+from vae_sweep.report import palette, payload, plots, sprites
 from vae_sweep.report.__main__ import main
 from vae_sweep.runs.files import RecordError
 from vae_sweep.runs.reading import load_sweep
@@ -344,3 +347,31 @@ def test_an_entry_of_the_glossary_is_all_that_a_column_and_a_chart_need(sweep, m
 def test_the_metrics_page_of_the_docs_is_the_glossary():
     page = Path(__file__).parents[1] / "docs" / "metrics.md"
     assert page.read_text() == glossary.markdown(), "python3 -m vae_sweep.analysis.glossary > docs/metrics.md"
+
+
+def test_every_section_is_reached_from_the_top(sweep):
+    page = build(sweep)
+    sections = set(re.findall(r'<section id="([a-z]+)"', page))
+    named = set(re.findall(r'href="#([a-z]+)"', page.partition("<nav")[2].partition("</nav>")[0]))
+    assert named <= sections
+    assert sections - named == {"provenance"}
+
+
+def test_a_run_that_trains_stands_in_the_unit_of_those_that_ended(tmp_path):
+    """Bernoulli pixels: its squared error is another quantity than the nats that are the distortion there."""
+    folder = write_sweep(tmp_path / "s", weights=(1.0, 0.1), running=(0,), autoencoder=False)
+    for run in folder.glob("00*"):
+        result = json.loads((run / "result.json").read_text())
+        result["config"]["loss"]["recon"] = "bernoulli"
+        (run / "result.json").write_text(json.dumps(result))
+        rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        rows = [row | {key: 500 + row[key] for key in row if key.endswith("/recon")} for row in rows]
+        (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = study.read([load_sweep(folder)])
+    [running] = [p for p in found.points if p.status == "running"]
+    [shown] = payload.build(found, judge(found), survey(found), recommend(found, judge(found))).data["planes"]["train"][
+        "provisional"
+    ]
+    last = [row for row in running.rows if "train/recon" in row][-1]
+    assert [shown["rate"], shown["distortion"]] == pytest.approx([last["train/kl"], last["train/recon"]], rel=1e-3)
+    assert min(distortion for _, distortion in shown["trail"]) > 500

@@ -36,6 +36,7 @@ from vae_sweep.analysis.verdicts import Finding
 from vae_sweep.report.palette import weight_positions
 from vae_sweep.report.pictures import Pictures, choose_detail, progress_steps
 from vae_sweep.theory.first_look import nearest
+from vae_sweep.theory.linear import ACTIVE
 
 Json = dict[str, Any]
 CURVE_POINTS = 160
@@ -99,8 +100,10 @@ def _run(point: Point, findings: list[Finding], colours: dict[float, int], pictu
         "verdict": findings[0].words if findings else "", "grade": findings[0].grade if findings else "info",
         "folder": f"{point.run.folder.parent.name}/{point.run.folder.name}",
         "pictures": sorted(pictures.runs.get(point.id, {})), "data": pictures.data.get(point.data),
-        "train": {name: point.get("train", name) for name in _NUMBERS},
-        "val": {name: point.get("val", name) for name in _NUMBERS},
+        **{
+            split: {name: point.get(split, name) for name in _NUMBERS} | {"distortion": point.distortion(split)}
+            for split in SPLITS
+        },
     }  # fmt: skip
 
 
@@ -200,8 +203,9 @@ def _provisional(point: Point, split: str, colours: dict[float, int]) -> Json | 
     """Where a run that still trains stands, and the way it came, from its rows; None before its first row."""
     if point.weight is None:
         return None
-    rows = [row for row in point.rows if None not in (row.get(f"{split}/kl"), row.get(f"{split}/recon"))]
-    trail = [[row[f"{split}/kl"], row.get(f"{split}/sse") or row[f"{split}/recon"]] for row in rows]
+    own, recon = f"{split}/{point.distortion_key}", f"{split}/recon"
+    places = [[row.get(f"{split}/kl"), row.get(recon) if row.get(own) is None else row[own]] for row in point.rows]
+    trail = [place for place in places if None not in place]
     if not trail:
         return None
     rate, distortion = trail[-1]
@@ -282,7 +286,7 @@ def _latents(arrays: dict[str, np.ndarray]) -> Json:
         order = np.argsort(-kl, kind="stable")
         activity = arrays.get("activity")
         found["kl"] = kl[order].tolist()
-        found["active"] = (activity[order] > 0.01).tolist() if activity is not None else None
+        found["active"] = (activity[order] > ACTIVE).tolist() if activity is not None else None
         if std is not None:
             own = marginals(mean[:CLOUD], std[:CLOUD], order[:MARGINAL_UNITS])
             found["marginals"] = {"units": own.units.tolist(), "density": own.density.tolist()}
