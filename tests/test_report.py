@@ -375,3 +375,24 @@ def test_a_run_that_trains_stands_in_the_unit_of_those_that_ended(tmp_path):
     last = [row for row in running.rows if "train/recon" in row][-1]
     assert [shown["rate"], shown["distortion"]] == pytest.approx([last["train/kl"], last["train/recon"]], rel=1e-3)
     assert min(distortion for _, distortion in shown["trail"]) > 500
+
+
+def test_the_axes_name_the_unit_of_what_is_drawn(tmp_path):
+    """Of Gaussian pixels what is minimised is in nats, and the distortion is squared error."""
+    folder = write_sweep(tmp_path / "s", weights=(1.0, 0.1), autoencoder=False)
+
+    def named() -> tuple[str, str]:
+        found = study.read([load_sweep(folder)])
+        return found.error_name, payload.charts(found)["recon"]
+
+    assert named() == ("squared error", "reconstruction: squared error")
+    for recon, runs, names in (
+        ("gaussian", "00*", ("squared error", "reconstruction term")),
+        ("bernoulli", "000*", ("error, each curve in its own unit,", "reconstruction term")),
+        ("bernoulli", "001*", ("reconstruction term, nats", "reconstruction term")),
+    ):
+        for path in folder.glob(f"{runs}/result.json"):
+            result = json.loads(path.read_text())
+            result["config"]["loss"]["recon"] = recon
+            path.write_text(json.dumps(result))
+        assert named() == names

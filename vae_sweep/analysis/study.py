@@ -247,8 +247,16 @@ class Study:
 
     @property
     def squared_error(self) -> bool:
-        """Whether the distortion of every run is squared error, so that one axis can say so."""
+        """Whether the distortion of every run is: its axis may then show what the data foretell."""
         return all(point.likelihood.squared_error for point in self.points)
+
+    @property
+    def error_name(self) -> str:
+        """Of an axis with the distortions of all runs, before 'per image'."""
+        kinds = {point.likelihood.squared_error for point in self.points}
+        if len(kinds) > 1:
+            return "error, each curve in its own unit,"
+        return "squared error" if self.squared_error else "reconstruction term, nats"
 
     def scale(self, point: Point, value: float) -> float | None:
         """What a difference of objectives is a share of: `value` itself where its zero means something.

@@ -71,14 +71,20 @@ def build(study: Study, verdicts: dict[str, list[Finding]], context: Context, fo
         "weights": weights, "positions": weight_positions(weights), "originals": pictures.originals,
         "matrix": _matrix(study), "hero": _hero(study, found),
         "planes": {split: _plane(study, split, context, colours) for split in SPLITS},
-        "curves": {p.id: _curves(p) for p in study.points}, "charts": glossary.charts(),
+        "curves": {p.id: _curves(p) for p in study.points}, "charts": charts(study),
         "latents": latents,
         "sampling": _sampling(study),
         "grid": GRID.tolist(), "gaps": _gaps(study), "gapParts": list(PARTS),
         "recommended": {"weight": found.weight, "runs": [p.id for p in found.spot.points] if found.spot else []},
-        "squaredError": study.squared_error, "split": study.split,
+        "errorName": study.error_name, "split": study.split,
     }  # fmt: skip
     return Payload(_rounded(data) | {"settings": _settings(study)}, pictures)
+
+
+def charts(study: Study) -> dict[str, str]:
+    """{key in a run's rows, without its split: title} of the training curves."""
+    own = {"recon": "reconstruction: squared error"} if {p.likelihood.unit for p in study.points} == {"SSE"} else {}
+    return glossary.charts() | own
 
 
 def study_weights(study: Study) -> list[float]:

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogFormatter, NullFormatter
 
-from vae_sweep.analysis import frontier, glossary
+from vae_sweep.analysis import frontier
 from vae_sweep.analysis.curves import series, thin
 from vae_sweep.analysis.gap import PARTS, split_gap
 from vae_sweep.analysis.latents import project
@@ -25,7 +25,7 @@ from vae_sweep.analysis.study import Point, Study
 from vae_sweep.analysis.survey import survey
 from vae_sweep.analysis.verdicts import judge
 from vae_sweep.report.palette import colour, weight_positions
-from vae_sweep.report.payload import CURVE_POINTS, family_name, study_weights
+from vae_sweep.report.payload import CURVE_POINTS, charts, family_name, study_weights
 from vae_sweep.text import lines
 from vae_sweep.theory.first_look import spread
 
@@ -128,7 +128,7 @@ def plot_rate_distortion(study: Study, split: str | None = None, found: Recommen
         _tangent(axes, s.rate, s.distortion, -(s.beta or 0.0), colours[s.weight])
     axes.set(
         xlabel="rate: KL, nats per image",
-        ylabel=_error_name(study),
+        ylabel=f"{study.error_name} per image",
         title=f"What was bought with what ({_split_name(split)})",
     )
     axes.legend(loc="upper right")
@@ -140,18 +140,18 @@ def plot_curves(study: Study) -> Figure | None:
     drawn = [p for p in study.points if p.rows]
     if not drawn:
         return None
-    charts = glossary.charts() | {"recon": _error_name(study)}
-    figure = Figure(figsize=(4.5 * len(charts), 5), layout="constrained")
-    grid = figure.subplot_mosaic([list(charts), ["weight"] * len(charts)], height_ratios=(3, 1))
+    titles = charts(study)
+    figure = Figure(figsize=(4.5 * len(titles), 5), layout="constrained")
+    grid = figure.subplot_mosaic([list(titles), ["weight"] * len(titles)], height_ratios=(3, 1))
     colours = _colours(study)
     for point in drawn:
         line: Any = {"color": colours[point.weight], "lw": 1.2}
-        for term in charts:
+        for term in titles:
             for split, style in (("train", "-"), ("val", ":")):
                 grid[term].plot(*thin(*series(point.rows, f"{split}/{term}"), CURVE_POINTS), style, **line)
         if not point.autoencoder:
             grid["weight"].plot(*thin(*series(point.rows, "kl_weight"), CURVE_POINTS), **line)
-    for term, title in charts.items():
+    for term, title in titles.items():
         grid[term].set(title=title, xlabel="optimiser step")
     grid["weight"].set(title="weight in force", xlabel="optimiser step")
     _weight_legend(study, grid["kl"])
@@ -330,10 +330,6 @@ def _tiles(points: list[Point], weight: float | None, kind: str, images: int) ->
 
 def _cycled(markers: str, families: Sized) -> str:
     return "".join(markers[i % len(markers)] for i in range(len(families)))
-
-
-def _error_name(study: Study) -> str:
-    return "squared error per image" if study.squared_error else "reconstruction term, nats per image"
 
 
 def _split_name(split: str) -> str:
