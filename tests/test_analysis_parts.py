@@ -55,6 +55,17 @@ def test_projection_counts_the_posterior_s_own_variance():
     assert found.samples.var(0) == pytest.approx(1, rel=0.1)
 
 
+def test_projection_is_that_of_the_whole_decomposition():
+    rng = np.random.default_rng(1)
+    mean, std = rng.standard_normal((50, 30)), rng.uniform(0.1, 1, (50, 30))
+    values, vectors = np.linalg.eigh(np.cov(mean.T, ddof=0) + np.diag((std**2).mean(0)))
+    z = mean + std * np.random.default_rng(0).standard_normal(mean.shape)
+    found = project(mean, std)
+    assert found is not None
+    assert found.variance == pytest.approx(values[[-1, -2]])
+    assert abs(found.samples) == pytest.approx(abs(z @ vectors[:, [-1, -2]]))
+
+
 def test_projection_needs_a_plane():
     assert project(np.zeros((10, 1)), np.ones((10, 1))) is None
 
@@ -68,7 +79,8 @@ def test_projection_needs_a_plane():
         (None, "–"),
         (0, "0"),
         (1.234e-7, "1.23e-7"),
-        (2e7, "2e+07"),
+        (2e7, "2e+7"),
+        (999.7, "1,000"),
     ],
 )
 def test_figures(value, text):

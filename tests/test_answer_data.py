@@ -8,11 +8,14 @@ from synthetic_sweep import write_sweep
 
 import vae_sweep
 from vae_sweep import report
-from vae_sweep.analysis import choice, study
+from vae_sweep.analysis import choice, convergence, study
+from vae_sweep.analysis.answer import answer
 from vae_sweep.analysis.purposes import NAMES
 from vae_sweep.analysis.recommend import recommend
+from vae_sweep.analysis.survey import linear_objective
 from vae_sweep.analysis.two_lines import two_lines
 from vae_sweep.analysis.verdicts import judge
+from vae_sweep.report import plots
 from vae_sweep.report.__main__ import main
 from vae_sweep.runs.reading import load_sweep
 from vae_sweep.theory import first_look
@@ -136,7 +139,7 @@ def test_samples_that_were_judged_fill_their_purpose(tmp_path):
     report.build([folder], figures=False)
     data = json.loads((folder / "report" / "answer.json").read_text())
     sample, reconstruct = data["purposes"]["sample"], data["purposes"]["reconstruct"]
-    assert (sample["kl_weight"], sample["low"], sample["high"], sample["beyond"]) == (1.0, 1.0, 3.0, "above")
+    assert (sample["kl_weight"], sample["low"], sample["high"], sample["beyond"]) == (1.0, 0.3, 1.0, "within")
     assert reconstruct["kl_weight"] < 1
     assert (
         "No weight both reconstructs and samples: draws from the prior come nearest to pictures at 1, " in data["lead"]
@@ -173,6 +176,148 @@ def test_of_mixed_likelihoods_the_one_that_reconstructs_best_is_named(tmp_path):
     found = recommended(folder)
     assert {p.latent_dim for s in found.curve for p in s.points} == {64}
     assert {p.likelihood.name for s in found.curve for p in s.points} == {"sse"}
+    plain = recommended(write_sweep(tmp_path / "plain", weights=WEIGHTS, latent_dims=(64,), autoencoder=False))
+    ours, theirs = found.purposes["likelihood"], plain.purposes["likelihood"]
+    assert ours.kl_weight == pytest.approx(theirs.kl_weight, rel=0.02)  # twice the MSE, to the runs' invented jitter
+    verdicts = judge(both := study.read([load_sweep(folder)]))
+    first, _, third = answer(both, found, verdicts).questions
+    assert "bound of a model with its own pixel noise" in first.words[0]
+    assert [float(row[4]) for row in first.rows] == pytest.approx([(w / 2) ** 0.5 for w in WEIGHTS], rel=0.01)
+    assert "how much squared error the model gives up" in third.words[0]
+    assert {p.latent_dim for p in both.points if linear_objective(both, p)} == {64}
+
+
+def test_of_noise_that_the_weight_sets_without_a_crossing_the_bound_of_its_own_model_decides(tmp_path):
+    """Laplace pixels: the bound at weight 1 is the largest at weight 1, whatever the images are."""
+    folder = write_sweep(tmp_path / "s", weights=WEIGHTS, autoencoder=False)
+    own = dict(zip(WEIGHTS, (1, 2, 3, 4, 5, 4.5), strict=True))
+    at_1 = dict(zip(WEIGHTS, (8, 9, 8, 7, 6, 5), strict=True))
+    for run in folder.glob("0*"):
+        weight = json.loads((run / "result.json").read_text())["config"]["loss"]["kl_weight"]
+        edit(run / "result.json", lambda r: r["config"]["loss"].update(recon="laplace"))
+        edit(run / "evaluation.json", lambda e, w=weight: e["val"].update(elbo=own[w], elbo_beta1=at_1[w]))
+    purpose = recommended(folder).purposes["likelihood"]
+    assert (purpose.kl_weight, purpose.beyond) == (0.03, "within")
+    assert "of its own model" in purpose.why
+
+
+def with_decibels(folder, decibels: dict[float, float]):
+    for run in folder.glob("0*"):
+        weight = json.loads((run / "result.json").read_text())["config"]["loss"]["kl_weight"]
+        edit(run / "evaluation.json", lambda e, db=decibels[weight]: e["val"].update(psnr_mean=db))
+    found = study.read([load_sweep(folder)])
+    verdicts = judge(found)
+    return answer(found, recommend(found, verdicts), verdicts)
+
+
+@pytest.mark.parametrize(
+    ("decibels", "named", "words"),
+    [
+        pytest.param({1.0: 20, 0.1: 25, 0.01: 22}, 0.1, None, id="0.01 overfits by 3 dB"),
+        pytest.param(
+            {10.0: 15, 1.0: 20, 0.1: 20.45, 0.01: 20.9}, 1.0, "From 0.1 to 1 the", id="0.45 dB a decade, twice"
+        ),
+        pytest.param(
+            {10.0: 15, 1.0: 20, 0.3: 20.2, 0.1: 19.4, 0.01: 20.1}, 1.0, "From 0.3 to 1 the", id="one between is not"
+        ),
+    ],
+)  # fmt: skip
+def test_pictures_are_alike_where_their_decibels_are(tmp_path, decibels, named, words):
+    folder = write_sweep(tmp_path / "s", weights=tuple(decibels), autoencoder=False)
+    said = with_decibels(folder, decibels)
+    assert (said.found.weight, said.found.purposes["reconstruct"].beyond) == (named, "within")
+    assert words in said.lead if words else "alike" not in said.lead
+
+
+def test_a_weight_that_overfits_does_not_also_reconstruct(tmp_path):
+    folder = write_sweep(tmp_path / "s", weights=(1.0, 0.1, 0.01), autoencoder=False)
+    judged_by_samples(folder, {1.0: 2.0, 0.1: 1.0, 0.01: 0.3})
+    said = with_decibels(folder, {1.0: 20, 0.1: 25, 0.01: 22})
+    assert said.found.purposes["sample"].kl_weight == 0.01
+    assert "no weight does both" in said.facts[1].words
+    assert "No weight both reconstructs and samples" in said.lead
+    assert "at 0.01, 3.0 dB worse" in said.lead
+
+
+def test_what_counts_as_tenfold_is_not_said_of_an_autoencoder_that_there_is_not(tmp_path):
+    folder = write_sweep(tmp_path / "s", weights=(9.0, 0.895, 0.1), autoencoder=False)
+    said = with_decibels(folder, {9.0: 15, 0.895: 20, 0.1: 20.2})
+    assert said.headline == "To reconstruct, take KL weight 0.895."
+    assert "Ten times less weight gains 0.2 dB" in said.facts[0].words
+
+
+def test_the_interval_by_likelihood_is_no_narrower_than_twice_the_errors_beside_it(tmp_path):
+    """Weights a decade apart, each with two seeds that agree: the interpolation between them is not that sure."""
+    found = recommended(write_sweep(tmp_path / "s", weights=WEIGHTS[::2], seeds=(0, 1)))
+    purpose = found.purposes["likelihood"]
+    larger = min((s for s in found.curve if s.weight > purpose.kl_weight), key=lambda s: s.weight)
+    smaller = max((s for s in found.curve if s.weight < purpose.kl_weight), key=lambda s: s.weight)
+    assert purpose.low <= 2 * smaller.mean("val", "mse") < purpose.kl_weight < 2 * larger.mean("val", "mse")
+    assert 2 * larger.mean("val", "mse") <= purpose.high
+
+
+@pytest.mark.parametrize(
+    ("distances", "weight", "beyond", "ends"),
+    [
+        pytest.param((0.3, 0.28, 0.3, 1.0, 2.0), 0.3, "within", (0.1, 0.3), id="down from the largest"),
+        pytest.param((2.0, 1.0, 0.3, 0.28, 0.3), 0.03, "below", (None, 0.03), id="to the smallest"),
+        pytest.param((2.0, 1.0, 0.3, 0.28, 1.0), 0.1, "within", (0.03, 0.1), id="neither"),
+        pytest.param((0.3, 0.3, 0.3, 0.28, 0.3), 0.03, "indifferent", (None, None), id="all"),
+        pytest.param((0.3, 1.0, 0.28, 1.0, 2.0), 0.3, "within", (0.1, 0.3), id="with a gap"),
+    ],
+)
+def test_to_sample_smaller_weights_are_asked_for_and_no_larger_ones(tmp_path, distances, weight, beyond, ends):
+    weights = (3.0, 1.0, 0.3, 0.1, 0.03)
+    folder = write_sweep(tmp_path / "s", weights=weights, autoencoder=False)
+    judged_by_samples(folder, dict(zip(weights, distances, strict=True)))
+    with_decibels(folder, dict.fromkeys(weights, 20.0))  # all reconstruct alike
+    verdicts = judge(found := study.read([load_sweep(folder)]))
+    said = answer(found, recommend(found, verdicts, "sample"), verdicts)
+    purpose = said.found.chosen
+    assert (purpose.kl_weight, purpose.beyond, (purpose.low, purpose.high)) == (weight, beyond, ends)
+    headlines = {
+        "within": f"take KL weight {weight:g}.", "below": "go below KL weight 0.03, the smallest you tried.",
+        "indifferent": "the weight does not matter here.",
+    }  # fmt: skip
+    assert said.headline == f"To sample, {headlines[beyond]}"
+    words = said.next.command.partition("loss.kl_weight=")[2].split()
+    asked = [float(w) for w in words[0].split(",")] if words else []
+    assert max(asked, default=0) <= max(weight, ends[1] or 0)
+    if distances[1] == 1.0 and distances[0] == 0.3:
+        assert "At 3 and 0.3 the prior's draws, too, are as near" in said.lead
+
+
+def test_larger_weights_that_learned_nothing_are_not_asked_for_again(tmp_path):
+    folder = write_sweep(tmp_path / "s", weights=(30.0, 3.0, 1.0, 0.3, 0.1), autoencoder=False)
+    idle = {"kl": 0.0, "active_units": 0}
+    edit(next(folder.glob("000-*")) / "evaluation.json", lambda e: [e[s].update(idle) for s in ("train", "val")])
+    said = with_decibels(folder, {30.0: 9, 3.0: 20, 1.0: 20.2, 0.3: 20.4, 0.1: 20.6})
+    assert said.headline == "To reconstruct, KL weight 3 is enough, the largest that learned something."
+    assert "loss.kl_weight=9 " in said.next.command
+
+
+def test_the_samples_section_speaks_of_the_weight_that_reconstructs(tmp_path):
+    folder = write_sweep(tmp_path / "s", weights=(1.0, 0.1, 0.01), autoencoder=False)
+    judged_by_samples(folder, {1.0: 0.3, 0.1: 1.0, 0.01: 2.0})
+    with_decibels(folder, {1.0: 20, 0.1: 25, 0.01: 25.2})
+    page = report.build([folder], figures=False, purpose="sample").read_text()
+    assert "also reconstruct" not in page
+    assert page.count("more weight than reconstructing wants: no weight does both with the prior") >= 2
+
+
+def test_one_report_judges_every_run_once(tmp_path, monkeypatch):
+    folder = write_sweep(tmp_path / "s", weights=(1.0, 0.1))
+    judged: list[str] = []
+    judge_one = convergence._judge
+
+    def counted(point, context):
+        judged.append(point.id)
+        return judge_one(point, context)
+
+    monkeypatch.setattr(convergence, "_judge", counted)
+    monkeypatch.setattr(plots, "PLOTS", {"units": plots.PLOTS["units"]})
+    report.build([folder])
+    assert len(judged) == len(set(judged)) == 3
 
 
 def test_of_several_data_sets_one_is_judged(tmp_path):

@@ -32,6 +32,15 @@ def test_the_kl_s_share_of_the_held_out_error(tmp_path: Path) -> None:
     assert "at 0.03" in words
 
 
+def test_no_more_remains_than_there_is(tmp_path: Path) -> None:
+    """An autoencoder that was trained too briefly is worse than the smallest weight: more capacity than error."""
+    folder = write_sweep(tmp_path / "s", weights=(3.0, 0.03), undertrained=(2,))
+    words = blur(study.read([load_sweep(folder)]))
+    assert words is not None
+    left, total = re.findall(r"the ([\d.]+) of ([\d.]+) that remain", words)[0]
+    assert left == total == f"{error(next(folder.glob('001-*')), 'val'):.3g}"
+
+
 @pytest.mark.parametrize("options", [{"autoencoder": False}, {"weights": (1.0,)}, {"without_evaluation": (0, 1, 2, 3)}])
 def test_nothing_is_said_without_an_autoencoder_or_two_weights(tmp_path: Path, options: dict) -> None:
     assert blur(study.read([load_sweep(write_sweep(tmp_path / "s", **options))])) is None

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -194,6 +195,24 @@ def test_stuck_runs_are_begun_otherwise_and_unfinished_ones_go_on(tmp_path):
         said = answer(found, recommend(found, verdicts), verdicts)
         assert said.headline.endswith(f"; {what} to be sure.")
         assert ("seed=1,2" in said.next.command) == (law is at_rest)
+
+
+@pytest.mark.parametrize(("gain", "factor"), [pytest.param(0.0, 3, id="another check fails"), (0.07, 2), (0.3, 4)])
+def test_how_much_longer_is_foretold_by_the_runs_of_the_answer(tmp_path, gain, factor):
+    """And not by an autoencoder beside them, which falls by half with every doubling."""
+    folder = write_sweep(tmp_path / "s", weights=(1.0,))
+    judged(folder, with_kl(curve(at_rest)))
+    path = next(folder.glob("000-*/evaluation.json"))
+    evaluation = json.loads(path.read_text())
+    evaluation["train"]["beta_hat"] = 9.0  # its gradients do not balance
+    path.write_text(json.dumps(evaluation))
+    found = study.read([load_sweep(folder)])
+    said = recommend(found, judge(found))
+    [vae, autoencoder] = found.points
+    for point, share in ((vae, gain), (autoencoder, 0.5)):
+        known = said.convergence[point.id]
+        said.convergence[point.id] = replace(known, trend=replace(known.trend, gain=share))
+    assert f" trainer.max_steps={400 * factor} " in answer(found, said, judge(found)).next.command
 
 
 def test_codes_out_of_scale_are_named_where_scaling_is_free(one):

@@ -1,5 +1,7 @@
 """Figures: the numbers in them are those of the analysis, and a sweep without them gives none."""
 
+import json
+
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -8,7 +10,9 @@ from synthetic_sweep import write_sweep
 
 from vae_sweep.analysis import frontier, study
 from vae_sweep.analysis.gap import split_gap
+from vae_sweep.analysis.recommend import recommend
 from vae_sweep.analysis.spots import spots
+from vae_sweep.analysis.verdicts import judge
 from vae_sweep.report import plots
 from vae_sweep.runs.reading import load_sweep
 
@@ -44,6 +48,35 @@ def test_the_plane_draws_runs_hull_and_anchors_where_they_are(sweep):
     assert any(
         np.allclose(line, [[0, sweep.mean_image_distortion(sweep.points[0])]]) for line in drawn if len(line) == 1
     )
+
+
+def test_the_linear_model_is_drawn_on_the_images_of_the_split(tmp_path):
+    folder = write_sweep(tmp_path / "s")
+
+    def dotted(split):
+        [axes] = plots.plot_rate_distortion(study.read([load_sweep(folder)]), split).axes
+        return [line.get_ydata().tolist() for line in axes.lines if line.get_linestyle() == ":"]
+
+    assert len(dotted("train")) == 1
+    assert dotted("val") == []  # a forecast of an earlier version: nothing is known of held-out images
+    manifest = json.loads((folder / "sweep.json").read_text())
+    [known] = manifest["datasets"].values()
+    [curve] = known["forecast"]["train"]["linear"]
+    held_out = [error * 1.2 for error in curve["distortion"]]
+    curve["held_out"] = {"rate": curve["rate"], "distortion": held_out}
+    (folder / "sweep.json").write_text(json.dumps(manifest))
+    [shown] = dotted("val")
+    assert shown
+    assert shown == held_out[-len(shown) :]  # as far as the runs' rates go
+
+
+def test_what_is_recommended_is_marked_as_the_answer_says(sweep):
+    found = recommend(sweep, judge(sweep), "sample")
+    figure = plots.plot_rate_distortion(sweep, found=found)
+    assert figure is not None
+    [mark] = [line for line in figure.axes[0].lines if line.get_label() == "recommended"]
+    assert found.weight != recommend(sweep, judge(sweep)).weight
+    assert mark.get_xydata().tolist() == [[found.spot.rate, found.spot.distortion]]
 
 
 def test_tangents_have_the_slope_that_the_weight_asks_for(sweep):

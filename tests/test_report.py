@@ -16,8 +16,14 @@ from synthetic_sweep import write_sweep
 from vae_sweep import report
 from vae_sweep.analysis import glossary, study
 from vae_sweep.analysis.recommend import recommend
+<<<<<<< HEAD
 from vae_sweep.analysis.verdicts import judge
 from vae_sweep.report import palette, plots, sprites
+=======
+from vae_sweep.analysis.survey import survey
+from vae_sweep.analysis.verdicts import judge
+from vae_sweep.report import palette, payload, plots, sprites
+>>>>>>> fix-c
 from vae_sweep.report.__main__ import main
 from vae_sweep.report.shown import shown
 from vae_sweep.runs.files import RecordError
@@ -349,6 +355,7 @@ def test_the_metrics_page_of_the_docs_is_the_glossary():
     assert page.read_text() == glossary.markdown(), "python3 -m vae_sweep.analysis.glossary > docs/metrics.md"
 
 
+<<<<<<< HEAD
 def test_of_a_large_sweep_the_recommended_curve_and_runs_at_even_distances_are_shown(tmp_path, monkeypatch):
     folder = write_sweep(tmp_path / "s", weights=(3.0, 1.0, 0.3, 0.1, 0.03), latent_dims=(64, 4))
     read = study.read([load_sweep(folder)])
@@ -364,3 +371,52 @@ def test_of_a_large_sweep_the_recommended_curve_and_runs_at_even_distances_are_s
     assert f"codes of {len(few)} of the {len(read.points)} runs are on this" in page
     assert set(re.findall(r'class="sheets" data-run="([^"]+)"', page)) == few
     assert all(f'"id":"{point.id}"' in page for point in read.points), "the others are in the table all the same"
+=======
+def test_every_section_is_reached_from_the_top(sweep):
+    page = build(sweep)
+    sections = set(re.findall(r'<section id="([a-z]+)"', page))
+    named = set(re.findall(r'href="#([a-z]+)"', page.partition("<nav")[2].partition("</nav>")[0]))
+    assert named <= sections
+    assert sections - named == {"provenance"}
+
+
+def test_a_run_that_trains_stands_in_the_unit_of_those_that_ended(tmp_path):
+    """Bernoulli pixels: its squared error is another quantity than the nats that are the distortion there."""
+    folder = write_sweep(tmp_path / "s", weights=(1.0, 0.1), running=(0,), autoencoder=False)
+    for run in folder.glob("00*"):
+        result = json.loads((run / "result.json").read_text())
+        result["config"]["loss"]["recon"] = "bernoulli"
+        (run / "result.json").write_text(json.dumps(result))
+        rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        rows = [row | {key: 500 + row[key] for key in row if key.endswith("/recon")} for row in rows]
+        (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = study.read([load_sweep(folder)])
+    [running] = [p for p in found.points if p.status == "running"]
+    [shown] = payload.build(found, judge(found), survey(found), recommend(found, judge(found))).data["planes"]["train"][
+        "provisional"
+    ]
+    last = [row for row in running.rows if "train/recon" in row][-1]
+    assert [shown["rate"], shown["distortion"]] == pytest.approx([last["train/kl"], last["train/recon"]], rel=1e-3)
+    assert min(distortion for _, distortion in shown["trail"]) > 500
+
+
+def test_the_axes_name_the_unit_of_what_is_drawn(tmp_path):
+    """Of Gaussian pixels what is minimised is in nats, and the distortion is squared error."""
+    folder = write_sweep(tmp_path / "s", weights=(1.0, 0.1), autoencoder=False)
+
+    def named() -> tuple[str, str]:
+        found = study.read([load_sweep(folder)])
+        return found.error_name, payload.charts(found)["recon"]
+
+    assert named() == ("squared error", "reconstruction: squared error")
+    for recon, runs, names in (
+        ("gaussian", "00*", ("squared error", "reconstruction term")),
+        ("bernoulli", "000*", ("error, each curve in its own unit,", "reconstruction term")),
+        ("bernoulli", "001*", ("reconstruction term, nats", "reconstruction term")),
+    ):
+        for path in folder.glob(f"{runs}/result.json"):
+            result = json.loads(path.read_text())
+            result["config"]["loss"]["recon"] = recon
+            path.write_text(json.dumps(result))
+        assert named() == names
+>>>>>>> fix-c

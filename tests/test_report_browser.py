@@ -21,6 +21,8 @@ from synthetic_sweep import write_sweep
 from waiting import PATIENCE_S
 
 from vae_sweep import report
+from vae_sweep.analysis.words import figure
+from vae_sweep.report import render
 
 pytestmark = pytest.mark.browser
 
@@ -328,6 +330,18 @@ def test_every_run_has_its_verdict(page, index):
     said = [details.text for details in page.all(".verdicts details")]
     assert len(said) == len(page.all("#table tbody tr"))
     assert sum("failed" in text for text in said) == 1
+
+
+def test_a_number_reads_as_in_the_sentences_and_a_range_is_found_among_very_many(page):
+    page.driver.get("about:blank")
+    core = str(render._text("core.js")).partition("function figure(")[2].partition("\n}\n")[0]
+    ours = f"function figure({core}\n}}\n{render._text('charts.js')!s}\n"
+    numbers = [0, 152.3, 0.0631, 999.7, 1234.4, 999_999.7, 1_234_567, 2e7, 1e-4, 9.999e-5, 1.234e-5, -2e-5, -1500, 0.5]
+    for digits in (3, 4):
+        shown = page(f"{ours}return arguments[0].map((value) => figure(value, arguments[1]))", numbers, digits)
+        assert shown == [figure(number, digits) for number in numbers]
+    low, high = page(f"{ours}return extent(Array.from({{ length: 400000 }}, (_, i) => i - 5), false)")
+    assert (low, high) == pytest.approx((-5 - 0.05 * 399_999, 399_994 + 0.05 * 399_999))
 
 
 def test_a_curve_of_the_plane_is_switched_off(page, index):

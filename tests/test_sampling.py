@@ -54,7 +54,7 @@ def test_where_sets_agree() -> None:
     assert not found["fitted"].agree
     assert closes(found) == [0.1, 0.01]
     assert [beyond_chance(found, w) for w in WEIGHTS] == [0, 1, 2, 2]
-    words = in_words(found, reconstructs=0.1)
+    words = in_words(found, reconstructs=(0.1, 0.01))
     assert "nearest to held-out pictures at 1 and 0.1; 0.1 also reconstructs" in words
     assert "closes the holes: at 0.1 and 0.01" in words
 
@@ -63,14 +63,25 @@ def test_where_they_do_not_no_weight_is_named() -> None:
     found = sampling(SPLIT)
     assert not found["prior"].agree
     assert found["fitted"].serves == (0.1, 0.01)
-    words = in_words(found, reconstructs=0.1)
+    words = in_words(found, reconstructs=(0.1, 0.01))
     assert "no weight can be named" in words
     assert "at 1 by textures and at 10 by layout and colour" in words
     assert "sample from the codes" in words
 
 
+def test_weights_that_do_not_follow_one_another_are_no_range() -> None:
+    spots = [spot(w, {}) for w in (10.0, 3.0, 1.0, 0.3, 0.1, 0.03)]
+    for one, value in zip(spots, (0.1, 0.1, 0.9, 0.1, 0.1, 0.1), strict=True):
+        row = {"value": value, "low": value - 0.05, "high": value + 0.05}
+        one.points[0].evaluation["samples"] = {"images": 9, "distances": {"random_conv": {"cubic": {"prior": row}}}}
+    found = sampling(spots)["prior"]
+    assert found.named(found.serves) == "10, 3, 0.3, 0.1 and 0.03"
+    assert found.named(found.tried[:2]) == "10 and 3"
+    assert found.named(found.tried) == "0.03 to 10"
+
+
 def test_no_weight_does_both() -> None:
-    assert "no weight does both with the prior" in in_words(sampling(AGREED), reconstructs=0.01)
+    assert "no weight does both with the prior" in in_words(sampling(AGREED), reconstructs=(0.01,))
 
 
 def test_a_compromise_is_not_named_and_who_cannot_tell_has_no_vote() -> None:
@@ -99,7 +110,7 @@ def test_where_holes_outweigh_blur_no_weight_serves() -> None:
     assert found.whole == (10.0, 1.0)
     assert found.torn == {0.1: ("random_conv",), 0.01: ("random_conv",)}
     assert found.serves == (1.0,)
-    words = in_words({"prior": found}, reconstructs=0.01)
+    words = in_words({"prior": found}, reconstructs=(0.01,))
     assert "nearest to held-out pictures at 1, more weight than reconstructing wants" in words
     assert "At 0.1 and 0.01 they fall into holes" in words
     assert "by textures" in words
@@ -129,7 +140,7 @@ def test_where_it_is_torn_does_not_hang_on_what_else_was_tried() -> None:
     found = sampling(whole[2:])["prior"]
     assert found.torn == {0.1: ("random_conv",), 0.01: ("random_conv",)}
     assert (found.whole, found.serves, found.agree) == ((), (), False)
-    assert "fall into holes at every weight tried" in in_words({"prior": found}, reconstructs=0.1)
+    assert "fall into holes at every weight tried" in in_words({"prior": found}, reconstructs=(0.1, 0.01))
 
 
 def test_a_fitted_sampler_can_leave_holes() -> None:
@@ -138,7 +149,7 @@ def test_a_fitted_sampler_can_leave_holes() -> None:
     found = sampling(with_holes(spots, "holes", [0.05, 0.09, 0.5, 0.9], [2.0, 1.0, 0.4, 0.1], "random_conv"))
     assert found["fitted"].whole == (10.0, 1.0, 0.1)
     assert closes(found) == [0.1]  # 0.01 is nearer still, and torn
-    assert "at 0.1 its draws are nearer" in in_words(found, reconstructs=0.1)
+    assert "at 0.1 its draws are nearer" in in_words(found, reconstructs=(0.1, 0.01))
 
 
 def test_a_fitted_sampler_nearer_by_chance_closes_nothing() -> None:
@@ -152,8 +163,8 @@ def test_no_holes_to_close() -> None:
     """Codes that are the prior: what is fitted to them draws the same."""
     alike = {"random_conv": [0.9, 0.16, 0.1, 0.09], "pooled_pixels": [0.1, 0.0, 0.01, 0.0]}
     found = sampling(curve(alike, {way: [v + 0.01 for v in row] for way, row in alike.items()}))
-    assert "hardly any holes to close" in in_words(found, reconstructs=0.1)
-    assert "hardly any holes" not in in_words(sampling(AGREED), reconstructs=0.1)
+    assert "hardly any holes to close" in in_words(found, reconstructs=(0.1, 0.01))
+    assert "hardly any holes" not in in_words(sampling(AGREED), reconstructs=(0.1, 0.01))
 
 
 def test_holes_that_stay_open() -> None:

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from vae_sweep.analysis.convergence import LATE
-from vae_sweep.analysis.next_step import Next, next_step
-from vae_sweep.analysis.purposes import NAMES, Purpose, autoencoder_quality, quality
+from vae_sweep.analysis.next_step import Next, collapse_threshold, next_step
+from vae_sweep.analysis.purposes import NAMES, Purpose, alike, autoencoder_quality, quality, reconstructing
 from vae_sweep.analysis.questions import Question, questions
 from vae_sweep.analysis.recommend import Recommendation
 from vae_sweep.analysis.sampling import from_codes, sampling
@@ -18,7 +18,7 @@ from vae_sweep.analysis.spots import Spot
 from vae_sweep.analysis.study import Study, name_of, short
 from vae_sweep.analysis.verdicts import Finding
 from vae_sweep.analysis.words import count, figure, listed
-from vae_sweep.runs import alike
+from vae_sweep.runs.alike import grouped
 
 SCHEMA = 1
 TITLES = {
@@ -102,7 +102,7 @@ def _empty(study: Study, _: Recommendation) -> tuple[str, str]:
 
 
 def _all_failed(study: Study, _: Recommendation) -> tuple[str, str]:
-    groups = alike.grouped((p.run.error or {}, p.run.error or {}) for p in study.points)
+    groups = grouped((p.run.error or {}, p.run.error or {}) for p in study.points)
     said = groups[0][0].get("message", "unknown error") if len(groups) == 1 else f"{len(groups)} different errors"
     total = len(study.points)
     return f"All {total} runs failed." if total > 1 else "The run failed.", f"{said}. The tracebacks are below."
@@ -138,15 +138,9 @@ def _only_autoencoder(study: Study, _: Recommendation) -> tuple[str, str]:
 
 
 def _collapsed(study: Study, found: Recommendation) -> tuple[str, str]:
-    weights = [spot.weight for spot in found.idle]
-    which = listed([f"{w:g}" for w in weights])
-    known = study.forecast(found.idle[0].points[0]).get("collapse_threshold") if study.squared_error else None
-    beta = found.idle[-1].beta
-    where = (
-        f" Ignoring the code is a stable solution above {figure(known * weights[-1] / beta)} on these images."
-        if known and beta
-        else ""
-    )
+    which = listed([f"{spot.weight:g}" for spot in found.idle])
+    known = collapse_threshold(study, found.idle[0])
+    where = f" Ignoring the code is a stable solution above {figure(known)} on these images." if known else ""
     return (
         "Nothing was learned: every code is ignored.",
         f"At {which} no unit carries anything and the KL is near zero: only the mean image is left.{where} "
@@ -202,6 +196,7 @@ def _headline(study: Study, found: Recommendation) -> str:
         return f"{title}: no weight can be named yet."
     weight = _weight(purpose, purpose.kl_weight)
     smallest, largest = found.curve[-1].weight, found.curve[0].weight
+    largest_what = "that learned something" if any(s.weight > largest for s in found.idle) else "you tried"
     if purpose.beyond == "indifferent":
         return f"{title}, the weight does not matter here."
     if purpose.beyond == "below":
@@ -214,8 +209,8 @@ def _headline(study: Study, found: Recommendation) -> str:
         return f"{title}, go below KL weight {smallest:g}, the smallest {what}."
     if purpose.beyond == "above":
         if purpose.name == "reconstruct":
-            return f"{title}, KL weight {weight} is enough, the largest you tried."
-        return f"{title}, go above KL weight {largest:g}, the largest you tried."
+            return f"{title}, KL weight {weight} is enough, the largest {largest_what}."
+        return f"{title}, go above KL weight {largest:g}, the largest {largest_what}."
     return f"{title}, take KL weight {weight}."
 
 
@@ -227,27 +222,27 @@ def _window(study: Study, found: Recommendation) -> str:
         return purpose.why
     settings = ", ".join(f"{name_of(key)} {short(value)}" for key, value in spot.family)
     where = f" ({settings})" if settings else ""
-    served = [s.weight for s in found.curve if s.weight <= purpose.kl_weight]
-    alike = ""
-    if purpose.beyond in ("within", "above") and len(served) > 1:
-        alike = f"From {served[-1]:g} to {served[0]:g} the pictures are alike{where}. "
-    where = "" if alike else where
-    return f"{alike}{purpose.why[:-1]};{_leaves(study, found, spot, f' {spot.weight:g} ')}, at {_nats(spot)}{where}."
+    same, to_the_eye = alike(found.curve, purpose), ""
+    if purpose.beyond in ("within", "above") and len(same) > 1:
+        to_the_eye = f"From {same[-1]:g} to {same[0]:g} the pictures are alike{where}. "
+    where = "" if to_the_eye else where
+    return (
+        f"{to_the_eye}{purpose.why[:-1]};{_leaves(study, found, spot, f' {spot.weight:g} ')}, at {_nats(spot)}{where}."
+    )
 
 
 def _draws(found: Recommendation) -> str:
     """Whether a weight serves both to reconstruct and to draw from the prior; where none does, what drawing costs."""
     reconstruct, sample = found.purposes["reconstruct"], found.purposes["sample"]
-    judged = sampling(found.curve)
-    fitted = from_codes(judged, reconstruct.kl_weight)
-    if "prior" in judged and not judged["prior"].whole:
+    judged, good = sampling(found.curve), reconstructing(found.curve, reconstruct)
+    fitted, prior = from_codes(judged, good), judged.get("prior")
+    if prior and not prior.whole:
         return f"Draws from the prior fall into holes at every weight tried. {fitted}".rstrip()
-    if sample.kl_weight is None or sample.low is None or sample.high is None or reconstruct.kl_weight is None:
+    if not prior or not prior.serves or not good:
         return fitted
-    both = [s.weight for s in found.curve if sample.low <= s.weight <= min(sample.high, reconstruct.kl_weight)]
-    if both:
-        ends = f"{both[0]:g}" if len(both) == 1 else f"{both[-1]:g} to {both[0]:g}"
-        return f"At {ends} the prior's draws, too, are as near to pictures as any run's, by textures, edges and layout."
+    if both := [weight for weight in prior.serves if weight in good]:
+        near = "as near to pictures as any run's, by textures, edges and layout"
+        return f"At {prior.named(both)} the prior's draws, too, are {near}."
     own, other = reconstruct.spot, sample.spot
     lost = (quality(own) or 0.0) - (quality(other) or 0.0) if own and other else 0.0
     at = f"{sample.kl_weight:g}, {lost:.1f} dB worse"

@@ -14,7 +14,7 @@ def blur(study: Study) -> str | None:
         return None
     gaps = max(found, key=len)
     (high, first), (low, last) = (gaps[max(gaps)], max(gaps)), (gaps[min(gaps)], min(gaps))
-    left = low.capacity + low.generalisation
+    left = min(low.capacity + low.generalisation, low.total)
     return (
         f"On these images the KL accounts for {percent(_share(high))} of the held-out error at weight {first:g} and "
         f"for {percent(_share(low))} at {last:g}; the {figure(left)} of {figure(low.total)} that remain there are the "

@@ -81,17 +81,26 @@ def noticeable(seeds: int, rivals: int = 1) -> float:
 
 
 def interval(
-    rule: Callable[[np.ndarray], float | None], values: Sequence[np.ndarray], draws: int = 200, jitter: float = 0.0
+    rule: Callable[[np.ndarray], float | None], values: Sequence[np.ndarray], scale: Sequence[float], draws: int = 200
 ) -> tuple[float, float] | None:
-    """5 % and 95 % quantile of `rule` over resampled images and seeds; None where the rule never gives a number.
+    """5 % and 95 % quantile of `rule` over resampled images and other seeds; None where the rule never gives a number.
 
     values: for each weight an array (seeds, images), the same images for all: one resampling of the images serves
-    every weight, as the comparison is paired. jitter: sd of the seeds where a weight has one only, in the values' unit.
+    every weight, as the comparison is paired. scale: for each weight, in the values' unit, what ASSUMED_SD is a share
+    of; the seeds' sd is the same share of it at every weight, and pooled over them as `between` does. Its own chance
+    counts: each draw has an sd of its own, so that a weight moves by a t and not by a normal number.
     """
     rng = np.random.default_rng(0)
     count = values[0].shape[1]
     shared = rng.integers(0, count, (draws, count)) if all(v.shape[1] == count for v in values) else None
-    means = np.stack([_resampled(v, shared, draws, jitter, rng) for v in values], axis=1)
+    deviation = _seeds_sd(values, scale, draws, rng)
+    means = np.stack(
+        [
+            _resampled(v, shared, draws, rng) + deviation * unit / math.sqrt(len(v)) * rng.standard_normal(draws)
+            for v, unit in zip(values, scale, strict=True)
+        ],
+        axis=1,
+    )
     found = [result for drawn in means if (result := rule(drawn)) is not None]
     if not found:
         return None
@@ -99,14 +108,21 @@ def interval(
     return float(low), float(high)
 
 
-def _resampled(
-    values: np.ndarray, images: np.ndarray | None, draws: int, jitter: float, rng: np.random.Generator
-) -> np.ndarray:
-    """(draws,): means of `values` (S, N) over resampled seeds and images. images: (draws, N), None for its own."""
-    seeds, count = values.shape
+def _seeds_sd(
+    values: Sequence[np.ndarray], scale: Sequence[float], draws: int, rng: np.random.Generator
+) -> np.ndarray | float:
+    """Share of the scale that seeds differ by, (draws,): of each draw what its variance may be; or ASSUMED_SD."""
+    groups = [v.mean(1) / unit for v, unit in zip(values, scale, strict=True)]
+    freedom = sum(len(group) - 1 for group in groups)
+    if freedom <= 0:
+        return ASSUMED_SD
+    squares = sum(float(((group - group.mean()) ** 2).sum()) for group in groups)
+    return np.asarray(np.sqrt(squares / rng.chisquare(freedom, draws)))
+
+
+def _resampled(values: np.ndarray, images: np.ndarray | None, draws: int, rng: np.random.Generator) -> np.ndarray:
+    """(draws,): means of `values` (S, N) over the seeds and resampled images. images: (draws, N), None for its own."""
     if images is None:
+        count = values.shape[1]
         images = rng.integers(0, count, (draws, count))
-    of_each = np.stack([value[images].mean(1) for value in values], axis=1)
-    if seeds == 1:
-        return of_each[:, 0] + jitter * rng.standard_normal(draws)
-    return np.take_along_axis(of_each, rng.integers(0, seeds, (draws, seeds)), axis=1).mean(1)
+    return np.asarray(values.mean(0)[images].mean(1))

@@ -23,13 +23,15 @@ class Choice:
     """weight: the one to take. low, high: where the true one lies as far as the weights tried can tell (None: open).
 
     beyond: "within"; "below": at most `weight`, and how much less cannot be said; "above": at least `weight`;
-    "indifferent": every weight tried does.
+    "indifferent": every weight tried does. bounded: nothing ten times below it was tried, and yet no smaller weight
+    can gain anything worth it.
     """
 
     weight: float
     low: float | None
     high: float | None
     beyond: str
+    bounded: bool = False
 
 
 def reconstruct(weights: Values, decibels: Values, ceiling: float | None = None) -> Choice | None:
@@ -50,10 +52,11 @@ def reconstruct(weights: Values, decibels: Values, ceiling: float | None = None)
     if not steep.any() and len(w) > 1 and np.ptp(measured) < WORTH_DB * min(1.0, np.log10(w[-1] / w[0])):
         return Choice(float(w[-1]), None, None, "indifferent")
     above = float(w[taken + 1]) if taken + 1 < len(w) else None
-    bounded = ceiling is not None and db.max() <= ceiling + 0.1 and ceiling - db[taken] < WORTH_DB
-    if w[taken] < w[0] * 10**_DECADE and not bounded:
+    near = bool(w[taken] < w[0] * 10**_DECADE)
+    bounded = ceiling is not None and bool(db.max() <= ceiling + 0.1 and ceiling - db[taken] < WORTH_DB)
+    if near and not bounded:
         return Choice(float(w[taken]), None, above or float(w[taken]), "below")
-    return Choice(float(w[taken]), float(w[taken]), above, "above" if above is None else "within")
+    return Choice(float(w[taken]), float(w[taken]), above, "above" if above is None else "within", near)
 
 
 def _steep(u: np.ndarray, db: np.ndarray) -> np.ndarray:
@@ -67,7 +70,9 @@ def likelihood(betas: Values, mses: Values) -> Choice | None:
     """Where the pixel noise that a weight claims, beta / 2, is the error that is left: beta = 2 MSE, on log-log axes.
 
     mses: squared error per pixel with sampled z, at each beta; along exact optima that is where the calibrated ELBO is
-    largest (Rybkin et al. 2021, eq. 7). Outside the range tried: 2 MSE of the nearest end, an estimate.
+    largest (Rybkin et al. 2021, eq. 7). Outside the range tried: 2 MSE of the nearest end, an estimate. Within it the
+    true one lies between 2 MSE of both neighbours, as the error rises with the weight; where theirs falls, between the
+    neighbours themselves.
     """
     b, c = _rising(betas, 2 * np.asarray(mses, float))
     if not len(b):
@@ -82,7 +87,8 @@ def likelihood(betas: Values, mses: Values) -> Choice | None:
         return Choice(float(b[i]), float(b[i]), float(b[i]), "within")
     share = ratio[i] / (ratio[i] - ratio[i + 1])
     found = float(np.exp(np.log(b[i]) + share * np.log(b[i + 1] / b[i])))
-    return Choice(found, float(b[i]), float(b[i + 1]), "within")
+    low, high = (c[i], c[i + 1]) if c[i] <= c[i + 1] else (b[i], b[i + 1])
+    return Choice(found, float(low), float(high), "within")
 
 
 def highest(weights: Values, values: Values) -> Choice | None:

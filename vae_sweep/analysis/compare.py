@@ -110,12 +110,11 @@ def _paired_images(a: Level, b: Level) -> tuple[np.ndarray, np.ndarray] | None:
     """Objective of every held-out image under the first run of each level; None where the runs share no images."""
     found = []
     for level in (a, b):
-        point, spot = level.spot.points[0], level.spot
-        beta = spot.beta if spot.beta is not None else spot.weight
+        point = level.spot.points[0]
         error, kl = point.per_image("distortion"), point.per_image("kl")
         if error is None or kl is None:
             return None
-        found.append(error + beta * kl)
+        found.append(error + level.spot.price * kl)
     return (found[0], found[1]) if len(found[0]) == len(found[1]) else None
 
 
@@ -127,7 +126,7 @@ def _levels(study: Study, key: str, split: str) -> dict[float, list[Level]]:
         for spot in curve:
             own = spot.points[0].settings.get(key)
             if own is not None:
-                price = f"{spot.weight if spot.beta is None else spot.beta:.6g}"  # to rounding
+                price = f"{spot.price:.6g}"  # to rounding
                 by_rest.setdefault(rest, {}).setdefault(price, []).append(_level(own, spot, split))
     for levels in by_rest.values():
         several = [sorted(found, key=lambda x: _sortable(x.value)) for found in levels.values() if len(found) > 1]
@@ -141,9 +140,10 @@ def _sortable(value: Any) -> tuple[float, str]:
 
 
 def _level(value: Any, spot: Spot, split: str) -> Level:
-    beta = spot.beta if spot.beta is not None else spot.weight
     losses = [
-        d + beta * r for p in spot.points if (d := p.distortion(split)) is not None and (r := p.rate(split)) is not None
+        d + spot.price * r
+        for p in spot.points
+        if (d := p.distortion(split)) is not None and (r := p.rate(split)) is not None
     ]
     return Level(value, tuple(losses), spot)
 
@@ -163,7 +163,7 @@ def _latent_words(study: Study, levels: list[Level], judge: Judge) -> str:
     if units:
         text += f"; in use {listed([f'{a:.0f}/{d}' for d, a in units])}"
     values = study.forecast(enough.spot.points[0]).get("eigenvalues") or []
-    if values and enough.spot.beta and study.squared_error:
+    if values and enough.spot.beta and enough.spot.likelihood.squared_error:
         payable = sum(2 * v > enough.spot.beta for v in values)
         text += f"; the linear model would use {payable if payable < len(values) else f'{payable} or more'}"
     return text + "."

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import eigh
 
 GRID = np.linspace(-4, 4, 65)
 
@@ -40,6 +41,7 @@ def project(mean: np.ndarray, std: np.ndarray | None, seed: int = 0) -> Projecti
         return None
     noise = np.zeros_like(mean) if std is None else np.asarray(std, float)
     covariance = np.cov(mean.T, ddof=0) + np.diag((noise**2).mean(0))
-    values, vectors = np.linalg.eigh(covariance)
+    d = len(covariance)
+    values, vectors = eigh(covariance, subset_by_index=[d - 2, d - 1])
     z = mean + noise * np.random.default_rng(seed).standard_normal(mean.shape)
-    return Projection(z @ vectors[:, [-1, -2]], values[[-1, -2]])
+    return Projection(z @ vectors[:, ::-1], values[::-1])

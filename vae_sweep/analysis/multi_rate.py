@@ -40,10 +40,10 @@ def comparisons(study: Study) -> list[Comparison]:
     for point in study.multi_rate:
         curve = point.curve("val")
         rows = [
-            Row(spot.weight, spot.distortion + beta * spot.rate, distortion + beta * rate)
+            Row(spot.weight, spot.distortion + spot.price * spot.rate, distortion + spot.price * rate)
             for spot in spots(study, "val").get(point.family, [])
             for weight, rate, distortion in curve
-            if np.isclose(weight, spot.weight, rtol=1e-6) and (beta := spot.beta or spot.weight)
+            if np.isclose(weight, spot.weight, rtol=1e-6)
         ]
         if curve:
             found.append(Comparison(point, rows, _words(study, point, rows)))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from vae_sweep.analysis.convergence import FALLING
 from vae_sweep.analysis.recommend import Recommendation
+from vae_sweep.analysis.spots import Spot
 from vae_sweep.analysis.study import LATENT, MULTI_RATE, SEED, WEIGHT, Point, Study
 from vae_sweep.analysis.verdicts import Finding
 from vae_sweep.analysis.words import duration
@@ -39,7 +40,7 @@ def next_step(study: Study, found: Recommendation, verdicts: dict[str, list[Find
 def _plan(study: Study, found: Recommendation, verdicts: dict[str, list[Finding]]) -> tuple[str, dict[str, str]]:
     """The words, and the settings of the sweep to run."""
     if found.kind == "collapsed":
-        start = _threshold(study, found) or min(s.weight for s in found.idle)
+        start = collapse_threshold(study, found.idle[0]) or min(s.weight for s in found.idle)
         return "Sweep below the threshold of collapse", {WEIGHT: _list(start / 3**k for k in range(1, 9, 2))}
     if found.kind == "constant" or found.train_longer:
         return _longer(study, found)
@@ -47,9 +48,8 @@ def _plan(study: Study, found: Recommendation, verdicts: dict[str, list[Finding]
         return "Begin the stuck runs from other seeds", {WEIGHT: _list(sorted(found.stuck, reverse=True)), SEED: "1,2"}
     if found.kind not in ("curve", "one_weight"):
         return ("Sweep the weight over decades", {WEIGHT: "10,1,0.1,0.01", "objective": "vae,autoencoder"})
-    weight = found.curve[-1].weight if found.kind == "one_weight" else found.purposes["reconstruct"].kl_weight
     purpose = found.chosen or found.purposes["reconstruct"]
-    weight = purpose.kl_weight or weight or 1.0
+    weight = purpose.kl_weight or found.curve[-1].weight
     if found.kind == "one_weight":
         return "Add weights three to ten times smaller and larger", {
             WEIGHT: _list(weight * f for f in (10, 3, 0.3, 0.1))
@@ -61,10 +61,9 @@ def _plan(study: Study, found: Recommendation, verdicts: dict[str, list[Finding]
         }  # fmt: skip
     if purpose.beyond == "below":
         low = min(weight, found.curve[-1].weight) if purpose.name != "reconstruct" else weight
-        missing = [f for f in (1 / 3, 1 / 10, 1 / 30) if not _tried(found, low * f)]
-        return "Add smaller weights to this sweep", {WEIGHT: _list(low * f for f in missing)}
-    if purpose.beyond == "above":
-        return "Add larger weights to this sweep", {WEIGHT: _list(weight * f for f in (3, 10))}
+        return "Add smaller weights to this sweep", {WEIGHT: _list(_untried(found, low, (1 / 3, 1 / 10, 1 / 30)))}
+    if purpose.beyond == "above" and (larger := _untried(found, weight, (3, 10))):
+        return "Add larger weights to this sweep", {WEIGHT: _list(larger)}
     if found.spot and any(f.rule == "full" for p in found.spot.points for f in verdicts.get(p.id, [])):
         d = found.spot.points[0].latent_dim or 0
         return "Every unit is in use there: try a larger latent", {LATENT: f"{2 * d},{4 * d}", WEIGHT: _list([weight])}
@@ -74,20 +73,19 @@ def _plan(study: Study, found: Recommendation, verdicts: dict[str, list[Finding]
     return "Nothing: use it", {}
 
 
-def _threshold(study: Study, found: Recommendation) -> float | None:
-    """The collapse threshold in the user's own weight; None where it is not known or does not hold."""
-    spot = found.idle[0]
+def collapse_threshold(study: Study, spot: Spot) -> float | None:
+    """On the spot's images, in the user's own weight; None where it is not known or does not hold."""
     known = study.forecast(spot.points[0]).get("collapse_threshold")
-    return known * spot.weight / spot.beta if known and spot.beta and study.squared_error else None
+    return known * spot.weight / spot.beta if known and spot.beta and spot.likelihood.squared_error else None
 
 
 def _longer(study: Study, found: Recommendation) -> tuple[str, dict[str, str]]:
-    """More steps of the same sweep: as many as are foretold to bring a doubling's gain below what counts."""
-    point = next((p for p in study.done if not p.autoencoder), None)
-    key = next((k for k in _STEPS if point is not None and isinstance(point.flat.get(k), (int, float))), None)
-    if point is None or key is None:
+    """More steps of the same sweep, by what the runs of the answer are foretold to gain."""
+    point = (found.curve or found.idle)[0].points[0]
+    key = next((k for k in _STEPS if isinstance(point.flat.get(k), (int, float))), None)
+    if key is None:
         return "Train longer", {}
-    factor = 3 if found.doubling <= FALLING else 2 if found.doubling <= 2 * FALLING else 4
+    factor = _times_longer(found.doubling)
     before = point.run.result.get("total_steps") or 1
     start = _goes_on_from(point, before, factor * before)
     slots = (study.manifest.get("plan") or {}).get("slots") or ["one"]
@@ -99,14 +97,23 @@ def _longer(study: Study, found: Recommendation) -> tuple[str, dict[str, str]]:
     return f"Train longer{about if seconds else ''}: {how}", {**several, key: f"{factor * point.flat[key]:g}"}
 
 
+def _times_longer(gain: float) -> int:
+    """gain: the largest share of an objective that twice the length is foretold to take off."""
+    if gain <= FALLING:
+        return 3  # another check fails, and nothing foretells how much mends that
+    return 2 if gain <= 2 * FALLING else 4
+
+
 def _goes_on_from(point: Point, before: int, wanted: int) -> int:
     shared = same_until(str(point.flat.get("optimizer.lr_schedule", "constant")), before, wanted)
     steps = min(shared, before - 1)
     return steps if same_weight(point.run.config.get("kl_schedule") or {"_target_": ""}, before, wanted, steps) else 0
 
 
-def _tried(found: Recommendation, weight: float) -> bool:
-    return any(abs(math.log(weight / s.weight)) < 0.1 for s in found.curve)
+def _untried(found: Recommendation, weight: float, factors: Iterable[float]) -> list[float]:
+    """Those times the weight that no run is near to, also none that learned nothing."""
+    tried = [s.weight for s in (*found.curve, *found.idle)]
+    return [weight * f for f in factors if not any(abs(math.log(weight * f / other)) < 0.1 for other in tried)]
 
 
 def _list(weights: Iterable[float]) -> str:

@@ -20,7 +20,7 @@ from vae_sweep.analysis.words import figure
 
 NAMES = ("reconstruct", "sample", "likelihood", "code")
 MOST_DB = 100.0  # an image reproduced to the last bit has no finite PSNR
-_SEED_DB = 10 / math.log(10) * chance.ASSUMED_SD  # of a PSNR, where the squared error has that share
+_DB_PER_SHARE = 10 / math.log(10)  # of a PSNR, where the squared error differs by that share
 _GREY_LEVELS = 255
 
 
@@ -29,9 +29,9 @@ class Purpose:
     """What one purpose asks for. kl_weight: in the user's own convention; None: nothing to say.
 
     beta: the same as the weight of SSE + beta KL, where the likelihood has one. low, high: 90 % interval over seeds and
-    held-out images, not narrower than the neighbours tried; None: open. beyond: as choice.Choice, None where not
-    judged. gain_db, gain_nats: between the best and the worst weight of the curve, PSNR of decoded means and calibrated
-    ELBO per image, both held out: what is at stake. why: a sentence.
+    held-out images, not narrower than what the weights tried leave open (choice.py); None: open. beyond: as
+    choice.Choice, None where not judged. gain_db, gain_nats: between the best and the worst weight of the curve, PSNR
+    of decoded means and calibrated ELBO per image, both held out: what is at stake. why: a sentence.
     """
 
     name: str
@@ -54,7 +54,7 @@ def purposes(study: Study, curve: Sequence[Spot], late: Collection[str] = ()) ->
         return {}
     reconstruct = _reconstruct(study, curve, _ceiling(study, curve[0], late))
     found = {
-        "reconstruct": reconstruct, "sample": _sample(curve, reconstruct.kl_weight),
+        "reconstruct": reconstruct, "sample": _sample(curve, reconstructing(curve, reconstruct)),
         "likelihood": _likelihood(study, curve), "code": _code(study, curve),
     }  # fmt: skip
     return {name: found[name] for name in NAMES}
@@ -65,10 +65,38 @@ def purposes(study: Study, curve: Sequence[Spot], late: Collection[str] = ()) ->
 
 def quality(spot: Spot) -> float | None:
     """PSNR of the decoded means of held-out images, dB, mean over images; failing that, what comes nearest to it."""
+    return _decibels(spot.mean)
+
+
+def _decibels(of: Callable[[str, str], float | None]) -> float | None:
     for split, name in (("val", "psnr_mean"), ("val", "psnr"), ("train", "psnr_mean"), ("train", "psnr")):
-        if (value := spot.mean(split, name)) is not None:
+        if (value := of(split, name)) is not None:
             return min(value, MOST_DB)
     return None
+
+
+def reconstructing(curve: Sequence[Spot], named: Purpose) -> list[float]:
+    """The weights, largest first, that reconstruct as well as the one `named` to reconstruct, or better.
+
+    None above it; below it none that has lost WORTH_DB, by overfitting say.
+    """
+    least = quality(named.spot) if named.spot else None
+    if named.kl_weight is None or least is None:
+        return []
+    known = [(s.weight, db) for s in curve if s.weight <= named.kl_weight and (db := quality(s)) is not None]
+    return [weight for weight, db in known if least - db < choice.WORTH_DB]
+
+
+def alike(curve: Sequence[Spot], named: Purpose) -> list[float]:
+    """The weights from the one `named` to reconstruct down to the last whose pictures, and all between, are as its."""
+    here, found = quality(named.spot) if named.spot else None, []
+    for spot in curve:
+        if named.kl_weight is not None and spot.weight <= named.kl_weight:
+            db = quality(spot)
+            if here is None or db is None or abs(db - here) >= choice.WORTH_DB:
+                break
+            found.append(spot.weight)
+    return found
 
 
 def autoencoder_quality(study: Study, spot: Spot) -> float | None:
@@ -83,7 +111,7 @@ def at_twice_the_length(spot: Spot, share: float) -> float | None:
     That is the most it can gain. None where the objective is no squared error, or the error too small to tell.
     """
     own, error, sse = quality(spot), spot.mean("val", "sse_mean"), spot.mean("val", "sse")
-    if own is None or error is None or sse is None or spot.beta is None or spot.points[0].likelihood.unit != "SSE":
+    if own is None or error is None or sse is None or spot.beta is None or spot.likelihood.unit != "SSE":
         return None
     left = error - share * (sse + spot.beta * spot.nats)
     return own + 10 * math.log10(error / left) if left > 0 else None
@@ -127,7 +155,8 @@ def _reconstruct(study: Study, curve: Sequence[Spot], ceiling: float | None) -> 
         found = choice.reconstruct(weights, db)
         return found.weight if found else None
 
-    chosen = _widened(chosen, chance.interval(again, _per_image([s for s, _ in known]), jitter=_SEED_DB))
+    values = _per_image([s for s, _ in known])
+    chosen = _widened(chosen, chance.interval(again, values, [_DB_PER_SHARE] * len(values)))
     return _purpose("reconstruct", curve, chosen, _why_reconstruct(study, chosen, weights, decibels, ceiling))
 
 
@@ -149,11 +178,9 @@ def _why_reconstruct(
         return f"No weight ten times below {chosen.weight:g} was tried; {gained}."
     tenth = float(np.interp(math.log(chosen.weight / 10), np.log(w), db))
     gained = f"Ten times less weight gains {_db(tenth - here)}, where {choice.WORTH_DB:g} would be worth it"
-    if chosen.weight < 9 * w[0]:
-        more = _db((ceiling or here) - here)
-        gained = (
-            f"No smaller weight can gain {choice.WORTH_DB:g} dB: the autoencoder, which has no KL, is {more} better"
-        )
+    if chosen.bounded and ceiling is not None:
+        more = f"{_db(ceiling - here)} better" if ceiling > here else "no better"
+        gained = f"No smaller weight can gain {choice.WORTH_DB:g} dB: the autoencoder, which has no KL, is {more}"
     tail = "; a larger weight may do as well" if chosen.beyond == "above" else ""
     return f"{gained}, {study.held_out_words}{tail}."
 
@@ -170,32 +197,29 @@ def _per_image(curve: Sequence[Spot]) -> list[np.ndarray]:
     flat = [values for row in kept for values in row]
     if all(values is not None for values in flat) and len({len(v) for v in flat if v is not None}) == 1:
         return [np.minimum(np.array(row, float), MOST_DB) for row in kept]
-    return [np.array([[_of_point(p)] for p in spot.points]) for spot in curve]
-
-
-def _of_point(point) -> float:  # type: ignore[no-untyped-def]
-    for split, name in (("val", "psnr_mean"), ("val", "psnr"), ("train", "psnr_mean"), ("train", "psnr")):
-        if (value := point.get(split, name)) is not None:
-            return min(value, MOST_DB)
-    return math.nan
+    return [np.array([[db] for p in spot.points if (db := _decibels(p.get)) is not None]) for spot in curve]
 
 
 # --- to sample -------------------------------------------------------------------------------------------------------
 
 
-def _sample(curve: Sequence[Spot], reconstructs: float | None) -> Purpose:
-    """Of draws from the prior: the smallest weight whose draws are as near to pictures as the nearest run's."""
+def _sample(curve: Sequence[Spot], reconstructs: Sequence[float]) -> Purpose:
+    """Of draws from the prior: the smallest weight whose draws are as near to pictures as the nearest run's.
+
+    It lies between the next smaller weight, which does not serve, and the one named, whatever larger ones do.
+    """
     found = sampling.sampling(curve)
     if not found:
         return _nothing("sample", "Not judged yet: look at the draws from the prior below.")
     why, prior = sampling.in_words(found, reconstructs), found.get("prior")
     if prior is None or not prior.serves:
         return _nothing("sample", why)
-    tried = [spot.weight for spot in curve if spot.weight in next(iter(prior.distances.values()))]
-    low, high = prior.serves[-1], prior.serves[0]
-    ends = (high == max(tried), low == min(tried))
-    beyond = {(True, True): "indifferent", (True, False): "above", (False, True): "below"}.get(ends, "within")
-    return _purpose("sample", curve, Choice(low, low, high, beyond), why)
+    weight = prior.serves[-1]
+    smaller = [other for other in prior.tried if other < weight]
+    if len(prior.serves) == len(prior.tried):
+        return _purpose("sample", curve, Choice(weight, None, None, "indifferent"), why)
+    beyond = "within" if smaller else "below"
+    return _purpose("sample", curve, Choice(weight, max(smaller, default=None), weight, beyond), why)
 
 
 # --- by likelihood ---------------------------------------------------------------------------------------------------
@@ -206,7 +230,7 @@ def _likelihood(study: Study, curve: Sequence[Spot]) -> Purpose:
     known = [
         (s, mse)
         for s in curve
-        if s.beta and study.squared_error and (mse := s.mean("val", "mse") or s.mean("train", "mse"))
+        if s.beta and s.likelihood.squared_error and (mse := s.mean("val", "mse") or s.mean("train", "mse"))
     ]
     if not known:
         return _largest_bound(study, curve)
@@ -221,9 +245,8 @@ def _likelihood(study: Study, curve: Sequence[Spot]) -> Purpose:
         return found.weight if found else None
 
     values = [_terms(s, "sse", mse * pixels) for s, mse in known]
-    jitter = chance.ASSUMED_SD * float(np.median(mses)) * pixels
-    spread = chance.interval(again, values, jitter=jitter) if pixels else None
-    low, high = spread or (chosen.low, chosen.high)
+    spread = chance.interval(again, values, [v.mean() for v in values]) if pixels else None
+    chosen = _widened(chosen, spread)
     nearest = min((s for s, _ in known), key=lambda s: abs(math.log((s.beta or 1) / chosen.weight)))
     own = nearest.weight / (nearest.beta or 1)  # what a weight in the user's convention is per beta
     sigma = math.sqrt(chosen.weight / 2)
@@ -234,9 +257,8 @@ def _likelihood(study: Study, curve: Sequence[Spot]) -> Purpose:
     best = max(known, key=lambda pair: pair[0].mean("val", "elbo_calibrated") or -math.inf)[0]
     if best.mean("val", "elbo_calibrated") is not None:
         why += f"; of those tried {best.weight:g} has the largest calibrated bound {study.held_out_words}"
-    scaled = Choice(
-        chosen.weight * own, low * own if low else None, high * own if high else None, chosen.beyond
-    )  # fmt: skip
+    low, high = (end * own if end else None for end in (chosen.low, chosen.high))
+    scaled = replace(chosen, weight=chosen.weight * own, low=low, high=high)
     return replace(_purpose("likelihood", curve, scaled, why + "."), beta=chosen.weight, spot=nearest)
 
 
@@ -249,8 +271,15 @@ def _terms(spot: Spot, name: str, mean: float) -> np.ndarray:
 
 
 def _largest_bound(study: Study, curve: Sequence[Spot]) -> Purpose:
-    """Of a likelihood whose noise the weight does not set, or which has none: the largest held-out bound."""
-    name = next((n for n in ("elbo_beta1", "elbo", "elbo_calibrated") if all(s.mean("val", n) for s in curve)), None)
+    """Where the crossing is not known: the largest held-out bound.
+
+    At weight 1 only where the pixels have no noise that the weight could set: of others that bound is the largest near
+    weight 1 whatever the images are.
+    """
+    at_1, others = ["elbo_beta1"], ["elbo", "elbo_calibrated"]
+    noisy = curve[0].likelihood.squared_error or curve[0].likelihood.exponent is not None
+    names = others + at_1 if noisy else at_1 + others
+    name = next((n for n in names if all(s.mean("val", n) for s in curve)), None)
     if name is None:
         return _nothing("likelihood", "No run has a bound that the others share.")
     values = {s.weight: s.mean("val", name) or -math.inf for s in curve}
@@ -309,7 +338,7 @@ def stake(curve: Sequence[Spot], of: Callable[[Spot], float | None]) -> float | 
 
 
 def _widened(chosen: Choice, spread: tuple[float, float] | None) -> Choice:
-    """The neighbours tried, or further out where seeds and images move the choice further."""
+    """What the weights tried leave open, or further out where seeds and images move the choice further."""
     if spread is None or chosen.beyond == "indifferent":
         return chosen
     low = min(chosen.low, spread[0]) if chosen.low is not None else None

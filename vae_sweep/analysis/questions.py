@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from vae_sweep.analysis.frontier import Chord, chords
 from vae_sweep.analysis.recommend import Recommendation
@@ -10,10 +9,10 @@ from vae_sweep.analysis.rules import CONSTANT_RATE
 from vae_sweep.analysis.spots import Spot
 from vae_sweep.analysis.study import Study
 from vae_sweep.analysis.words import figure, listed, percent, times
+from vae_sweep.theory.first_look import spread
 
 GREY_LEVELS = 255
 MOST_ROWS = 6
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Question:
 
 def questions(study: Study, found: Recommendation) -> list[Question]:
     """None without a curve."""
-    return [negligible(study, found), gradients(found), bought(study, found)] if found.curve else []
+    return [negligible(study, found), gradients(found), bought(found)] if found.curve else []
 
 
 # --- Is the KL left out, or too small to matter? ---------------------------------------------------------------------
@@ -37,8 +36,8 @@ def questions(study: Study, found: Recommendation) -> list[Question]:
 
 def negligible(study: Study, found: Recommendation) -> Question:
     first, last, spot = found.curve[0], found.curve[-1], found.spot or found.curve[-1]
-    words = [_not_excluded(study, spot)] if spot.beta is not None else []
-    if (share := _kl_share(study, spot)) is not None:
+    words = [_not_excluded(spot)] if spot.beta is not None else []
+    if (share := _kl_share(spot)) is not None:
         words.append(
             f"Too small: no. At {spot.weight:g} the weighted KL is {percent(share)} of the loss, "
             "but magnitudes do not decide, slopes do."
@@ -54,21 +53,21 @@ def negligible(study: Study, found: Recommendation) -> Question:
         weights = listed([f"{s.weight:g}" for s in collapsed])
         words.append(f"At {weights} it even won outright: no unit carries anything.")
     rows = [
-        [f"{s.weight:g}", figure(s.rate), percent(_kl_share(study, s)), _units(s), _sigma(study, s)]
-        for s in spread(found.curve)
+        [f"{s.weight:g}", figure(s.rate), percent(_kl_share(s)), _units(s), _sigma(s)]
+        for s in spread(found.curve, MOST_ROWS)
     ]
     columns = ["weight", "KL, nats", "share of loss", "units", "implied σ"]
     return Question("Is the KL left out, or too small to matter?", short, words, columns, rows)
 
 
-def _not_excluded(study: Study, spot: Spot) -> str:
-    likelihood = spot.points[0].likelihood
+def _not_excluded(spot: Spot) -> str:
+    likelihood = spot.likelihood
     if not likelihood.squared_error and likelihood.exponent is not None:
         return (
             f"Left out: no. Every positive weight is an exact likelihood with its own pixel noise: {likelihood.pixels} "
             f"noise of {figure((spot.beta or 1.0) ** likelihood.exponent)} times the scale."
         )
-    if not study.squared_error:
+    if not likelihood.squared_error:
         return (
             "Left out: no. With this likelihood a weight other than 1 is an exchange rate between nats of code and "
             "nats of error, not another noise level."
@@ -81,9 +80,9 @@ def _not_excluded(study: Study, spot: Spot) -> str:
     )
 
 
-def _kl_share(study: Study, spot: Spot) -> float | None:
+def _kl_share(spot: Spot) -> float | None:
     """Of the loss; None where its zero is arbitrary, as that of a density's nats is."""
-    if spot.beta is None or not spot.points[0].zero_means_something or spot.distortion + spot.beta * spot.rate <= 0:
+    if spot.beta is None or not spot.likelihood.zero_means_something or spot.distortion + spot.beta * spot.rate <= 0:
         return None
     return spot.beta * spot.rate / (spot.distortion + spot.beta * spot.rate)
 
@@ -93,8 +92,8 @@ def _units(spot: Spot) -> str:
     return "–" if active is None else f"{active:.0f}/{spot.points[0].latent_dim}"
 
 
-def _sigma(study: Study, spot: Spot) -> str:
-    return figure(math.sqrt(spot.beta / 2)) if spot.beta and study.squared_error else "–"
+def _sigma(spot: Spot) -> str:
+    return figure(math.sqrt(spot.beta / 2)) if spot.beta and spot.likelihood.squared_error else "–"
 
 
 # --- What does gradient descent see? ---------------------------------------------------------------------------------
@@ -129,7 +128,7 @@ def gradients(found: Recommendation) -> Question:
             if beta_hat > 0
             else f"At {spot.weight:g} their cosine is {figure(cosine)} (opposite is -1): they do not oppose each other."
         )
-    rows = [_gradient_row(spot) for spot in spread(known)]
+    rows = [_gradient_row(spot) for spot in spread(known, MOST_ROWS)]
     return Question(asked, short, words, ["weight", "‖∇ error‖", "‖β ∇ KL‖", "cosine", "β̂"], rows)
 
 
@@ -145,7 +144,7 @@ def _gradient_row(spot: Spot) -> list[str]:
 # --- Do we just value reconstruction more? ---------------------------------------------------------------------------
 
 
-def bought(study: Study, found: Recommendation) -> Question:
+def bought(found: Recommendation) -> Question:
     asked = "Do we just value reconstruction more?"
     known = [spot for spot in found.curve if spot.beta is not None]
     prices = chords([s.beta for s in known], [s.rate for s in known], [s.distortion for s in known])
@@ -154,7 +153,7 @@ def bought(study: Study, found: Recommendation) -> Question:
     fitting = sum(0.5 <= chord.factor <= 2.0 for chord in prices)
     fit = "fit" if fitting == len(prices) else "mostly fit" if fitting > len(prices) / 2 else "do not fit"
     short = f"Yes, and the prices {fit}: {fitting} of {len(prices)} lie between their weights, within a factor of 2."
-    unit = "squared error" if study.squared_error else "error in nats"
+    unit = "squared error" if found.curve[0].likelihood.squared_error else "error in nats"
     a, b, widest = _widest(prices, known)
     words = [
         f"The weight is a price: how much {unit} the model gives up to save one nat. Between two optima the price paid "
@@ -162,7 +161,7 @@ def bought(study: Study, found: Recommendation) -> Question:
         f"From {a.weight:g} to {b.weight:g}, {figure(b.rate - a.rate)} more nats bought "
         f"{figure(a.distortion - b.distortion)} less error: {figure(widest.slope)} per nat.",
     ]
-    rows = [_price_row(known[c.first], known[c.second], c) for c in spread(prices)]
+    rows = [_price_row(known[c.first], known[c.second], c) for c in spread(prices, MOST_ROWS)]
     return Question(asked, short, words, ["weights", "nats spent", "error saved", "per nat"], rows)
 
 
@@ -179,10 +178,3 @@ def _price_row(a: Spot, b: Spot, chord: Chord) -> list[str]:
         figure(a.distortion - b.distortion),
         figure(chord.slope),
     ]
-
-
-def spread(values: list[T], most: int = MOST_ROWS) -> list[T]:
-    """At most `most` of them, evenly, both ends included."""
-    if len(values) <= most:
-        return values
-    return [values[round(i * (len(values) - 1) / (most - 1))] for i in range(most)]

@@ -75,8 +75,9 @@ class Recommendation:
 
     @property
     def doubling(self) -> float:
-        """The largest share of an objective that a run of twice the length is expected to gain; 0 if unknown."""
-        return max((c.trend.gain for c in self.convergence.values() if c.trend is not None), default=0.0)
+        """The largest share of its objective that one of the answer's runs is to gain by twice the length; or 0."""
+        runs = [self.convergence[p.id] for spot in self.curve or self.idle for p in spot.points]
+        return max((c.trend.gain for c in runs if c.trend is not None), default=0.0)
 
 
 def recommend(study: Study, verdicts: Mapping[str, list[Finding]], front: str = "reconstruct") -> Recommendation:

@@ -19,6 +19,7 @@ from vae_sweep.analysis.multi_rate import DEARER, behind_separate
 from vae_sweep.analysis.study import Point
 from vae_sweep.analysis.survey import Context, linear_objective
 from vae_sweep.analysis.words import figure, percent
+from vae_sweep.theory.linear import ACTIVE
 
 DEAD_RATE = 0.01  # nats
 CONSTANT_RATE = 0.1  # nats that no active unit explains: a constant code away from the prior
@@ -179,8 +180,8 @@ RULES = (
         "bad",
         "collapsed: the code is ignored",
         _collapsed,
-        f"No unit is active (variance of its mean over images above 0.01) at under {CONSTANT_RATE:g} nats, or the rate "
-        f"is below {DEAD_RATE} nats.",
+        f"No unit is active (variance of its mean over images above {ACTIVE:g}) at under {CONSTANT_RATE:g} nats, or "
+        f"the rate is below {DEAD_RATE} nats.",
     ),
     Rule(
         "constant",
@@ -212,8 +213,7 @@ RULES = (
         "not converged: the gradients do not balance",
         _doubted("stationary"),
         "At a stationary point the encoder's two gradients balance at beta_hat = beta; here they differ by more "
-        "than a "
-        f"factor of {BETA_HAT:g}.",
+        f"than a factor of {BETA_HAT:g}.",
     ),
     Rule(
         "moments",
@@ -228,9 +228,9 @@ RULES = (
         "warn",
         "not converged: a longer run would be better",
         _doubted("falling"),
-        f"The held-out objective at the target weight, fitted over the steps at the full learning rate, would be over "
-        f"{percent(FALLING)} lower at the end of a run of twice the length. What falls with the learning rate alone "
-        "does not count.",
+        "The objective at the target weight (held out, or in training where too few rows are held out), fitted over "
+        f"the steps at the full learning rate, would be over {percent(FALLING)} lower at the end of a run of twice the "
+        "length. What falls with the learning rate alone does not count.",
     ),
     Rule(
         "behind-separate",

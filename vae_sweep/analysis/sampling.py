@@ -10,7 +10,7 @@ all, they disagree, and no weight is named: a compromise would be called the bes
 weights apart has no vote.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,10 +44,21 @@ class Sampling:
     torn: dict[float, tuple[str, ...]]
 
     @property
+    def tried(self) -> list[float]:
+        """The weights that were judged, largest first."""
+        return sorted(next(iter(self.distances.values())), reverse=True)
+
+    @property
     def whole(self) -> tuple[float, ...]:
         """Weights that are not torn, largest first."""
-        tried = next(iter(self.distances.values()))
-        return tuple(sorted((weight for weight in tried if weight not in self.torn), reverse=True))
+        return tuple(weight for weight in self.tried if weight not in self.torn)
+
+    def named(self, weights: Sequence[float], last: str = "and") -> str:
+        """'1, 0.3 and 0.1' of weights, largest first; more than three as a range if it holds all tried within it."""
+        between = [weight for weight in self.tried if weights[-1] <= weight <= weights[0]]
+        if len(weights) > 3 and len(weights) == len(between):
+            return f"{weights[-1]:g} to {weights[0]:g}"
+        return listed([f"{weight:g}" for weight in weights], last)
 
     @property
     def agree(self) -> bool:
@@ -150,10 +161,10 @@ def _best_of_prior(found: Mapping[str, Sampling]) -> dict[Way, tuple[float, ...]
 # --- in words --------------------------------------------------------------------------------------------------------
 
 
-def in_words(found: Mapping[str, Sampling], reconstructs: float | None = None) -> str:
+def in_words(found: Mapping[str, Sampling], reconstructs: Collection[float] = ()) -> str:
     """Three sentences: from the prior, from the fitted sampler, what that means for a small weight; what is not seen.
 
-    reconstructs: the largest weight that reconstructs well enough; smaller ones do too.
+    reconstructs: the weights that reconstruct well enough; none: not known.
     """
     if not found:
         return "Samples were not judged: too few images are held out, or the runs are of before they were."
@@ -163,37 +174,34 @@ def in_words(found: Mapping[str, Sampling], reconstructs: float | None = None) -
     return " ".join([*sentences, BLIND])
 
 
-def from_codes(found: Mapping[str, Sampling], reconstructs: float | None) -> str:
+def from_codes(found: Mapping[str, Sampling], reconstructs: Collection[float]) -> str:
     """For the lead: whether the fitted sampler closes the holes where a weight reconstructs; '' where it does not."""
-    if reconstructs is None or not any(weight <= reconstructs for weight in closes(found)):
+    if not any(weight in reconstructs for weight in closes(found)):
         return ""
     return "New pictures drawn from its codes are nearer to yours than draws of the prior at any weight."
 
 
-def _of_prior(prior: Sampling, reconstructs: float | None) -> str:
+def _of_prior(prior: Sampling, reconstructs: Collection[float]) -> str:
     if not prior.whole:
         return f"Draws of the prior fall into holes at every weight tried: {_against_blur(prior)}."
     if not prior.agree:
         return f"Draws of the prior: no weight can be named, for they are {_disagreement(prior)}.{_below(prior)}"
-    both = [w for w in prior.serves if reconstructs is not None and w <= reconstructs]
-    at = _weights(prior.serves)
+    both = [w for w in prior.serves if w in reconstructs]
+    said = f"Draws of the prior are nearest to held-out pictures at {prior.named(prior.serves)}"
     if both:
-        said = f"Draws of the prior are nearest to held-out pictures at {at}; {_weights(both)} also reconstructs."
-    elif reconstructs is None:
-        said = f"Draws of the prior are nearest to held-out pictures at {at}."
-    else:
-        said = (
-            f"Draws of the prior are nearest to held-out pictures at {at}, more weight than reconstructing wants: "
-            "no weight does both with the prior."
-        )
-    return said + _below(prior)
+        said += f"; {prior.named(both)} also reconstruct{'s' * (len(both) == 1)}"
+    elif reconstructs:
+        why = ", more weight than reconstructing wants" if min(prior.serves) > max(reconstructs) else ""
+        said += f"{why}: no weight does both with the prior"
+    return f"{said}.{_below(prior)}"
 
 
 def _below(sampler: Sampling) -> str:
     """' At 0.1 and 0.01 they fall into holes: they differ more ... than that from the pictures, by textures.'"""
     if not sampler.torn:
         return ""
-    return f" At {_weights(sorted(sampler.torn, reverse=True))} they fall into holes: {_against_blur(sampler)}."
+    torn = sampler.named(sorted(sampler.torn, reverse=True))
+    return f" At {torn} they fall into holes: {_against_blur(sampler)}."
 
 
 def _against_blur(sampler: Sampling) -> str:
@@ -207,33 +215,33 @@ def _disagreement(prior: Sampling) -> str:
     by_set: dict[str, list[float]] = {}
     for (features, _), weight in prior.nearest.items():
         by_set.setdefault(features, []).append(weight)
-    parts = [f"at {_weights(sorted(set(w), reverse=True), ' or ')} by {SEES.get(f, f)}" for f, w in by_set.items()]
+    parts = [f"at {prior.named(sorted(set(w), reverse=True), 'or')} by {SEES.get(f, f)}" for f, w in by_set.items()]
     return f"nearest to held-out pictures {listed(parts)}"
 
 
-def _of_fitted(found: Mapping[str, Sampling], reconstructs: float | None) -> str:
+def _of_fitted(found: Mapping[str, Sampling], reconstructs: Collection[float]) -> str:
     fitted, ways = found["fitted"], len(found["fitted"].distances)
     nearer = closes(found)
-    where = [w for w in nearer if reconstructs is None or w <= reconstructs] or nearer
+    where = [w for w in nearer if w in reconstructs] or nearer
     by = f"by all {count(ways, 'way')} of looking"
     if where:
         advice = "so take the weight that reconstructs, and sample from the codes"
         return (
-            f"A sampler fitted to the codes afterwards closes the holes: at {_weights(where)} its draws are nearer to "
-            f"held-out pictures than the best draws of the prior at any weight, {by} "
+            f"A sampler fitted to the codes afterwards closes the holes: at {fitted.named(where)} its draws are nearer "
+            f"to held-out pictures than the best draws of the prior at any weight, {by} "
             f"({beyond_chance(found, where[0])} of them beyond chance at {where[0]:g}): {advice}."
         )
     if _needless(found, reconstructs):
         return "A sampler fitted to the codes comes no nearer: there are hardly any holes to close."
     if fitted.agree:
-        said = f"Draws of a sampler fitted to the codes are nearest at {_weights(fitted.serves)}, {by}."
+        said = f"Draws of a sampler fitted to the codes are nearest at {fitted.named(fitted.serves)}, {by}."
     else:
         said = "A sampler fitted to the codes does not close them by every way of looking."
-    left = f" It leaves holes at {_weights(sorted(fitted.torn, reverse=True))}." if fitted.torn else ""
+    left = f" It leaves holes at {fitted.named(sorted(fitted.torn, reverse=True))}." if fitted.torn else ""
     return said + left
 
 
-def _needless(found: Mapping[str, Sampling], reconstructs: float | None) -> bool:
+def _needless(found: Mapping[str, Sampling], reconstructs: Collection[float]) -> bool:
     """Whether draws of the prior lie within the interval of the fitted ones, by every way, wherever it matters."""
     if set(found) != set(SAMPLERS) or found["prior"].torn:
         return False
@@ -241,12 +249,5 @@ def _needless(found: Mapping[str, Sampling], reconstructs: float | None) -> bool
     return all(
         prior[way][weight][0] <= row[2]
         for way in fitted if way in prior
-        for weight, row in fitted[way].items() if reconstructs is None or weight <= reconstructs
+        for weight, row in fitted[way].items() if not reconstructs or weight in reconstructs
     )  # fmt: skip
-
-
-def _weights(weights: Sequence[float], last: str = " and ") -> str:
-    words = [f"{weight:g}" for weight in weights]
-    if len(words) > 3:
-        return f"{words[-1]} to {words[0]}"
-    return last.join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]

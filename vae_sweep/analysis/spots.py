@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from vae_sweep.analysis.study import Point, Setting, Study
+from vae_sweep.traits import LikelihoodTraits
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,16 @@ class Spot:
     def mean(self, split: str, name: str) -> float | None:
         values = [v for p in self.points if (v := p.get(split, name)) is not None]
         return float(np.mean(values)) if values else None
+
+    @property
+    def likelihood(self) -> LikelihoodTraits:
+        """That of its runs, which differ in their seed alone."""
+        return self.points[0].likelihood
+
+    @property
+    def price(self) -> float:
+        """What the objective gives for one nat: beta, or the weight as typed where nothing fixes a beta."""
+        return self.weight if self.beta is None else self.beta
 
     @property
     def nats(self) -> float:

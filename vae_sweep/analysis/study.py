@@ -116,7 +116,7 @@ class Point:
     @cached_property
     def family(self) -> tuple[Setting, ...]:
         """Swept settings other than the weight, the seed and the objective: runs of one family lie on one curve."""
-        apart = (WEIGHT, SEED, OBJECTIVE, MULTI_RATE, RANGE) + ((SCHEDULE,) if self.autoencoder else ())
+        apart = (WEIGHT, SEED, OBJECTIVE, MULTI_RATE, RANGE)
         return tuple((key, str(value)) for key, value in self.settings.items() if key not in apart)
 
     def get(self, split: str, name: str) -> float | None:
@@ -212,11 +212,15 @@ class Point:
 
 @dataclass(frozen=True)
 class Study:
-    """The points of one or several sweeps, in the order large weight to small, autoencoders last."""
+    """The points of one or several sweeps, in the order large weight to small, autoencoders last.
+
+    memory: what was computed of these points and is asked for again.
+    """
 
     sweeps: list[Sweep]
     points: list[Point]
     swept: list[str]
+    memory: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -243,8 +247,16 @@ class Study:
 
     @property
     def squared_error(self) -> bool:
-        """Whether distortion is in squared error; else it is in nats of the objective's own likelihood."""
+        """Whether the distortion of every run is: its axis may then show what the data foretell."""
         return all(point.likelihood.squared_error for point in self.points)
+
+    @property
+    def error_name(self) -> str:
+        """Of an axis with the distortions of all runs, before 'per image'."""
+        kinds = {point.likelihood.squared_error for point in self.points}
+        if len(kinds) > 1:
+            return "error, each curve in its own unit,"
+        return "squared error" if self.squared_error else "reconstruction term, nats"
 
     def scale(self, point: Point, value: float) -> float | None:
         """What a difference of objectives is a share of: `value` itself where its zero means something.

@@ -25,7 +25,14 @@ class Context:
 
 
 def survey(study: Study) -> Context:
-    """Compare the runs of each family with one another, once."""
+    """Compare the runs of each family with one another: once for a study, whoever asks."""
+    if "survey" not in study.memory:
+        study.memory["survey"] = _compared(study)
+    found: Context = study.memory["survey"]
+    return found
+
+
+def _compared(study: Study) -> Context:
     context = Context(study)
     for listed in spots(study).values():
         _against_the_hull(context, listed)
@@ -64,7 +71,7 @@ def linear_objective(study: Study, point: Point, split: str = "train") -> float 
 
     None outside its range, and where the forecast does not know the split.
     """
-    curves = study.forecast(point).get("linear", []) if study.squared_error else []
+    curves = study.forecast(point).get("linear", []) if point.likelihood.squared_error else []
     return objective_of(curves, point.latent_dim, point.beta, split)
 
 

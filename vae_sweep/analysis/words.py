@@ -5,14 +5,15 @@ from typing import Any
 
 
 def figure(value: float | None, digits: int = 3) -> str:
-    """152.345 -> '152'; 0.06312 -> '0.0631'; 1234567 -> '1.23e+06'; None -> '–'."""
+    """152.345 -> '152'; 0.06312 -> '0.0631'; 1234567 -> '1.23e+6'; None -> '–'."""
     if value is None:
         return "–"
     if value == 0:
         return "0"
-    if 1000 <= abs(value) < 1e6:
+    rounded = f"{value:.{digits}g}"
+    if 1000 <= abs(float(rounded)) < 1e6:
         return f"{value:,.0f}"
-    return f"{value:.{digits}g}".replace("e-0", "e-")
+    return rounded.replace("e-0", "e-").replace("e+0", "e+")
 
 
 def percent(share: float | None) -> str:

@@ -14,7 +14,6 @@ from vae_sweep.data.split import chosen
 from vae_sweep.evaluation import showing
 from vae_sweep.evaluation.codes import BATCH, Split, noise_for
 from vae_sweep.evaluation.noise import fitted_noise
-from vae_sweep.metrics.aggregate import ACTIVE
 from vae_sweep.metrics.pictures import psnr
 from vae_sweep.models.multi_rate import MultiRateVAE
 from vae_sweep.models.objective import Objective
@@ -22,6 +21,7 @@ from vae_sweep.runs.files import write_arrays
 from vae_sweep.runs.records import write_record
 from vae_sweep.runs.schema import SCHEMA
 from vae_sweep.theory.conventions import Sizes, factors
+from vae_sweep.theory.linear import ACTIVE
 
 POINTS = 16
 FILE, PICTURE_FILE = "curve.json", "curve.npz"

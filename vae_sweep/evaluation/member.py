@@ -21,7 +21,7 @@ from vae_sweep.evaluation.codes import Codes, Split, encode, noise_for
 from vae_sweep.evaluation.own import Metric, measured
 from vae_sweep.evaluation.samples import Samples, judge
 from vae_sweep.evaluation.slopes import encoder_gradients
-from vae_sweep.metrics.aggregate import ACTIVE, active_units, activity, aggregate_kl
+from vae_sweep.metrics.aggregate import active_units, activity, aggregate_kl
 from vae_sweep.metrics.disentanglement import mutual_information_gap
 from vae_sweep.metrics.gradients import gradient_view
 from vae_sweep.metrics.prior import cycle_error, mmd2, mmd2_null, moments
@@ -32,6 +32,7 @@ from vae_sweep.runs.files import write_arrays
 from vae_sweep.runs.records import write_record
 from vae_sweep.runs.schema import SCHEMA
 from vae_sweep.theory.conventions import Sizes
+from vae_sweep.theory.linear import ACTIVE
 
 Values = dict[str, float]
 _PER_IMAGE = ("recon", "sse", "kl", "psnr_mean")  # kept of every held-out image, so that runs are compared in pairs

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from vae_sweep.models.posteriors import LOG_2PI, Diagonal, Posterior
+from vae_sweep.theory.linear import ACTIVE
 
-ACTIVE = 0.01
 CHUNK = 2**20  # numbers (images x images x latents) held at a time; they fit into a processor's cache
 
 

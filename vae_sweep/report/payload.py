@@ -37,6 +37,7 @@ from vae_sweep.report.palette import weight_positions
 from vae_sweep.report.pictures import Pictures, choose_detail, progress_steps
 from vae_sweep.report.shown import shown
 from vae_sweep.theory.first_look import nearest
+from vae_sweep.theory.linear import ACTIVE
 
 Json = dict[str, Any]
 CURVE_POINTS = 160
@@ -74,14 +75,20 @@ def build(study: Study, verdicts: dict[str, list[Finding]], context: Context, fo
         "weights": weights, "positions": weight_positions(weights), "originals": pictures.originals,
         "matrix": _matrix(study), "hero": _hero(study, found),
         "planes": {split: _plane(study, split, context, colours) for split in SPLITS},
-        "curves": {p.id: _curves(p) for p in on_page}, "charts": glossary.charts(),
+        "curves": {p.id: _curves(p) for p in on_page}, "charts": charts(study),
         "latents": latents,
         "sampling": _sampling(study),
         "grid": GRID.tolist(), "gaps": _gaps(study), "gapParts": list(PARTS),
         "recommended": {"weight": found.weight, "runs": [p.id for p in found.spot.points] if found.spot else []},
-        "squaredError": study.squared_error, "split": study.split,
+        "errorName": study.error_name, "split": study.split,
     }  # fmt: skip
     return Payload(_rounded(data) | {"settings": _settings(study)}, pictures, len(on_page))
+
+
+def charts(study: Study) -> dict[str, str]:
+    """{key in a run's rows, without its split: title} of the training curves."""
+    own = {"recon": "reconstruction: squared error"} if {p.likelihood.unit for p in study.points} == {"SSE"} else {}
+    return glossary.charts() | own
 
 
 def study_weights(study: Study) -> list[float]:
@@ -103,8 +110,10 @@ def _run(point: Point, findings: list[Finding], colours: dict[float, int], pictu
         "verdict": findings[0].words if findings else "", "grade": findings[0].grade if findings else "info",
         "folder": f"{point.run.folder.parent.name}/{point.run.folder.name}",
         "pictures": sorted(pictures.runs.get(point.id, {})), "data": pictures.data.get(point.data),
-        "train": {name: point.get("train", name) for name in _NUMBERS},
-        "val": {name: point.get("val", name) for name in _NUMBERS},
+        **{
+            split: {name: point.get(split, name) for name in _NUMBERS} | {"distortion": point.distortion(split)}
+            for split in SPLITS
+        },
     }  # fmt: skip
 
 
@@ -204,8 +213,9 @@ def _provisional(point: Point, split: str, colours: dict[float, int]) -> Json | 
     """Where a run that still trains stands, and the way it came, from its rows; None before its first row."""
     if point.weight is None:
         return None
-    rows = [row for row in point.rows if None not in (row.get(f"{split}/kl"), row.get(f"{split}/recon"))]
-    trail = [[row[f"{split}/kl"], row.get(f"{split}/sse") or row[f"{split}/recon"]] for row in rows]
+    own, recon = f"{split}/{point.distortion_key}", f"{split}/recon"
+    places = [[row.get(f"{split}/kl"), row.get(recon) if row.get(own) is None else row[own]] for row in point.rows]
+    trail = [place for place in places if None not in place]
     if not trail:
         return None
     rate, distortion = trail[-1]
@@ -286,7 +296,7 @@ def _latents(arrays: dict[str, np.ndarray]) -> Json:
         order = np.argsort(-kl, kind="stable")
         activity = arrays.get("activity")
         found["kl"] = kl[order].tolist()
-        found["active"] = (activity[order] > 0.01).tolist() if activity is not None else None
+        found["active"] = (activity[order] > ACTIVE).tolist() if activity is not None else None
         if std is not None:
             own = marginals(mean[:CLOUD], std[:CLOUD], order[:MARGINAL_UNITS])
             found["marginals"] = {"units": own.units.tolist(), "density": own.density.tolist()}

@@ -15,19 +15,19 @@ from matplotlib.axes import Axes
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogFormatter, NullFormatter
 
-from vae_sweep.analysis import frontier, glossary
+from vae_sweep.analysis import frontier
 from vae_sweep.analysis.curves import series, thin
 from vae_sweep.analysis.gap import PARTS, split_gap
 from vae_sweep.analysis.latents import project
-from vae_sweep.analysis.questions import spread
-from vae_sweep.analysis.recommend import recommend
+from vae_sweep.analysis.recommend import Recommendation, recommend
 from vae_sweep.analysis.spots import spots
 from vae_sweep.analysis.study import Point, Study
 from vae_sweep.analysis.survey import survey
 from vae_sweep.analysis.verdicts import judge
 from vae_sweep.report.palette import colour, weight_positions
-from vae_sweep.report.payload import CURVE_POINTS, family_name, study_weights
+from vae_sweep.report.payload import CURVE_POINTS, charts, family_name, study_weights
 from vae_sweep.text import lines
+from vae_sweep.theory.first_look import spread
 
 INK, SOFT = "#1d1c1a", "#6b6862"
 MARKERS = "os^DvP*X"
@@ -67,13 +67,16 @@ class Figure(mpl_figure.Figure):
         return buffer.getvalue()
 
 
-def save_all(study: Study, folder: Path) -> list[Path]:
-    """Every figure that has something to show as <name>.png and <name>.svg. Returns the paths."""
+def save_all(study: Study, folder: Path, found: Recommendation | None = None) -> list[Path]:
+    """Every figure that has something to show as <name>.png and <name>.svg. Returns the paths.
+
+    found: what they mark as recommended; by default the weight to reconstruct with.
+    """
     written = []
     folder.mkdir(parents=True, exist_ok=True)
     for name, plot in PLOTS.items():
         with mpl.rc_context(_STYLE):
-            figure = plot(study)
+            figure = plot(study, found=found) if name in _OF_THE_ANSWER else plot(study)
             if figure is None:
                 continue
             for suffix in ("png", "svg"):
@@ -83,7 +86,7 @@ def save_all(study: Study, folder: Path) -> list[Path]:
     return written
 
 
-def plot_rate_distortion(study: Study, split: str | None = None) -> Figure | None:
+def plot_rate_distortion(study: Study, split: str | None = None, found: Recommendation | None = None) -> Figure | None:
     """Runs in the plane of rate and distortion: tangents of slope -beta, hulls, the linear model's curve, anchors."""
     split = split or study.split
     families = spots(study, split)
@@ -91,10 +94,11 @@ def plot_rate_distortion(study: Study, split: str | None = None) -> Figure | Non
         return None
     figure, axes = _figure(8, 5)
     colours, dominated = _colours(study), survey(study).dominated
-    recommended = recommend(study, judge(study)).spot
+    recommended = (found or recommend(study, judge(study))).spot
     rate_end = max(s.rate for curve in families.values() for s in curve) * 1.08 or 1.0  # all collapsed: some width
     anchors = {p.data: p for points in study.families.values() for p in points}.values()  # one run of each data set
-    for curve in [c for p in anchors for c in study.forecast(p).get("linear", []) if study.squared_error]:
+    known = [c for p in anchors for c in study.forecast(p).get("linear", []) if study.squared_error]
+    for curve in known if split == "train" else [c["held_out"] for c in known if "held_out" in c]:
         rate, distortion = np.array(curve["rate"]), np.array(curve["distortion"])
         axes.plot(rate[rate <= rate_end], distortion[rate <= rate_end], ":", color=SOFT, lw=1)
     for marker, (family, curve) in zip(_cycled(MARKERS, families), families.items(), strict=True):
@@ -124,7 +128,7 @@ def plot_rate_distortion(study: Study, split: str | None = None) -> Figure | Non
         _tangent(axes, s.rate, s.distortion, -(s.beta or 0.0), colours[s.weight])
     axes.set(
         xlabel="rate: KL, nats per image",
-        ylabel=_error_name(study),
+        ylabel=f"{study.error_name} per image",
         title=f"What was bought with what ({_split_name(split)})",
     )
     axes.legend(loc="upper right")
@@ -136,18 +140,18 @@ def plot_curves(study: Study) -> Figure | None:
     drawn = [p for p in study.points if p.rows]
     if not drawn:
         return None
-    charts = glossary.charts() | {"recon": _error_name(study)}
-    figure = Figure(figsize=(4.5 * len(charts), 5), layout="constrained")
-    grid = figure.subplot_mosaic([list(charts), ["weight"] * len(charts)], height_ratios=(3, 1))
+    titles = charts(study)
+    figure = Figure(figsize=(4.5 * len(titles), 5), layout="constrained")
+    grid = figure.subplot_mosaic([list(titles), ["weight"] * len(titles)], height_ratios=(3, 1))
     colours = _colours(study)
     for point in drawn:
         line: Any = {"color": colours[point.weight], "lw": 1.2}
-        for term in charts:
+        for term in titles:
             for split, style in (("train", "-"), ("val", ":")):
                 grid[term].plot(*thin(*series(point.rows, f"{split}/{term}"), CURVE_POINTS), style, **line)
         if not point.autoencoder:
             grid["weight"].plot(*thin(*series(point.rows, "kl_weight"), CURVE_POINTS), **line)
-    for term, title in charts.items():
+    for term, title in titles.items():
         grid[term].set(title=title, xlabel="optimiser step")
     grid["weight"].set(title="weight in force", xlabel="optimiser step")
     _weight_legend(study, grid["kl"])
@@ -184,9 +188,9 @@ def plot_gradients(study: Study) -> Figure | None:
     return figure
 
 
-def plot_units(study: Study) -> Figure | None:
+def plot_units(study: Study, found: Recommendation | None = None) -> Figure | None:
     """KL of every unit, largest first, one line per weight of the recommended curve."""
-    drawn = [(p, kl) for p in _one_curve(study) if (kl := p.arrays().get("kl_per_unit")) is not None]
+    drawn = [(p, kl) for p in _one_curve(study, found) if (kl := p.arrays().get("kl_per_unit")) is not None]
     if not drawn:
         return None
     figure, axes = _figure(8, 4)
@@ -198,23 +202,23 @@ def plot_units(study: Study) -> Figure | None:
     return figure
 
 
-def plot_posterior(study: Study) -> Figure | None:
+def plot_posterior(study: Study, found: Recommendation | None = None) -> Figure | None:
     """Aggregate posterior of the recommended curve's runs in their planes of largest variance, and the prior."""
     drawn = [
-        (p, found)
-        for p in spread(_one_curve(study), 5)
+        (p, plane)
+        for p in spread(_one_curve(study, found), 5)
         if (a := p.arrays())
         and "latent_mean" in a
-        and (found := project(a["latent_mean"], a.get("latent_std"))) is not None
+        and (plane := project(a["latent_mean"], a.get("latent_std"))) is not None
     ]
     if not drawn:
         return None
     figure = Figure(figsize=(2.4 * len(drawn), 2.7), layout="constrained")
     angle, colours = np.linspace(0, 2 * np.pi, 100), _colours(study)
-    for axes, (point, found) in zip(np.atleast_1d(figure.subplots(1, len(drawn))), drawn, strict=True):
+    for axes, (point, plane) in zip(np.atleast_1d(figure.subplots(1, len(drawn))), drawn, strict=True):
         for radius in (1.51, 2.45, 3.41):  # 68, 95, 99.7 % of a 2-D standard normal
             axes.plot(radius * np.cos(angle), radius * np.sin(angle), "--", lw=0.6, color=SOFT)
-        axes.scatter(*found.samples.T, s=4, color=colours[point.weight])
+        axes.scatter(*plane.samples.T, s=4, color=colours[point.weight])
         axes.set(aspect="equal", xticks=[], yticks=[], title=f"weight {point.weight:g}")
     return figure
 
@@ -267,10 +271,11 @@ def plot_reconstructions(study: Study, images: int = 4, kind: str = "recon_mean"
     return figure
 
 
-PLOTS: dict[str, Callable[[Study], Figure | None]] = {
+PLOTS: dict[str, Callable[..., Figure | None]] = {
     "reconstructions": plot_reconstructions, "rate_distortion": plot_rate_distortion, "curves": plot_curves,
     "gradients": plot_gradients, "units": plot_units, "posterior": plot_posterior, "gaps": plot_gaps,
 }  # fmt: skip
+_OF_THE_ANSWER = ("rate_distortion", "units", "posterior")
 
 
 # --- shared ----------------------------------------------------------------------------------------------------------
@@ -313,9 +318,9 @@ def _weight_legend(study: Study, axes: Axes) -> None:
     axes.legend(title="weight", loc="upper left", bbox_to_anchor=(1, 1))
 
 
-def _one_curve(study: Study) -> list[Point]:
+def _one_curve(study: Study, found: Recommendation | None) -> list[Point]:
     """One seed of the recommended curve, largest weight first."""
-    return [s.points[0] for s in recommend(study, judge(study)).curve]
+    return [s.points[0] for s in (found or recommend(study, judge(study))).curve]
 
 
 def _tiles(points: list[Point], weight: float | None, kind: str, images: int) -> np.ndarray | None:
@@ -325,10 +330,6 @@ def _tiles(points: list[Point], weight: float | None, kind: str, images: int) ->
 
 def _cycled(markers: str, families: Sized) -> str:
     return "".join(markers[i % len(markers)] for i in range(len(families)))
-
-
-def _error_name(study: Study) -> str:
-    return "squared error per image" if study.squared_error else "reconstruction term, nats per image"
 
 
 def _split_name(split: str) -> str:

@@ -13,6 +13,7 @@ from vae_sweep.analysis import compare, glossary, multi_rate, table
 from vae_sweep.analysis.answer import Answer
 from vae_sweep.analysis.blur import blur
 from vae_sweep.analysis.confounds import confounds
+from vae_sweep.analysis.purposes import reconstructing
 from vae_sweep.analysis.recommend import Recommendation
 from vae_sweep.analysis.rules import RULES
 from vae_sweep.analysis.sampling import in_words, sampling
@@ -101,7 +102,8 @@ def _samples(study: Study, found: Recommendation) -> str:
     curves = sorted(spots(study).values(), key=len, reverse=True)
     family = found.spot.family if found.spot else None
     curve = next((own for own in curves if own[0].family == family), curves[0] if curves else [])
-    return in_words(sampling(curve), found.weight)
+    named = found.purposes.get("reconstruct")
+    return in_words(sampling(curve), reconstructing(found.curve, named) if named else ())
 
 
 def _common(study: Study, verdicts: dict[str, list[Finding]], found: Recommendation, said: Answer) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def build(
     if figures:
         from vae_sweep.report import plots
 
-        plots.save_all(study, out / "figures")
+        plots.save_all(study, out / "figures", found)
     write_bytes(out / "summary.csv", summary_csv(study, verdicts).encode())
     write_json(out / "answer.json", as_data(study, said))
     write_bytes(out / "summary.md", summary_markdown(study, verdicts, found, said).encode())

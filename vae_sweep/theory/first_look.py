@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from vae_sweep.theory.weights import GREY_LEVELS
 
 PICTURES = 8  # held-out images shown, the first that every run shows
 MOST_WEIGHTS = 12  # of which pictures are made
+T = TypeVar("T")
 
 
 def file_name(fingerprint: str) -> str:
@@ -56,7 +57,7 @@ def nearest(curve: dict[str, Any], beta: float, key: str, held_out: bool = True)
     return float(np.interp(math.log(beta), np.log(weights), values[key]))
 
 
-def spread(values: list[float], most: int) -> list[float]:
+def spread(values: list[T], most: int) -> list[T]:
     """At most `most` of them, evenly, both ends included."""
     if len(values) <= most:
         return values

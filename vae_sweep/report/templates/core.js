@@ -17,11 +17,12 @@ function el(tag, attributes = {}, ...children) {
   return node;
 }
 
-// 152.3 -> "152", 0.0631 -> "0.0631", null -> "–": the same rule as words.figure
+// 152.3 -> "152", 0.0631 -> "0.0631", 1234567 -> "1.23e+6", null -> "–": the same rule as words.figure
 function figure(value, digits = 3) {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
-  if (Math.abs(value) >= 1000 && Math.abs(value) < 1e6) return Math.round(value).toLocaleString("en");
-  return String(Number(value.toPrecision(digits)));
+  const rounded = Number(value.toPrecision(digits)), size = Math.abs(rounded);
+  if (size >= 1000 && size < 1e6) return Math.round(value).toLocaleString("en");
+  return size >= 1e6 || (size && size < 1e-4) ? rounded.toExponential() : String(rounded);
 }
 
 const colourOf = (run) => (run && run.colour !== null ? `var(--w${run.colour})` : "var(--soft)");

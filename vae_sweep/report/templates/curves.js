@@ -30,8 +30,7 @@ function drawCurves() {
 }
 
 function titleOf(term) {
-  if (term === "weight") return "weight in force";
-  return term === "recon" && data.squaredError ? "reconstruction: squared error" : data.charts[term];
+  return term === "weight" ? "weight in force" : data.charts[term];
 }
 
 // The weight in force is a line only where it moves.

@@ -25,7 +25,7 @@ function twoRuns(shown) {
   return [first, second && second.id].filter(Boolean);
 }
 
-const most = (least, values) => Math.max(least, ...values.flat(Infinity));
+const most = (least, values) => values.flat(Infinity).reduce((a, b) => Math.max(a, b), least);
 
 // The largest value of each axis among the runs that are compared.
 function sharedAxes(ids) {

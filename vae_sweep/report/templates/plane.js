@@ -43,13 +43,12 @@ function frameOf(plane, spots, { frame, x, y, hidden }) {
 
 function planeChart(state) {
   const plane = data.planes[state.split], spots = spotsOf(plane, state.hidden), view = frameOf(plane, spots, state);
-  const unit = data.squaredError ? "squared error" : "reconstruction term, nats,";
   const height = state.small ? 280 : Math.min(560, Math.max(380, innerHeight * 0.6));
   return chart({
     label: state.small ? "The slider's place in the rate-distortion plane" : "Rate-distortion plane; use the arrow keys to move from run to run",
     interactive: !state.small, clip: false, height, margin: { right: state.small || innerWidth < 720 ? 16 : 120 },
     x: { title: "information in the code: KL, nats per image →", range: view.xRange, log: view.logX },
-    y: { title: `${unit} per image, ${state.split === "val" ? "held out" : "training"}`, range: view.yRange, log: view.logY },
+    y: { title: `${data.errorName} per image, ${state.split === "val" ? "held out" : "training"}`, range: view.yRange, log: view.logY },
   }, (g, sx, sy, size) => {
     const space = { g, sx, sy, size, view, hidden: state.hidden };
     linearCurves(space, plane);

@@ -9,7 +9,7 @@ function runStop(run) {
   return { source: run.id, name: run.autoencoder ? "no KL" : weightName(run), weight: run.weight, colour: colourOf(run), at, words };
 }
 
-const placeOf = (run, split) => ({ rate: run.autoencoder ? null : run[split].kl, distortion: (data.squaredError ? run[split].sse : null) ?? run[split].recon });
+const placeOf = (run, split) => ({ rate: run.autoencoder ? null : run[split].kl, distortion: run[split].distortion });
 
 // Runs along the weights for every family and seed, the autoencoder as the end.
 function separateCurves() {
