@@ -61,6 +61,22 @@ def test_a_point_is_overrides_and_back():
     assert MODEL.value("model=resnet") is None
 
 
+def test_the_points_of_a_fine_range_are_those_of_the_range():
+    (fine,) = space("loss.kl_weight=range(0.1,1,0.0123456)")
+    typed = [f"loss.kl_weight={0.1 + n * 0.0123456:.9g}" for n in range(73)]
+    for n, word in enumerate(typed):
+        assert fine.word(fine.low + n * fine.step) == word
+        assert fine.value(word) == pytest.approx(0.1 + n * 0.0123456)
+    assert fine.value("loss.kl_weight=0.11235") is None  # between two of them
+    assert space("a=range(1,0,-0.25)") == [Between("a", 0.25, 1.0, 0.25)]
+    pytest.importorskip("optuna")
+    known: dict = {}
+    for _ in range(3):
+        known |= dict.fromkeys(suggested([fine], known, SETTINGS, 1), 1.0)
+    assert {word for (word,) in known} <= set(typed)
+    assert len(known) == 3
+
+
 def scripted(points):
     """A suggestion that goes through a list."""
 
