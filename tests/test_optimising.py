@@ -153,6 +153,7 @@ def test_the_report_tells_the_order_of_the_visits(tmp_path):
         ({"direction": "down"}, [MODEL], "hydra.sweeper.direction=down: expected"),
         ({"runs": 0}, [MODEL], "hydra.sweeper.runs=0: expected a whole number >= 1"),
         ({"sampler": "magic"}, [MODEL], "hydra.sweeper.sampler=magic: expected"),
+        ({"metric": None}, [MODEL], "hydra.sweeper.metric=null: expected a name"),
         ({}, [], "nothing to look for"),
     ],
 )

@@ -18,7 +18,7 @@ from vae_sweep.data import children
 from vae_sweep.data.cache import cached_folder
 from vae_sweep.data.decoding import Decoding, Unreadable, from_pil
 from vae_sweep.data.image_data import DataError
-from vae_sweep.runs.members import flatten
+from vae_sweep.runs.nested import flatten
 
 _IMAGES, _LABELS = ("image", "img", "pixel_values", "x"), ("label", "labels", "y", "target", "fine_label")
 

@@ -31,8 +31,9 @@ from vae_sweep.runs.schema import Entry, Event, Manifest
 from vae_sweep.sweep import plan, provenance
 from vae_sweep.sweep.continuing import Work, make_ready, work
 from vae_sweep.sweep.ending import EarlyEnd
-from vae_sweep.sweep.forecast import Pictures, banners, check_run, check_schedule, describe, with_forecast
+from vae_sweep.sweep.forecast import Pictures, banners, describe, with_forecast
 from vae_sweep.sweep.lengthening import known_as
+from vae_sweep.sweep.on_images import check_run, check_schedule
 from vae_sweep.sweep.settings import check_members, settle
 from vae_sweep.sweep.trial import try_out
 from vae_sweep.tracking import choose_mode, tell_answer

@@ -14,7 +14,7 @@ from typing import Any
 
 from vae_sweep.runs.files import read_rows, write_bytes
 from vae_sweep.runs.manifest import shape_of
-from vae_sweep.runs.members import flatten
+from vae_sweep.runs.nested import flatten
 from vae_sweep.runs.reading import load_run
 from vae_sweep.tracking import content
 from vae_sweep.tracking.tracker import Aside, Say, Tracker, one_line
