@@ -43,12 +43,13 @@ def jobs(output_dir, weights, kind=None, **changes):
     return made
 
 
-def run(jobs, place, fingerprint="f") -> tuple[Outcome, str]:
+def run(jobs, place, fingerprint="f", before=None) -> tuple[Outcome, str]:
     """(outcome, what was printed)"""
     text = StringIO()
     pixels = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 3), dtype=np.uint8)
     images = ImageData(pixels, np.arange(50), np.arange(50, 60), fingerprint, "images")
-    outcome = run_sweep(jobs, place, COMMAND, console=Console(file=text, width=200), load=lambda section: images)
+    console = Console(file=text, width=200)
+    outcome = run_sweep(jobs, place, COMMAND, before, console, load=lambda section: images)
     return outcome, text.getvalue()
 
 

@@ -1,15 +1,18 @@
 """Loggers beside W&B: fed with what a run writes; read back by their own readers where they are installed."""
 
 import csv
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pytorch_lightning.loggers import Logger
+from waiting import PATIENCE_S
 
-from vae_sweep.runs.files import read_rows
+from vae_sweep.runs.files import read_json, read_rows
 from vae_sweep.runs.reading import load_sweep
 from vae_sweep.sweep.settings import SettingsError, check_member
+from vae_sweep.tracking.also import open_also
 from vae_sweep.tracking.content import pictures
 from vae_sweep.training.train import train_pack
 
@@ -55,7 +58,7 @@ def test_they_get_what_the_run_writes_and_cannot_harm_it(small_sweep) -> None:
     results = train_pack(folder, ids, lambda event: notes.append(event["text"]) if event["event"] == "note" else None)
     assert [result["status"] for result in results] == ["done"]
     run = load_sweep(folder).runs[0]
-    memory, broken = Memory.made
+    memory, broken = sorted(Memory.made, key=lambda made: made.fails)
     rows = read_rows(run.folder / "metrics.jsonl")
     assert [step for step, _ in memory.rows[:-1]] == [row["step"] for row in rows]
     assert [told["val/loss"] for _, told in memory.rows[:-1] if "val/loss" in told] == [
@@ -76,6 +79,39 @@ def test_they_get_what_the_run_writes_and_cannot_harm_it(small_sweep) -> None:
         table = list(csv.DictReader(file))
     losses = [float(row["val/loss"]) for row in table if row.get("val/loss")]
     assert losses == pytest.approx([row["val/loss"] for row in rows if "val/loss" in row])
+
+
+class Hanging(Memory):
+    """Of a server that does not answer before `answers` is set."""
+
+    answers = threading.Event()
+
+    def __init__(self):
+        self.answers.wait(PATIENCE_S)
+        super().__init__()
+
+
+def test_a_run_does_not_wait_for_a_logger_that_hangs(small_sweep) -> None:
+    folder, _ = small_sweep([])
+    manifest = read_json(folder / "sweep.json")
+    said: list[str] = []
+    Memory.made.clear()
+    Hanging.answers.clear()
+    wanted = {"also": {"_target_": "test_also.Hanging"}}
+    (tracker,) = open_also(wanted, folder, manifest["members"][0], manifest, said.append)
+    tracker.row({"step": 1, "val/loss": 2.0})
+    run = folder / manifest["members"][0]["folder"]
+    run.mkdir()
+    (run / "evaluation.json").write_text("torn")
+    tracker.finish()
+    tracker.wait(0.0)
+    assert (said, Memory.made) == (["logger.also=test_also.Hanging: not all of it was told in time"], [])
+    Hanging.answers.set()
+    tracker.wait(PATIENCE_S)
+    (memory,) = Memory.made
+    assert memory.rows[0] == (1, {"val/loss": 2.0})
+    assert memory.status == "failed"  # there is no result.json
+    assert any("evaluation.json is damaged" in line for line in said)
 
 
 @pytest.mark.parametrize(("also", "said"), [("logger.also=wandb", "wandb"), ("logger.also=[csv,3]", "3")])

@@ -90,9 +90,11 @@ def test_a_record_of_other_types_is_named(text: str, folder: Path) -> None:
     found = load_sweep(folder)
     assert (found.runs[0].status, found.runs[1].metrics) == ("failed", fine.metrics)
     assert str(broken.folder / "result.json") in found.runs[0].error["message"]
-    assert outcomes.repaired(broken.folder) == {}  # as if it had not begun: its checkpoint is taken up
+    assert outcomes.standing(broken.folder) == {}  # as if it had not begun: its checkpoint is taken up
+    outcomes.repair(broken.folder)
     assert (broken.folder / "result.json.damaged").exists()
-    assert outcomes.repaired(fine.folder)["status"] == "done"
+    outcomes.repair(fine.folder)
+    assert outcomes.standing(fine.folder)["status"] == "done"
 
 
 @pytest.mark.parametrize("how", damage.DAMAGES)

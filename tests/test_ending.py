@@ -6,6 +6,7 @@ from sweeping import TARGET, attempts, jobs, run, statuses
 
 from vae_sweep.checks import seconds, time_span
 from vae_sweep.engine.machine import Machine
+from vae_sweep.engine.this_process import ThisProcess
 from vae_sweep.runs.reading import load_sweep
 from vae_sweep.sweep.ending import EarlyEnd
 from vae_sweep.sweep.plan import ranks
@@ -116,6 +117,27 @@ def test_what_does_not_fit_a_budget_is_left_queued(tmp_path):
     assert "continue  " in text
     again, _ = sweep(tmp_path, weights)
     assert statuses(again) == ["done"] * 5
+
+
+def test_a_run_in_this_process_is_stopped_when_its_budget_is_spent(tmp_path):
+    asked = jobs(tmp_path / "outputs", [1], {1: "stops"}, launcher__budget="0.5s")
+    outcome, text = run(asked, ThisProcess(TARGET))
+    assert statuses(outcome) == ["interrupted"]
+    assert outcome.ended
+    assert "launcher.budget: 0 s are spent" in text
+
+
+def test_what_a_command_asks_in_several_rounds_is_on_one_budget(tmp_path):
+    place = ThisProcess(TARGET)
+    first, _ = run(jobs(tmp_path / "outputs", [1], launcher__budget="1h"), place)
+    assert statuses(first) == ["done"]
+    first.end.began -= 3600
+    second, text = run(jobs(tmp_path / "outputs", [1, 0.5], launcher__budget="1h"), place, before=first)
+    assert statuses(second) == ["done", "queued"]
+    assert (second.ended, second.exit_code) == (True, 1)
+    assert "launcher.budget: 1:00 h are spent" in text
+    third, _ = run(jobs(tmp_path / "outputs", [0.5], launcher__budget="1h"), place)  # another command
+    assert statuses(third) == ["done"]
 
 
 def test_failed_members_are_tried_again_as_often_as_was_said(tmp_path):

@@ -92,6 +92,31 @@ def test_names_and_errors_are_text_not_markup(shown):
     assert text() == "x 001 [red]  failed  ValueError: [bold] is bad\n    line 1\n    line [/]2\n"
 
 
+def test_what_a_terminal_would_obey_is_shown_to_it(shown):
+    view, _, text = shown
+    error = {"type": "ValueError", "message": "\x1b]0;mine\x07", "traceback": "line 1\n\tline \x1b[2J"}
+    view({"event": "result", "id": "b", "status": "failed", "error": error})
+    view({"event": "note", "text": "from \x1b[31mafar"})
+    assert "\x1b" not in text()
+    assert "\x07" not in text()
+    assert r"\x1b]0;mine\x07" in text()
+    assert r"from \x1b[31mafar" in text()
+
+
+def test_what_an_earlier_command_has_made_is_not_to_be_made_again():
+    """Eight runs of 100 steps at 90, two at once: 80 steps to go, 2 a second."""
+    ids, clock = "abcdefgh", Clock()
+    view = LiveView(
+        dict.fromkeys(ids, "run"), dict.fromkeys(ids, 100), Console(file=StringIO()), clock, dict.fromkeys(ids, 90)
+    )
+    for member in "ab":
+        view({"event": "running", "id": member, "step": 80, "total_steps": 100})
+    clock.now = 10
+    for member in "ab":
+        view(step(member, 90))
+    assert view.seconds_left(10) == 40
+
+
 def test_what_never_began_is_not_told_as_interrupted(shown):
     view, _, text = shown
     view({"event": "result", "id": "a", "status": "interrupted", "error": None})

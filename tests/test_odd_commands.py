@@ -14,7 +14,7 @@ from odd_commands import BASE, some_lines
 from vae_sweep.data.image_data import ImageData
 from vae_sweep.runs.reading import load_sweep
 from vae_sweep.sweep import run_sweep as sweeps
-from vae_sweep.sweep.forecast import check_run
+from vae_sweep.sweep.on_images import check_run
 from vae_sweep.sweep.settings import SettingsError, check_member
 from vae_sweep.training.build import build
 

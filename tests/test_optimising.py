@@ -61,6 +61,22 @@ def test_a_point_is_overrides_and_back():
     assert MODEL.value("model=resnet") is None
 
 
+def test_the_points_of_a_fine_range_are_those_of_the_range():
+    (fine,) = space("loss.kl_weight=range(0.1,1,0.0123456)")
+    typed = [f"loss.kl_weight={0.1 + n * 0.0123456:.9g}" for n in range(73)]
+    for n, word in enumerate(typed):
+        assert fine.word(fine.low + n * fine.step) == word
+        assert fine.value(word) == pytest.approx(0.1 + n * 0.0123456)
+    assert fine.value("loss.kl_weight=0.11235") is None  # between two of them
+    assert space("a=range(1,0,-0.25)") == [Between("a", 0.25, 1.0, 0.25)]
+    pytest.importorskip("optuna")
+    known: dict = {}
+    for _ in range(3):
+        known |= dict.fromkeys(suggested([fine], known, SETTINGS, 1), 1.0)
+    assert {word for (word,) in known} <= set(typed)
+    assert len(known) == 3
+
+
 def scripted(points):
     """A suggestion that goes through a list."""
 
@@ -137,6 +153,7 @@ def test_the_report_tells_the_order_of_the_visits(tmp_path):
         ({"direction": "down"}, [MODEL], "hydra.sweeper.direction=down: expected"),
         ({"runs": 0}, [MODEL], "hydra.sweeper.runs=0: expected a whole number >= 1"),
         ({"sampler": "magic"}, [MODEL], "hydra.sweeper.sampler=magic: expected"),
+        ({"metric": None}, [MODEL], "hydra.sweeper.metric=null: expected a name"),
         ({}, [], "nothing to look for"),
     ],
 )

@@ -165,6 +165,21 @@ def test_what_is_ours_is_not_tried(compose, monkeypatch: pytest.MonkeyPatch) -> 
     try_out([Member("m", compose())], {"m": None})
 
 
+def test_a_child_that_dies_names_all_that_is_not_ours(compose, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vae_sweep.sweep.trial.children.start", lambda *_, **options: _python("exit(7)", **options))
+    data = ImageData(np.zeros((3, 8, 8, 3), np.uint8), np.arange(2), np.arange(2, 3), "f", "images")
+    made = compose("loss.recon=my.Student", "kl_schedule._target_=my.stairs")
+    said = r"^loss\.recon=my\.Student, kl_schedule=my\.stairs: could not be tried: exit code 7$"
+    with pytest.raises(SettingsError, match=said):
+        try_out([Member("m", made)], {"m": data})
+
+
+def _python(code: str, **options) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **options
+    )
+
+
 @pytest.mark.slow  # three processes that import torch
 def test_the_documented_network_trains_from_the_folder_it_lies_in(tmp_path: Path) -> None:
     """By a console script, on whose import path that folder is not by itself."""

@@ -135,3 +135,14 @@ def test_what_is_known_well_enough_is_not_tried_further():
     assert len(known) < 20
     assert search.unknown(known)[0][0] <= 0.01
     assert search.grid_for(known) > len(known)
+
+
+@pytest.mark.parametrize(("low", "runs"), [(0.01, 4), (0.01, 6), (0.001, 8), (0.1, 12)])
+def test_a_grid_that_would_do_as_well_is_as_large_as_one_of_the_curve_itself(low, runs):
+    at = lambda weight: (metrics(weight, D)["kl"], metrics(weight, D)["sse"])  # noqa: E731
+    search = Frontier(low, 0.3 / low**0.5, runs=runs, tolerance=0)
+    known = visited(search, at)
+    largest = search.unknown(known)[0][0]
+    grids = (np.geomspace(min(known), max(known), size) for size in range(2, 50))
+    does = (len(grid) for grid in grids if search.unknown({w: at(w) for w in grid})[0][0] <= largest)
+    assert search.grid_for(known) == next(does)

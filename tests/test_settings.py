@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from vae_sweep.runs.members import flatten
+from vae_sweep.runs.nested import flatten
 from vae_sweep.sweep.overrides import check_overrides
 from vae_sweep.sweep.settings import CHECKS, SettingsError, check_member, check_members
 

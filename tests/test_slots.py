@@ -1,5 +1,6 @@
 import pytest
 
+from vae_sweep.checks import SettingsError
 from vae_sweep.engine.slots import (
     Slot,
     device_environment,
@@ -8,6 +9,7 @@ from vae_sweep.engine.slots import (
     spare_slots,
     thread_environment,
 )
+from vae_sweep.engine.slurm import Cluster
 
 
 @pytest.mark.parametrize(
@@ -23,6 +25,14 @@ from vae_sweep.engine.slots import (
 def test_devices_are_the_visible_ones(accelerator, visible, devices, monkeypatch):
     monkeypatch.setattr("platform.system", lambda: "Linux")
     assert find_devices(accelerator, {"CUDA_VISIBLE_DEVICES": visible}) == devices
+
+
+def test_a_cluster_without_its_package_is_refused_before_it_is_planned_for(monkeypatch):
+    place = Cluster({"jobs": None})
+    assert [slot.name for slot in place.slots(2)[0]] == ["slurm.0", "slurm.1"]
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(SettingsError, match="hydra/launcher=slurm needs submitit"):
+        place.slots(2)
 
 
 def test_a_device_that_is_not_there_is_refused():

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from unittest import mock
 
 import importing
 import pytest
@@ -17,10 +18,12 @@ from waiting import PATIENCE_S
 
 from vae_sweep.analysis.two_lines import two_lines
 from vae_sweep.engine.machine import Machine
+from vae_sweep.engine.this_process import ThisProcess
 from vae_sweep.runs.files import RecordError, read_json, read_rows, write_json
 from vae_sweep.runs.manifest import SweepError, check_compatible, forecast_of, new_manifest, split_pack
 from vae_sweep.runs.members import Member
-from vae_sweep.runs.reading import load_sweep
+from vae_sweep.runs.reading import load_sweep, read_result
+from vae_sweep.runs.writing import write_result
 from vae_sweep.sweep.run_sweep import Job, continue_command, run_sweep
 from vae_sweep.sweep.settings import SettingsError
 
@@ -95,6 +98,50 @@ def test_the_same_command_skips_what_is_done(sweep):
     assert (first.folder / "sweep.json").read_text() == before
     assert all(attempts(run) == 1 for run in load_sweep(first.folder).runs)
     assert "0 to train" in text
+
+
+def test_the_notes_of_a_member_asked_for_twice_are_those_of_the_first_job(sweep):
+    outcome, _ = sweep([1, 0.5, 0.1], objective="autoencoder")
+    (run,) = load_sweep(outcome.folder).runs
+    assert run.config["loss"]["kl_weight"] == 1
+    assert (run.folder / ".hydra" / "overrides.yaml").read_text() == "- 1"
+
+
+class Refusing(ThisProcess):
+    def slots(self, wanted):
+        raise SettingsError("no such cluster")
+
+
+def test_what_is_refused_or_broken_off_before_the_plan_is_written_leaves_all_as_it_was(tmp_path, monkeypatch):
+    """A failed run's traceback, a done one's evaluation and a damaged record among it."""
+    place = ThisProcess(TARGET)
+    outputs = tmp_path / "outputs"
+    outcome, _ = run(jobs(outputs, [1, 0.5, 0.1], {1: "raises"}), place)
+    folders = [member.folder for member in load_sweep(outcome.folder).runs]
+    write_result(folders[0], read_result(folders[0]) | {"cause": "diverged"})
+    (folders[0] / "checkpoints").mkdir()
+    (folders[0] / "checkpoints" / "last.ckpt").touch()
+    (folders[1] / "evaluation.json").write_text("{}")
+    (folders[2] / "result.json").write_text("torn")
+    asked = jobs(outputs, [1, 0.5, 0.1], {1: "raises"}, retry="failed", trainer__max_epochs=2)
+    before = contents(outcome.folder)
+    with pytest.raises(SettingsError, match="no such cluster"):
+        run(asked, Refusing(TARGET))
+    assert contents(outcome.folder) == before
+    with monkeypatch.context() as patched:
+        patched.setattr("vae_sweep.sweep.run_sweep.with_forecast", mock.Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run(asked, place)
+    assert contents(outcome.folder) == before
+    again, _ = run(asked, place)
+    assert statuses(again) == ["done"] * 3
+    assert not (folders[0] / "checkpoints").exists()
+    assert not (folders[1] / "evaluation.json").exists()
+    assert (folders[2] / "result.json.damaged").read_text() == "torn"
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.parent.name != ".locks"}
 
 
 def test_more_weights_extend_a_sweep_and_leave_the_old_plan_alone(sweep):

@@ -3,7 +3,7 @@
 import difflib
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from vae_sweep.text import has_control_characters, inert
@@ -14,6 +14,19 @@ class SettingsError(ValueError):
 
 
 Check = Callable[[Any], str | None]  # value -> what was expected, or None if it is fine
+
+
+def check_all(prefix: str, values: Mapping[str, Any], checks: Mapping[str, Check]) -> None:
+    """Raises SettingsError for the first of `values` out of its range. prefix: of the keys, as they are typed."""
+    for key, check in checks.items():
+        if key in values and (expected := check(values[key])):
+            raise SettingsError(f"{prefix}{key}={shown(values[key])}: expected {expected}")
+
+
+def shown(value: Any) -> str:
+    """A value in a message, as it is typed."""
+    text = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return text if len(text) <= 100 else f"{text[:100]}..."
 
 
 def number(low: float = -math.inf, high: float = math.inf, above: float | None = None) -> Check:

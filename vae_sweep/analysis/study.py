@@ -14,7 +14,8 @@ import numpy as np
 from vae_sweep.analysis.chance import FEW_IMAGES
 from vae_sweep.runs.files import RecordError
 from vae_sweep.runs.manifest import forecast_of
-from vae_sweep.runs.members import config_that_matters, flatten, is_multi_rate, swept_keys
+from vae_sweep.runs.members import config_that_matters, is_multi_rate, swept_keys
+from vae_sweep.runs.nested import flatten
 from vae_sweep.runs.reading import Run, Sweep
 from vae_sweep.theory.beta import sizes_of
 from vae_sweep.theory.conventions import Sizes

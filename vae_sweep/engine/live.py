@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vae_sweep.runs import alike
+from vae_sweep.text import inert
 from vae_sweep.text import lines as inert_lines
 
 Event = Mapping[str, Any]
@@ -57,15 +58,24 @@ class Progress:
 
 
 class LiveView:
-    """Shows events. names and steps: of every member that is to be trained now, by id.
+    """Shows events. names and steps: of every member that is to be trained now, by id; begun: those of its steps that
+    an earlier command has made.
 
     `with LiveView(...) as view: view(event); view.line("...")`
     """
 
     def __init__(
-        self, names: Mapping[str, str], steps: Mapping[str, int], console: Console, clock: Clock = time.monotonic
+        self,
+        names: Mapping[str, str],
+        steps: Mapping[str, int],
+        console: Console,
+        clock: Clock = time.monotonic,
+        begun: Mapping[str, int] | None = None,
     ):
-        self.members = {member: Progress(name, steps[member]) for member, name in names.items()}
+        self.members = {
+            member: Progress(inert(name), steps[member], min(steps[member], (begun or {}).get(member, 0)))
+            for member, name in names.items()
+        }
         self.console = console
         self.clock = clock
         self.began = clock()
@@ -114,8 +124,8 @@ class LiveView:
             self._live.update(self.table(now), refresh=True)
 
     def line(self, text: str, style: str = "") -> None:
-        """A line that stays, above the table. Never read as markup."""
-        self.console.print(Text(text, style), soft_wrap=True, highlight=False)
+        """A line that stays, above the table. Never read as markup, nor obeyed by a terminal."""
+        self.console.print(Text(inert_lines(text), style), soft_wrap=True, highlight=False)
 
     def table(self, now: float) -> Group:
         running = [member for member in self.members.values() if member.status in ("running", "evaluating")]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from vae_sweep.engine.process import failure, tail
 from vae_sweep.engine.slots import thread_environment
-from vae_sweep.engine.worker import ended
+from vae_sweep.engine.worker import ended, interrupted
 from vae_sweep.runs.outcomes import finalise
 from vae_sweep.runs.reading import read_manifest, read_result
 from vae_sweep.runs.schema import Ended, Entry, Error, Event
@@ -102,5 +102,5 @@ def last_word(run: Path, member: str, stopping: bool, lost: Error) -> Ended:
     if result.get("status") in ("done", "failed"):
         return ended(result)
     if stopping or result.get("status") == "interrupted":
-        return {"event": "result", "id": member, "status": "interrupted", "cause": None, "error": None}
+        return interrupted(member)
     return {"event": "result", "id": member, "status": "failed", "cause": "lost", "error": lost}

@@ -6,7 +6,6 @@ every member. One thread; no import of torch.
 """
 
 import selectors
-import signal
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from vae_sweep.engine.place import Watch
 from vae_sweep.engine.process import Failure, failure
 from vae_sweep.engine.slots import Slot, device_environment
 from vae_sweep.engine.stop import StopRequest, stop_request
+from vae_sweep.engine.worker import interrupted
 from vae_sweep.engine.worker_process import WorkerProcess
 from vae_sweep.runs.schema import Ended
 
@@ -68,9 +68,7 @@ class _Pool:
                 self.start_packs()
             elif deadline is None:
                 deadline = time.monotonic() + grace_s
-                if stop.signum is not None:
-                    name = signal.Signals(stop.signum).name
-                    self.watch({"event": "stopping", "signal": name, "grace_s": grace_s})
+                stop.announce(self.watch, grace_s)
                 self.give_up_queue()
                 for worker in self.workers:
                     worker.process.terminate()
@@ -209,5 +207,5 @@ class _Pool:
 def _ended(member: str, found: Failure | None) -> Ended:
     """The `result` of a member that its worker can no longer report. found: how it failed; None: it was stopped."""
     if found is None:
-        return {"event": "result", "id": member, "status": "interrupted", "cause": None, "error": None}
+        return interrupted(member)
     return {"event": "result", "id": member, **found}

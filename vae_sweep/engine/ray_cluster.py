@@ -13,7 +13,6 @@ import importlib
 import importlib.util
 import os
 import re
-import signal
 import socket
 import time
 from collections import deque
@@ -24,7 +23,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from vae_sweep.checks import SettingsError, integer, number, optional, text
+from vae_sweep.checks import SettingsError, check_all, integer, number, optional, text
 from vae_sweep.cores import cores
 from vae_sweep.data import load
 from vae_sweep.data.carried import parts, without_images
@@ -34,7 +33,7 @@ from vae_sweep.engine.place import Watch
 from vae_sweep.engine.ray_node import Order, PackOnNode, Told, mirrored
 from vae_sweep.engine.slots import Slot
 from vae_sweep.engine.stop import StopRequest, stop_request
-from vae_sweep.engine.worker import STOPPED, TARGET
+from vae_sweep.engine.worker import STOPPED, TARGET, interrupted
 from vae_sweep.runs.mirror import Mirror, take
 from vae_sweep.runs.reading import MANIFEST
 from vae_sweep.runs.schema import Entry, Error, Event
@@ -76,9 +75,7 @@ class RayCluster:
         target: str = TARGET,
     ):
         given = {"address": address, "cpus_per_task": cpus_per_task, "gpu_memory_gb": gpu_memory_gb, "grace_s": grace_s}
-        for key, value in given.items():
-            if expected := _CHECKS[key](value):
-                raise SettingsError(f"hydra.launcher.{key}={value}: expected {expected}")
+        check_all("hydra.launcher.", given, _CHECKS)
         if str(address).startswith("ray://"):
             raise SettingsError(
                 f"hydra.launcher.address={address}: Ray Client is not supported; on a machine in the cluster's network,"
@@ -125,7 +122,7 @@ class RayCluster:
     def gpu(self) -> bool:
         if self.accelerator == "auto":
             return any(node.get("GPU") for node in self.nodes)
-        return self.accelerator in ("cuda", "gpu")
+        return self.accelerator == "cuda"
 
     @property
     def memory(self) -> float | None:
@@ -213,9 +210,7 @@ class _Sweep:
                 self.ask()
             if stop.asked and not deadline:
                 deadline = time.monotonic() + self.place.grace_s
-                if stop.signum is not None:
-                    name = signal.Signals(stop.signum).name
-                    self.watch({"event": "stopping", "signal": name, "grace_s": self.place.grace_s})
+                stop.announce(self.watch, self.place.grace_s)
                 for actor in self.actors:
                     actor.handle.stop.remote()
             if stop.asked and (stop.count > 1 or time.monotonic() > deadline):
@@ -344,7 +339,7 @@ class _Sweep:
             self.queue.append(actor.pack)
         for pack in self.queue:
             for member in set(pack.members) - self.ended:
-                self.watch({"event": "result", "id": member, "status": "interrupted", "cause": None, "error": None})
+                self.watch(interrupted(member))
         self.queue.clear()
 
     def let_go(self, actor: _Actor) -> None:

@@ -66,7 +66,7 @@ def find_devices(accelerator: str, environ: Mapping[str, str] = os.environ) -> l
         gpus = [entry.strip() for entry in visible.split(",") if entry.strip() not in ("", "-1")]
     else:
         gpus = list(gpu_memory())
-    if gpus and accelerator in ("auto", "cuda", "gpu"):
+    if gpus and accelerator in ("auto", "cuda"):
         return gpus
     if platform.system() == "Darwin" and platform.machine() == "arm64" and accelerator in ("auto", "mps"):
         return ["mps"]

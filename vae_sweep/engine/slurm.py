@@ -13,6 +13,7 @@ other's results. What happens to a job:
 """
 
 import contextlib
+import importlib.util
 import shlex
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from vae_sweep.checks import SettingsError
 from vae_sweep.engine.pack import Pack
 from vae_sweep.engine.pack_process import EventReader, PackProcess, entries_of, last_word, logs
 from vae_sweep.engine.place import Watch
@@ -72,6 +74,8 @@ class Cluster:
         self.submission = {key: value for key, value in submission.items() if value is not None}
 
     def slots(self, wanted: int) -> tuple[list[Slot], int]:
+        if importlib.util.find_spec("submitit") is None:  # said before anything is written
+            raise SettingsError("hydra/launcher=slurm needs submitit: pip install 'vae-sweep[slurm]'")
         return [Slot("slurm", share) for share in range(max(1, min(wanted, self.jobs or wanted)))], self.cpus_per_task
 
     def width(self, devices: int, threads: int, slots: Sequence[Slot]) -> int:
@@ -90,9 +94,7 @@ class Cluster:
             while jobs and stop.count < 2:
                 if stop.asked and not cancelled:
                     cancelled = True
-                    if stop.signum is not None:
-                        name = signal.Signals(stop.signum).name
-                        watch({"event": "stopping", "signal": name, "grace_s": self.grace_s})
+                    stop.announce(watch, self.grace_s)
                     _slurm("scancel", *(job.number for job in jobs))  # TERM now, KILL after the cluster's KillWait
                 for job in jobs:
                     job.listen(watch)
@@ -125,10 +127,8 @@ class Cluster:
 
     def _submit(self, packs: Sequence[Pack], width: int, folder: Path) -> list[str]:
         """Job numbers of new jobs for packs of one width (devices)."""
-        try:
-            import submitit
-        except ImportError:
-            raise SystemExit("error: hydra/launcher=slurm needs submitit: pip install submitit") from None
+        import submitit
+
         python = f"{_DEAF_AT_FIRST} {shlex.quote(sys.executable)}"
         executor = submitit.SlurmExecutor(folder / "logs" / "slurm", max_num_timeout=_MAX_TIMEOUTS, python=python)
         resources: dict[str, Any] = {"gpus_per_node": width} if self.gpu else {}

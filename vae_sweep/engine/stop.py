@@ -3,8 +3,10 @@
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+
+from vae_sweep.runs.schema import Event
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -31,6 +33,11 @@ class StopRequest:
             return False
         self.ending = answer
         return True
+
+    def announce(self, watch: Callable[[Event], object], grace_s: float) -> None:
+        """Tell who watches that a signal has come, and how long what trains has to write its checkpoints [s]."""
+        if self.signum is not None:
+            watch({"event": "stopping", "signal": signal.Signals(self.signum).name, "grace_s": grace_s})
 
     @property
     def asked(self) -> bool:

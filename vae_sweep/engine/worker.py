@@ -134,7 +134,7 @@ def run_pack(
         return True
     except BaseException as error:
         if should_stop() and isinstance(error, SystemExit | KeyboardInterrupt):
-            results.complete(_interrupted)
+            results.complete(interrupted)
             return True
         if not (is_out_of_memory(error) and len(results.missing) > 1):
             results.complete(functools.partial(_failure, error=error))
@@ -236,7 +236,8 @@ def ended(result: Mapping[str, Any]) -> Ended:
     }
 
 
-def _interrupted(member: str) -> Ended:
+def interrupted(member: str) -> Ended:
+    """The `result` of a member that was stopped, or never began."""
     return {"event": "result", "id": member, "status": "interrupted", "cause": None, "error": None}
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vae_sweep.runs import withheld
+from vae_sweep.runs.nested import flatten
 from vae_sweep.traits import Says
 
 # What a member's numbers do not depend on. Data are known by their fingerprint, not by where they lie.
@@ -141,17 +142,6 @@ def slug(overrides: Iterable[str], config: Mapping[str, Any]) -> str:
 def _short(value: str) -> str:
     """0.30000000000000004, which a range makes, as 0.3."""
     return f"{float(value):.6g}" if re.fullmatch(r"-?\d+\.\d{9,}", value) else value
-
-
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"loss": {"kl_weight": 1}} -> {"loss.kl_weight": 1}"""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 def swept_keys(configs: Sequence[Mapping[str, Any]]) -> list[str]:

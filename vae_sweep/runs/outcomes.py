@@ -44,14 +44,21 @@ def forgive(sweep: Path, entry: Mapping[str, Any]) -> None:
     write_result(run, result_of(entry, read_result(run), "interrupted", None, None))
 
 
-def repaired(run: Path) -> dict[str, Any]:
-    """result.json; {} after one that is damaged was set aside, which is said: its run is taken up where it stands."""
+def standing(run: Path) -> dict[str, Any]:
+    """result.json; {} for one that is damaged, whose run is to be taken up where it stands."""
     try:
         return read_result(run)
+    except Damaged:
+        return {}
+
+
+def repair(run: Path) -> None:
+    """Set a damaged result.json aside, and say so."""
+    try:
+        read_result(run)
     except Damaged as error:
         if (aside := set_aside(run / "result.json")) is not None:
             log.warning("%s; set aside as %s, the run is taken up from its checkpoint", error, aside.name)
-        return {}
 
 
 def continues_by_itself(result: Mapping[str, Any]) -> bool:

@@ -175,7 +175,8 @@ def read_manifest(sweep: Path) -> Manifest:
     try:
         return _manifest(sweep / MANIFEST)
     except RecordError as error:
-        if not (sweep / COPY).exists() or not (isinstance(error, Damaged) or not os.path.lexists(sweep / MANIFEST)):
+        lost = isinstance(error, Damaged) or not os.path.lexists(sweep / MANIFEST)
+        if not (lost and (sweep / COPY).exists()):
             raise
         reason = error
     try:

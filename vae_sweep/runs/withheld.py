@@ -11,10 +11,11 @@ A digest has 32 bits: it confirms a guess, and tells nothing of a key that canno
 import hashlib
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from vae_sweep.runs.files import RecordError
+from vae_sweep.runs.nested import at, with_value
 
 KEY = "withheld"
 # What an interpolation in a written configuration may ask: a run folder may come from anybody.
@@ -31,7 +32,7 @@ def withhold(config: Mapping[str, Any], places: Mapping[str, str], moves: Collec
     digests = {key: None if key in moves else digest(_at(config, key)) for key in places}
     found = dict(config)
     for key, text in places.items():
-        found = _with(found, key.split("."), text)
+        found = with_value(found, key.split("."), text)
     return {**found, KEY: digests} if digests else found
 
 
@@ -64,7 +65,7 @@ def resolved(config: Mapping[str, Any], sections: Collection[str] | None = None)
             raise RecordError(f"{key}={text}: has another value in this environment than the run was made with")
         if isinstance(value, str) and len(value) >= _LEAST:
             _seen[value] = str(text)
-        found = _with(found, key.split("."), value)
+        found = with_value(found, key.split("."), value)
     return found
 
 
@@ -72,7 +73,7 @@ def identified(config: Mapping[str, Any]) -> dict[str, Any]:
     """`config` with the digests in their places: equal for members whose values are, whatever the variables' names."""
     found = {key: value for key, value in config.items() if key != KEY}
     for key, known in (config.get(KEY) or {}).items():
-        found = _with(found, key.split("."), {KEY: known})
+        found = with_value(found, key.split("."), {KEY: known})
     return found
 
 
@@ -93,20 +94,9 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:8]
 
 
-def _at(node: Any, key: str) -> Any:
+def _at(config: Mapping[str, Any], key: str) -> Any:
     """Raises RecordError for a key that is not there."""
-    for word in key.split("."):
-        try:
-            node = node[word] if isinstance(node, Mapping) else node[int(word)]
-        except (LookupError, TypeError, ValueError):
-            raise RecordError(f"{KEY}.{key}: no such key in the configuration") from None
-    return node
-
-
-def _with(node: Any, path: Sequence[str], value: Any) -> Any:
-    """`node` with a value at `path`; what lies beside the path is shared, not copied."""
-    word, *rest = path
-    if isinstance(node, Mapping):
-        return {**node, word: _with(node[word], rest, value) if rest else value}
-    at = int(word)
-    return [*node[:at], _with(node[at], rest, value) if rest else value, *node[at + 1 :]]
+    try:
+        return at(config, key.split("."))
+    except (LookupError, TypeError, ValueError):
+        raise RecordError(f"{KEY}.{key}: no such key in the configuration") from None

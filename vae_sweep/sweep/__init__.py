@@ -1,20 +1,29 @@
 """From what is asked for to trained runs: the order in which things happen, and what is checked before any of it.
 
-    jobs.py         Hydra's composed configs -> Jobs: plain dictionaries and what was typed; the last to see OmegaConf
-    settings.py     every value in its range, every combination possible; one line that names the key
     overrides.py    what was typed, before Hydra composes it: keys and options that do not exist
     typed.py        paths as people type them, in quotes where Hydra needs them
-    forecast.py     the images: described, their forecast made, the weights explained
-    plan.py         members -> packs: who may train together, and where it pays
     composing.py    what was typed for every job -> Jobs, composed once for every kind
-    search.py       which weight to try next (target, frontier); searching.py: as jobs and results
-    ending.py       when to give up: failures alike, a budget
-    continuing.py   which packs are to be trained now: new ones, and old ones that are not done
-    run_sweep.py    all of it, in order
-    composing.py    overrides of many jobs -> Jobs, composed once for every kind
+    jobs.py         Hydra's composed config -> a Job: plain dictionaries and what was typed; the last to see OmegaConf
     one_job.py      words -> Hydra's config of a job, without its command line
-    in_python.py    settings of a Python program -> what would be typed
     from_python.py  `vae_sweep.sweep(...)`: a program's door, beside Hydra's
+    in_python.py    settings of a Python program -> what would be typed
+
+    settings.py     every value in its range, every combination possible; one line that names the key
+    on_images.py    lengths and schedules that make sense on so many images
+    trial.py        parts of somebody's own: built once, and asked what they are
+    refusal.py      how the doors say no
+
+    run_sweep.py    all of it, in order
+    lengthening.py  members that are asked for at another length: which run is meant, and from where it goes on
+    continuing.py   which packs are to be trained now: new ones, and old ones that are not done
+    plan.py         members -> packs: who may train together, and where it pays
+    forecast.py     the images: described, their forecast made, the weights explained
+    provenance.py   commands, versions, commit, machine
+    ending.py       when to give up: failures alike, a budget
+
+    search.py       which weight to try next (target, frontier); searching.py: as jobs and results
+    space.py        what may vary in a search by Optuna; optimising.py: that search as jobs and results
+    reference.py    docs/settings.md
 
 What `run_sweep` does, in this order, so that a refusal leaves nothing behind:
 
@@ -25,12 +34,13 @@ What `run_sweep` does, in this order, so that a refusal leaves nothing behind:
    (runs/members.py); a key that only says where to run does not change it, and neither does a folder that has moved.
 4. The folder is opened and locked (runs/folder.py). A sweep of another version, or of other images, is refused.
 5. The manifest with these members; what is left of them; packs for those that are new. Old packs stay frozen.
-6. The forecast, the manifest and Hydra's files are written, and what the weights mean is printed.
+6. The forecast, the manifest and Hydra's files are written, and only then what is taken up again loses what is of its
+   end: an error, an evaluation. What the weights mean is printed.
 7. The place trains the packs. `watch` writes down results that training no longer could, and splits of packs.
 8. The outcome: what failed, what to type to go on, the exit code.
 
 To change what makes two members the same, go to runs/members.py, and think of the folders that there are. To change
-who may share a pack, to plan.py. A new check belongs into settings.py if it needs the settings alone, into forecast.py
+who may share a pack, to plan.py. A new check belongs into settings.py if it needs the settings alone, into on_images.py
 if it needs the images, and into training/build.py if it needs the network.
 """
 

@@ -16,6 +16,7 @@ import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from vae_sweep.runs.nested import with_value
 from vae_sweep.sweep.jobs import job_of
 from vae_sweep.sweep.run_sweep import Job
 
@@ -123,7 +124,7 @@ class _Kind:
         config = self.config
         for word in words:
             if word.path:
-                config = _with(config, word.path, word.value)
+                config = with_value(config, word.path, word.value)
         return Job(config, tuple(overrides), _Files(self, words, overrides, number))
 
 
@@ -174,12 +175,6 @@ def _is_leaf(config: Mapping[str, Any], path: Sequence[str]) -> bool:
             return False
         node = node[key]
     return not isinstance(node, Mapping)
-
-
-def _with(config: dict[str, Any], path: Sequence[str], value: Any) -> dict[str, Any]:
-    """`config` with a value at `path`; the sections that it leaves alone are shared, not copied."""
-    key, *rest = path
-    return {**config, key: _with(config[key], rest, value) if rest else value}
 
 
 def _yaml(value: Any) -> str:

@@ -14,17 +14,23 @@ from vae_sweep.runs import outcomes
 from vae_sweep.runs.manifest import SweepError, freeze, split_pack, take_out
 from vae_sweep.runs.members import Member, total_steps
 from vae_sweep.runs.schema import Entry, Manifest
-from vae_sweep.sweep.lengthening import describe, goes_on, is_too_short
+from vae_sweep.sweep.lengthening import OF_ITS_END, describe, goes_on, is_too_short
 from vae_sweep.sweep.plan import largest_pack, make_packs, pack_seconds, ranks
 
 
 class Work(NamedTuple):
-    """What is to be trained: packs, on these slots, by the plan of this manifest. Nothing, if packs is empty."""
+    """What is to be trained: packs, on these slots, by the plan of this manifest. Nothing, if packs is empty.
+
+    again: id of a member that has ended and is taken up -> what goes from its folder; begun: id -> the step that a
+    member of a pack stands at.
+    """
 
     manifest: Manifest
     packs: list[Pack]
     slots: list[Slot]
     notes: tuple[str, ...] = ()  # on runs that are made longer
+    again: Mapping[str, Sequence[str | Path]] = {}
+    begun: Mapping[str, int] = {}
 
 
 def work(
@@ -37,18 +43,27 @@ def work(
 ) -> Work:
     """What is left of `members`, all of which are in the manifest. Packs that were frozen before stay as they are.
 
-    launcher: cfg.launcher; retry: failed members, too. Raises SweepError for more devices than there are.
+    launcher: cfg.launcher; retry: failed members, too. Writes nothing: that is left to `make_ready`. Raises SweepError
+    for more devices than there are, and what the place says.
     """
-    manifest, to_continue = _unfinished(manifest, folder, members, retry)
-    manifest, longer = _longer(manifest, folder, members, to_continue)
-    to_continue |= longer.keys()
+    entries = {entry["id"]: entry for entry in manifest["members"]}
+    results = {member.id: outcomes.standing(folder / entries[member.id]["folder"]) for member in members}
+    unfinished = {member for member, result in results.items() if outcomes.continues_by_itself(result)}
+    failed = {member for member, result in results.items() if result.get("status") == "failed"} - unfinished
+    failed = failed if retry else set()
+    longer = {
+        member: goes_on(folder / entries[member]["folder"], entries[member], result, manifest)
+        for member, result in results.items()
+        if is_too_short(result, entries[member], manifest)
+    }
+    to_continue = unfinished | failed | longer.keys()
+    manifest = _apart(take_out(manifest, failed), longer.keys(), to_continue)
     packs_before = manifest["plan"]["packs"]
     old = [index for index, pack in enumerate(packs_before) if to_continue & set(pack)]
     packed = {member for pack in packs_before for member in pack}
     new = [member for member in members if member.id not in packed]
     if not old and not new:
         return Work(manifest, [], [])
-    entries = {entry["id"]: entry for entry in manifest["members"]}
     costs = _costs(manifest)
     slots, threads = place.slots(_devices(entries, [packs_before[index][0] for index in old], new))
     made = make_packs(
@@ -73,46 +88,41 @@ def work(
         packs.sort(key=lambda pack: pack.rank)
     if place.shares_cores and all(pack.width == 1 for pack in packs):
         slots = [*slots, *spare_slots(slots, len(packs))]
-    return Work(manifest, packs, slots, tuple(describe(list(longer.values()))))
+    diverged = {member for member in failed if results[member].get("cause") == "diverged"}
+    again: dict[str, Sequence[str | Path]] = {**dict.fromkeys(failed, ()), **dict.fromkeys(longer, OF_ITS_END)}
+    again |= dict.fromkeys(diverged, ("checkpoints",))  # which hold the numbers that had diverged
+    begun = {
+        member: (results.get(member) or outcomes.standing(folder / entries[member]["folder"])).get("steps", 0)
+        for pack in packs
+        for member in pack.members
+    }
+    begun |= {member: step for member, (step, _) in longer.items()} | dict.fromkeys(diverged, 0)
+    return Work(manifest, packs, slots, tuple(describe(list(longer.values()))), again, begun)
 
 
-def _longer(
-    manifest: Manifest, folder: Path, members: Sequence[Member], unfinished: Collection[str]
-) -> tuple[Manifest, dict[str, tuple[int, str]]]:
-    """(manifest, id -> where a run that is done goes on from, and why not) of members asked for at a greater length.
+def make_ready(folder: Path, todo: Work) -> None:
+    """The folders of runs that are taken up: those that had ended become interrupted ones, without what is of their
+    end, and a damaged result.json is set aside. To be called when the plan is written. Raises OSError."""
+    entries = {entry["id"]: entry for entry in todo.manifest["members"]}
+    for member in (member for pack in todo.packs for member in pack.members):
+        run = folder / entries[member]["folder"]
+        outcomes.repair(run)
+        if member in todo.again:
+            for name in todo.again[member]:
+                if (run / name).is_dir():
+                    shutil.rmtree(run / name, ignore_errors=True)
+                else:
+                    (run / name).unlink(missing_ok=True)
+            outcomes.forgive(folder, entries[member])
 
-    They leave packs whose other members stay as they are.
-    """
-    entries = {entry["id"]: entry for entry in manifest["members"]}
-    longer = {}
-    for member in members:
-        entry = entries[member.id]
-        if is_too_short(result := outcomes.repaired(folder / entry["folder"]), entry, manifest):
-            longer[member.id] = goes_on(folder, entry, result, manifest)
+
+def _apart(manifest: Manifest, longer: Collection[str], to_continue: Collection[str]) -> Manifest:
+    """`manifest` in which members that are made longer have left the packs whose others stay as they are."""
     for pack in manifest["plan"]["packs"]:
-        together = [member for member in pack if member in longer or member in unfinished]
-        if longer.keys() & set(pack) and len(together) < len(pack):
+        together = [member for member in pack if member in to_continue]
+        if set(longer) & set(pack) and len(together) < len(pack):
             manifest = split_pack(manifest, [together])
-    return manifest, longer
-
-
-def _unfinished(manifest: Manifest, folder: Path, members: Sequence[Member], retry: bool) -> tuple[Manifest, set[str]]:
-    """(manifest, ids of the members to take up again). retry: those too that failed by a fault of their own.
-
-    A member that is tried again leaves its pack, whose others have gone on without it.
-    """
-    entries = {entry["id"]: entry for entry in manifest["members"]}
-    results = {member: outcomes.repaired(folder / entry["folder"]) for member, entry in entries.items()}
-    results = {member.id: results[member.id] for member in members}
-    unfinished = {member for member, result in results.items() if outcomes.continues_by_itself(result)}
-    if not retry:
-        return manifest, unfinished
-    failed = {member for member, result in results.items() if result.get("status") == "failed"} - unfinished
-    for member in failed:
-        if results[member].get("cause") == "diverged":  # its checkpoint holds the numbers that had diverged
-            shutil.rmtree(folder / entries[member]["folder"] / "checkpoints", ignore_errors=True)
-        outcomes.forgive(folder, entries[member])
-    return take_out(manifest, failed), unfinished | failed
+    return manifest
 
 
 def _devices(entries: Mapping[str, Entry], old: Sequence[str], new: Sequence[Member]) -> int:

@@ -1,8 +1,6 @@
-"""What is known of a sweep before it trains: its images described, its schedules tried, the theory of its weights."""
+"""What is known of a sweep before it trains: its images described, the theory of its weights."""
 
-import importlib
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -10,16 +8,14 @@ from vae_sweep import traits
 from vae_sweep.data.image_data import ImageData
 from vae_sweep.data.split import chosen
 from vae_sweep.runs.manifest import forecast_of
-from vae_sweep.runs.members import total_steps
 from vae_sweep.runs.schema import DataSet, Entry, Manifest
-from vae_sweep.sweep.settings import SettingsError
 from vae_sweep.theory import Loss, banner, data_forecast, first_look
 from vae_sweep.theory.covariance import Pixels
 from vae_sweep.theory.forecast import MAX_RANK
 from vae_sweep.theory.pca import principal_axes
 from vae_sweep.traits import LikelihoodTraits
 
-_SCHEDULES = "vae_sweep.schedules"
+Pictures = dict[str, dict[str, np.ndarray]]  # name of a file in the sweep's folder -> its arrays
 
 
 def describe(data: ImageData) -> DataSet:
@@ -32,38 +28,6 @@ def describe(data: ImageData) -> DataSet:
         "val": len(data.val),
         "shape": list(data.shape),
     }
-
-
-def check_schedule(config: Mapping[str, Any], n_train: int) -> None:
-    """Raises SettingsError for a schedule that does not fit into the run. Controllers (torch) are left to training."""
-    target, settings = config["kl_schedule"]["_target_"], dict(config["kl_schedule"])
-    module, _, name = settings.pop("_target_").rpartition(".")
-    if module != _SCHEDULES or config["objective"] == "autoencoder":
-        return
-    try:
-        getattr(importlib.import_module(module), name)(total_steps=total_steps(config, n_train), **settings)
-    except (AttributeError, TypeError, ValueError) as error:
-        raise SettingsError(str(error) if isinstance(error, ValueError) else f"kl_schedule={target}: {error}") from None
-
-
-MOST_VALIDATIONS = 100_000
-
-
-def check_run(config: Mapping[str, Any], n_train: int) -> None:
-    """Raises SettingsError for batches, or a number of validations, that make no sense on so many images."""
-    batch, steps = config["data"]["batch_size"], total_steps(config, n_train)
-    if batch > max(1024, 16 * n_train):
-        raise SettingsError(f"data.batch_size={batch}: more than 16 times the {n_train} training images")
-    if config["trainer"]["max_steps"] is None and steps > 10**9:
-        raise SettingsError(f"trainer.max_epochs={config['trainer']['max_epochs']}: {steps:.2g} steps, at most 1e9")
-    every = config["trainer"]["val_every_n_epochs"]
-    if min(steps, steps * batch / (every * n_train)) > MOST_VALIDATIONS:
-        raise SettingsError(
-            f"trainer.val_every_n_epochs={every:g}: more than {MOST_VALIDATIONS} validations in {steps} steps"
-        )
-
-
-Pictures = dict[str, dict[str, np.ndarray]]  # name of a file in the sweep's folder -> its arrays
 
 
 def with_forecast(manifest: Manifest, images: Mapping[str, ImageData]) -> tuple[Manifest, Pictures]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from vae_sweep.checks import SettingsError
-from vae_sweep.runs.members import flatten
+from vae_sweep.runs.nested import flatten
 from vae_sweep.sweep.overrides import Conf
 from vae_sweep.sweep.typed import quoted
 

@@ -10,6 +10,7 @@ from omegaconf.resolvers import oc
 
 from vae_sweep.conf_folder import CONF
 from vae_sweep.runs import withheld
+from vae_sweep.runs.nested import at
 from vae_sweep.sweep.overrides import read_conf
 from vae_sweep.sweep.run_sweep import Job
 from vae_sweep.sweep.settings import CHECKS, SettingsError
@@ -49,9 +50,7 @@ def _withheld(task: DictConfig, plain: Mapping[str, Any]) -> dict[str, str]:
     """key -> interpolation, of the values that the environment is asked for and that are not to be written."""
     found = {}
     for path, text in _interpolations(OmegaConf.to_container(task, resolve=False)):
-        value: Any = plain
-        for word in path:
-            value = value[word]
+        value = at(plain, path)
         if not _is_told(path, value) and _asks_the_environment(task, path):
             key = ".".join(map(str, path))
             if len(path) == 1 and key not in CHECKS:
@@ -86,9 +85,7 @@ def _is_told(path: tuple[str | int, ...], value: Any) -> bool:
 def _asks_the_environment(task: DictConfig, path: tuple[str | int, ...]) -> bool:
     """By itself, or through another value that it is made of."""
     with _listening() as asked:
-        node: Any = task
-        for word in path:
-            node = node[word]
+        node = at(task, path)
         if OmegaConf.is_config(node):
             OmegaConf.to_container(node, resolve=True)
     return bool(asked)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from vae_sweep.data.image_data import ImageData
-from vae_sweep.runs import outcomes
 from vae_sweep.runs.manifest import SweepError
 from vae_sweep.runs.members import Member, kin, total_steps
 from vae_sweep.runs.schema import BEST, LEVEL, Config, Entry, Manifest
@@ -19,7 +18,7 @@ from vae_sweep.schedules import same_weight
 from vae_sweep.schedules.learning_rate import same_until
 from vae_sweep.traits import target_of
 
-_OF_ITS_END = ("evaluation.json", "evaluation.npz", "curve.json", "curve.npz", "sampler.npz", BEST)
+OF_ITS_END = ("evaluation.json", "evaluation.npz", "curve.json", "curve.npz", "sampler.npz", BEST)  # files of a run
 Length = tuple[int, Any]  # steps at most, trainer.until
 
 
@@ -28,20 +27,25 @@ def known_as(
 ) -> dict[str, Member]:
     """Member id -> the member as the sweep knows it: under the id of the run that is to go on, or has gone further.
 
+    Of members with one id it is the first.
+
     Raises SweepError for one of several lengths whose run has gone on to another.
     """
+    firsts: dict[str, Member] = {}
+    for member in members:
+        firsts.setdefault(member.id, member)
     if manifest is None:
-        return {member.id: member for member in members}
+        return firsts
     entries: dict[str, list[Entry]] = {}
     for entry in manifest["members"]:
         entries.setdefault(kin(entry["config"], entry["data_fingerprint"]), []).append(entry)
-    relations = {member.id: kin(member.config, data_of[member.id].fingerprint) for member in members}
+    relations = {member.id: kin(member.config, data_of[member.id].fingerprint) for member in firsts.values()}
     asked: dict[str, set[Length]] = {}
-    for member in members:
+    for member in firsts.values():
         asked.setdefault(relations[member.id], set()).add(_length(member.config, data_of[member.id]))
     taken = {entry["id"] for entry in manifest["members"]}
     found = {}
-    for member in members:
+    for member in firsts.values():
         data, relation = data_of[member.id], relations[member.id]
         length, relatives = _length(member.config, data), entries.get(relation, [])
         exact = [entry["id"] for entry in relatives if _length(entry["config"], data) == length]
@@ -70,14 +74,10 @@ def is_too_short(result: Mapping[str, Any], entry: Entry, manifest: Manifest) ->
     return wanted > result.get("total_steps", wanted)
 
 
-def goes_on(folder: Path, entry: Entry, result: Mapping[str, Any], manifest: Manifest) -> tuple[int, str]:
-    """(step that a run goes on from, why it begins again or ""). Marks it as not ended, and removes its evaluation."""
-    run = folder / entry["folder"]
-    for name in _OF_ITS_END:
-        (run / name).unlink(missing_ok=True)
+def goes_on(run: Path, entry: Entry, result: Mapping[str, Any], manifest: Manifest) -> tuple[int, str]:
+    """(step that a run, in its folder, goes on from, why it begins again or "")."""
     config, before = entry["config"], result["total_steps"]
     wanted = total_steps(config, manifest["datasets"][entry["data_fingerprint"]]["train"])
-    outcomes.forgive(folder, entry)
     shared = same_until(config["optimizer"]["lr_schedule"], before, wanted)
     if not shared:
         return 0, f"optimizer.lr_schedule={config['optimizer']['lr_schedule']} hangs on the length from the start"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vae_sweep.checks import SettingsError, choice, integer, optional, text
+from vae_sweep.checks import SettingsError, check_all, choice, integer, optional, text
 from vae_sweep.runs.files import write_json
 from vae_sweep.runs.reading import SEARCH
 from vae_sweep.runs.records import read_record
@@ -94,9 +94,7 @@ class Optimising:
         visited: Sequence[Point] = (),
         suggest: Suggest = suggested,
     ):
-        for key, check in _CHECKS.items():
-            if expected := check(settings[key]):
-                raise SettingsError(f"hydra.sweeper.{key}={settings[key]}: expected {expected}")
+        check_all("hydra.sweeper.", settings, _CHECKS)
         if not space:
             raise SettingsError(
                 "hydra/sweeper=optuna: nothing to look for; loss.kl_weight=tag(log, interval(0.001,10)) is a setting"

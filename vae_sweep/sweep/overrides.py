@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from vae_sweep.checks import meant
-from vae_sweep.runs.members import flatten
+from vae_sweep.runs.nested import flatten
 from vae_sweep.sweep.settings import CHECKS, SettingsError
 from vae_sweep.sweep.typed import quoted
 
@@ -72,13 +72,13 @@ class Conf:
     chosen: dict[str, str]
     experiments: dict[str, dict[str, str]]
 
-    @property
+    @functools.cached_property
     def keys(self) -> set[str]:
         """Every dotted key, sections included."""
         flat = {*self.defaults, *(key for options in self.groups.values() for keys in options.values() for key in keys)}
         return {key.rsplit(".", depth)[0] for key in flat for depth in range(key.count(".") + 1)}
 
-    @property
+    @functools.cached_property
     def sections(self) -> set[str]:
         """Keys with keys below them, and groups."""
         return {key.split(".")[0] for key in self.keys if "." in key}
@@ -90,7 +90,7 @@ class Conf:
                 return keys[key]
         return None
 
-    @property
+    @functools.cached_property
     def names(self) -> list[str]:
         """Keys and groups, those first that there always are."""
         return sorted(self.keys | set(self.groups), key=lambda name: (name not in self.defaults, name))

@@ -22,7 +22,8 @@ from typing import Any
 from vae_sweep.engine.pack import Pack
 from vae_sweep.engine.slots import Slot
 from vae_sweep.models.costs import Cost
-from vae_sweep.runs.members import Member, config_that_matters, flatten
+from vae_sweep.runs.members import Member, config_that_matters
+from vae_sweep.runs.nested import flatten
 from vae_sweep.traits import Says, schedule, target_of
 
 MAY_DIFFER = (

@@ -12,7 +12,8 @@ from typing import Any
 
 import yaml
 
-from vae_sweep.runs.members import config_that_matters, flatten
+from vae_sweep.runs.members import config_that_matters
+from vae_sweep.runs.nested import flatten
 from vae_sweep.sweep.settings import CHECKS
 
 _ENTRY = re.compile(r"^(?P<indent> *)(?P<key>[A-Za-z_]\w*):(?P<value>[^#]*)(?:# *(?P<comment>.*))?$")
@@ -62,7 +63,7 @@ def settings_of(path: Path, prefix: str, base: Mapping[str, Any]) -> list[Settin
     _, comments = read_comments(path)
     content = yaml.safe_load(path.read_text()) or {}
     found = []
-    for key, value in _flat(content):
+    for key, value in flatten(content).items():
         if key.split(".")[0] in _HIDDEN or key in _HIDDEN:
             continue
         unit, what = re.match(r"(?:\[([^\]]*)\] *)?(.*)", comments.get(key, "")).groups()  # type: ignore[union-attr]
@@ -124,15 +125,6 @@ def _table(settings: list[Setting]) -> Iterator[str]:
     for s in settings:
         cells = [f"`{s.key}`", f"`{s.default}`", s.what, s.unit, s.values, s.changes]
         yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
-
-
-def _flat(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """As `flatten`, but an empty section is a value."""
-    for key, value in content.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _values(key: str) -> str:

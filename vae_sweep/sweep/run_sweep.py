@@ -29,10 +29,11 @@ from vae_sweep.runs.members import Member, member_id, written
 from vae_sweep.runs.reading import is_sweep, read_manifest, read_result
 from vae_sweep.runs.schema import Entry, Event, Manifest
 from vae_sweep.sweep import plan, provenance
-from vae_sweep.sweep.continuing import Work, work
+from vae_sweep.sweep.continuing import Work, make_ready, work
 from vae_sweep.sweep.ending import EarlyEnd
-from vae_sweep.sweep.forecast import Pictures, banners, check_run, check_schedule, describe, with_forecast
+from vae_sweep.sweep.forecast import Pictures, banners, describe, with_forecast
 from vae_sweep.sweep.lengthening import known_as
+from vae_sweep.sweep.on_images import check_run, check_schedule
 from vae_sweep.sweep.settings import check_members, settle
 from vae_sweep.sweep.trial import try_out
 from vae_sweep.tracking import choose_mode, tell_answer
@@ -55,13 +56,23 @@ class Job:
 class Outcome:
     """results: what result.json holds, one per job in its order. exit_code: 0, 1 (not all done), 130 or 143.
 
-    ended: whether the sweep was ended before its time (launcher.stop_after, launcher.budget).
+    ended: whether the sweep was ended before its time (launcher.stop_after, launcher.budget), as `end` has it.
     """
 
     folder: Path
     results: list[dict[str, Any]]
     exit_code: int
+    end: EarlyEnd
     ended: bool = False
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A member with its images and what Hydra would write of it."""
+
+    member: Member
+    images: ImageData
+    hydra_files: Mapping[str, str]
 
 
 def load_images(section: Mapping[str, Any]) -> ImageData:
@@ -75,11 +86,14 @@ def run_sweep(
     jobs: Sequence[Job],
     place: Place,
     command: Sequence[str] = (),
-    name: str | None = None,
+    before: Outcome | None = None,
     console: Console | None = None,
     load: Load = load_images,
 ) -> Outcome:
-    """Train all jobs as one sweep. name: of the folder, instead of the `sweep` of the configs.
+    """Train all jobs as one sweep.
+
+    before: where a command asks several times, what came of the last: these jobs go into the same folder, on what is
+    left of the same budget.
 
     Raises SettingsError, DataError or SweepError, one line each, before anything is written.
     """
@@ -102,54 +116,53 @@ def run_sweep(
         ]
         data_of = {member.id: data for member, data in zip(members, images, strict=True)}
         members = try_out(members, data_of)
-        hydra_files = {member.id: job.hydra_files for member, job in zip(members, jobs, strict=True)}
-        name = name or first["sweep"]
+        name = before.folder.name if before else first["sweep"]
         with opened(Path(first["output_dir"]).expanduser(), name) as folder:
-            before = read_manifest(folder) if is_sweep(folder) else None
-            unique = {member.id: member for member in reversed(members)}  # as it was asked for first
-            known = known_as(before, [*unique.values()][::-1], data_of)
-            data_of = {known[member].id: data for member, data in data_of.items()}
-            hydra_files = {known[member].id: files for member, files in hydra_files.items()}
-            members = [known[member.id] for member in members]
-            manifest, stop = _train_what_is_left(folder, members, data_of, hydra_files, place, command, console)
-            return _outcome(folder, manifest, members, stop, first["logger"], command, console)
+            known = known_as(read_manifest(folder) if is_sweep(folder) else None, members, data_of)
+            asked: dict[str, _Asked] = {}  # a member that was asked for twice is one, as it was asked for first
+            for member, job, data in zip(members, jobs, images, strict=True):
+                own = known[member.id]
+                asked.setdefault(own.id, _Asked(own, data, job.hydra_files))
+            end = before.end if before else None
+            manifest, stop, end = _train_what_is_left(folder, list(asked.values()), place, end, command, console)
+            ids = [known[member.id].id for member in members]
+            return _outcome(folder, manifest, ids, stop, end, first["logger"], command, console)
 
 
 def _train_what_is_left(
     folder: Path,
-    members: Sequence[Member],
-    data_of: Mapping[str, ImageData],
-    hydra_files: Mapping[str, Mapping[str, str]],
+    asked: Sequence[_Asked],
     place: Place,
+    end: EarlyEnd | None,
     command: Sequence[str],
     console: Console,
-) -> tuple[Manifest, StopRequest]:
+) -> tuple[Manifest, StopRequest, EarlyEnd]:
     """Plan the sweep, write down the plan, say what it means, and train what is not done."""
+    members = [one.member for one in asked]
     first = members[0].config
-    unique: dict[str, Member] = {}  # a member that was asked for twice is one, as it was asked for first
-    for member in members:
-        unique.setdefault(member.id, member)
-    asked = list(unique.values())
     launcher, retry = first["launcher"], first["retry"]
-    todo = work(_manifest(folder, command, asked, data_of), folder, asked, place, launcher, retry == "failed")
+    todo = work(_manifest(folder, command, asked), folder, members, place, launcher, retry == "failed")
     pictures: Pictures = {}
     if todo.packs:
-        manifest, pictures = with_forecast(todo.manifest, {data.fingerprint: data for data in data_of.values()})
+        manifest, pictures = with_forecast(todo.manifest, {one.images.fingerprint: one.images for one in asked})
         todo = todo._replace(manifest=manifest)
-    _write(folder, todo.manifest, hydra_files, command, pictures)
+    _write(folder, todo, {one.member.id: one.hydra_files for one in asked}, command, pictures)
     _announce(folder, todo, first, console)
-    end = EarlyEnd(launcher["stop_after"], launcher["budget"])
+    end = end or EarlyEnd(launcher["stop_after"], launcher["budget"])
     manifest, stop = _train(folder, todo, place, end, console)
     for attempt in range(retry if isinstance(retry, int) else 0):
-        todo = Work(manifest, [], []) if stop.over else work(manifest, folder, asked, place, launcher, True)
+        if stop.over:
+            break
+        todo = work(manifest, folder, members, place, launcher, retry=True)
         if not todo.packs:
             break
         live.print_lines(
             [f"retry   {attempt + 1} of {retry}: {sum(len(p.members) for p in todo.packs)} members"], console
         )
         write_manifest(folder, todo.manifest)
+        make_ready(folder, todo)
         manifest, stop = _train(folder, todo, place, end, console)
-    return manifest, stop
+    return manifest, stop, end
 
 
 def _announce(folder: Path, todo: Work, first: Mapping[str, Any], console: Console) -> None:
@@ -168,12 +181,11 @@ def _loaded(load: Load, sections: Sequence[Mapping[str, Any]]) -> list[ImageData
     return [found[key] for key in keys]
 
 
-def _manifest(
-    folder: Path, command: Sequence[str], members: Sequence[Member], images: Mapping[str, ImageData]
-) -> Manifest:
+def _manifest(folder: Path, command: Sequence[str], asked: Sequence[_Asked]) -> Manifest:
     """The sweep's manifest with these members, old or new; not written yet."""
-    described = {found.fingerprint: describe(found) for found in images.values()}
-    data = {member: described[found.fingerprint] for member, found in images.items()}
+    members = [one.member for one in asked]
+    described = {one.images.fingerprint: describe(one.images) for one in asked}
+    data = {one.member.id: described[one.images.fingerprint] for one in asked}
     if is_sweep(folder):
         manifest = read_manifest(folder)
         check_compatible(manifest, members, data)
@@ -191,26 +203,28 @@ def _manifest(
 
 def _write(
     folder: Path,
-    manifest: Manifest,
+    todo: Work,
     hydra_files: Mapping[str, Mapping[str, str]],
     command: Sequence[str],
     pictures: Pictures,
 ) -> None:
-    """The manifest, the command, the forecast's pictures, and what Hydra would write of every member.
+    """The manifest, the command, the forecast's pictures, and what Hydra would write of every member; then what is
+    taken up again is made ready.
 
     Raises SweepError if they cannot be written.
     """
     try:
-        for entry in manifest["members"]:
+        for entry in todo.manifest["members"]:
             files = hydra_files.get(entry["id"], {})
             for name in files:
                 path = folder / entry["folder"] / ".hydra" / name
                 if not path.exists():
                     write_note(path, files[name])
-        write_manifest(folder, manifest)
+        write_manifest(folder, todo.manifest)
         for name, arrays in pictures.items():
             write_arrays(folder / name, arrays)
         provenance.note_command(folder, command)
+        make_ready(folder, todo)
     except OSError as error:
         raise SweepError(f"{folder}: cannot be written: {error.strerror}") from None
 
@@ -220,11 +234,14 @@ def _train(folder: Path, todo: Work, place: Place, end: EarlyEnd, console: Conso
     manifest = todo.manifest
     if not todo.packs:
         return manifest, StopRequest()
+    if ending := end.verdict():  # of a command that has spent its budget before
+        live.print_lines([f"! {ending.why}"], console)
+        return manifest, StopRequest(ending=ending)
     entries = {entry["id"]: entry for entry in manifest["members"]}
     steps = {member: pack.steps for pack in todo.packs for member in pack.members}
     names = {member: f"{entries[member]['number']:03d} {_label(entries[member])}" for member in steps}
     said: bool | None = None  # at_once of the ending that was told
-    with live.LiveView(names, steps, console) as view:
+    with live.LiveView(names, steps, console, begun=todo.begun) as view:
 
         def watch(event: Event) -> Ending | None:
             nonlocal manifest, said
@@ -260,15 +277,16 @@ def _label(entry: Entry) -> str:
 def _outcome(
     folder: Path,
     manifest: Manifest,
-    members: Sequence[Member],
+    members: Sequence[str],
     stop: StopRequest,
+    end: EarlyEnd,
     logger: Mapping[str, Any],
     command: Sequence[str],
     console: Console,
 ) -> Outcome:
     folders = {entry["id"]: folder / entry["folder"] for entry in manifest["members"]}
     results = [
-        read_result(folders[member.id]) or {"id": member.id, "status": "queued", "metrics": {}, "error": None}
+        read_result(folders[member]) or {"id": member, "status": "queued", "metrics": {}, "error": None}
         for member in members
     ]
     left = [result for result in results if result["status"] != "done"]
@@ -289,7 +307,7 @@ def _outcome(
     live.print_lines(lines, console)
     if len(manifest["members"]) > 1 and not stop.exit_code:
         tell_answer(folder, logger, lambda line: live.print_lines([line], console))
-    return Outcome(folder, results, stop.exit_code or int(bool(left)), stop.ending is not None)
+    return Outcome(folder, results, stop.exit_code or int(bool(left)), end, stop.ending is not None)
 
 
 def continue_command(typed: Sequence[str], name: str, retry: str | None = None) -> str:

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from scipy.special import stdtrit
 
 DIGITS = 5  # of a weight, as it is written into overrides and names
 _MARGIN = 0.1  # of the bracket: how far beside the predicted place it is cut
 _NEAREST = 6  # visits that the line through a noisy curve is fitted to
-_T95 = (math.inf, 12.7, 4.30, 3.18, 2.78)  # Student's 97.5 % quantile, by degrees of freedom
 
 
 def rounded(weight: float) -> float:
@@ -131,7 +131,7 @@ class Target:
             return None
         centre = (self.value - offset) / slope
         spread = noise / abs(slope) * math.sqrt(1 / len(near) + (centre - u.mean()) ** 2 / ((u - u.mean()) ** 2).sum())
-        return float(centre), float(_T95[min(free, 4)] * spread)
+        return float(centre), float(stdtrit(free, 0.975) * spread)
 
     @staticmethod
     def _ordered(visits: Sequence[tuple[float, float]]) -> bool:
@@ -205,10 +205,10 @@ class Frontier:
         if not gaps:
             return None
         u = np.log([weight for weight, _ in visits])
-        rates, distortions = (np.array([place[axis] for _, place in visits]) for axis in (0, 1))
         for runs in range(2, 201):
             weights = np.geomspace(visits[0][0], visits[-1][0], runs)
-            at = zip(np.interp(np.log(weights), u, rates), np.interp(np.log(weights), u, distortions), strict=True)
+            rates = np.interp(np.log(weights), u, [place[0] for _, place in visits])
+            at = zip(rates, curve(known, rates, beta_per_weight), strict=True)
             heights = self.unknown(dict(zip(weights.tolist(), at, strict=True)), beta_per_weight)
             if heights and heights[0][0] <= max(gaps[0][0], self.tolerance):
                 return runs

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from vae_sweep.checks import SettingsError, integer, number, optional
+from vae_sweep.checks import SettingsError, check_all, integer, number, optional
 from vae_sweep.runs.files import write_json
 from vae_sweep.runs.reading import SEARCH
 from vae_sweep.sweep.search import Frontier, Target
@@ -54,9 +54,7 @@ class Searching:
 
     def __init__(self, jobs: Sequence[Sequence[str]], settings: Mapping[str, Any]):
         self.settings = dict(settings)
-        for key, check in _CHECKS.items():
-            if key in settings and (expected := check(settings[key])):
-                raise SettingsError(f"hydra.sweeper.{key}={_shown(settings[key])}: expected {expected}")
+        check_all("hydra.sweeper.", settings, _CHECKS)
         if not settings["low"] < settings["high"]:
             raise SettingsError(
                 f"hydra.sweeper.low={settings['low']}: is not below hydra.sweeper.high={settings['high']}"
@@ -215,7 +213,3 @@ def _done(results: Sequence[Result]) -> list[Result]:
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None and math.isfinite(value)]
     return float(np.mean(known)) if known else None
-
-
-def _shown(value: Any) -> str:
-    return "null" if value is None else str(value)

@@ -9,17 +9,20 @@ from vae_sweep.checks import (
     Check,
     SettingsError,
     boolean,
+    check_all,
     choice,
     either,
     file_name,
     integer,
     number,
     optional,
+    shown,
     text,
     time_span,
 )
 from vae_sweep.models.layout import AUTO, layout_of, settled
-from vae_sweep.runs.members import flatten, is_multi_rate
+from vae_sweep.runs.members import is_multi_rate
+from vae_sweep.runs.nested import flatten
 from vae_sweep.schedules import SHAPES
 from vae_sweep.schedules.learning_rate import NAMES
 from vae_sweep.traits import LIKELIHOODS, SCHEDULES, likelihood, target_of
@@ -61,13 +64,12 @@ def either_named(*names: str) -> Check:
 
 WEIGHT = 1e12  # more than any convention makes of a weight; a float32 holds its product with any KL
 
-# Groups and sections, and the keys without which a group is none.
-_SECTIONS = {
+# Groups, whose options have keys of their own, and the keys without which a group is none.
+_GROUPS = {
     "data": ("_target_", "batch_size"),
     "model": ("_target_", "latent_dim"),
     "kl_schedule": ("_target_",),
     "optimizer": ("lr", "lr_schedule"),
-    **dict.fromkeys(("loss", "trainer", "logger", "launcher"), ()),
 }
 _CLOSED = ("loss", "trainer", "logger", "launcher")  # have the keys of conf/config.yaml and no others
 
@@ -155,85 +157,138 @@ CHECKS: dict[str, Check] = {
 def check_member(config: Mapping[str, Any]) -> None:
     """Raises SettingsError for the first value out of its range, or a combination that cannot train."""
     _check_sections(config)
-    for key, check in CHECKS.items():
-        section, _, name = key.rpartition(".")
-        values = config[section] if section else config
-        if name in values and (expected := check(values[name])):
-            raise SettingsError(f"{key}={_shown(values[name])}: expected {expected}")
-    for path in config["trainer"]["metrics"]:
-        _check_target("trainer.metrics", path)
-    for section in ("model", "data", "kl_schedule"):
-        _check_target(f"{section}._target_", config[section]["_target_"])
-    if "_target_" in config["optimizer"]:
-        _check_target("optimizer._target_", config["optimizer"]["_target_"])
-    if config["optimizer"].get("nesterov") and not config["optimizer"].get("momentum"):
-        raise SettingsError("optimizer.nesterov=true: needs optimizer.momentum above 0")
-    for key in ("recon", "divergence"):
-        if "." in (target := target_of(config["loss"][key])):
-            _check_target(f"loss.{key}", target)
-    batch_size, devices = config["data"]["batch_size"], config["trainer"]["devices"]
-    if batch_size % devices:
-        raise SettingsError(f"data.batch_size={batch_size}: not divisible by trainer.devices={devices}")
-    if config["trainer"].get("until") and devices > 1:
-        raise SettingsError(f"trainer.devices={devices}: trainer.until=converged needs 1")
-    if config["trainer"].get("until") and config["optimizer"]["lr_schedule"] == "cosine":
-        raise SettingsError(
-            "optimizer.lr_schedule=cosine: falls from the first step on; trainer.until=converged needs a rate that is"
-            " level first: wsd, plateau or constant"
-        )
-    kl_schedule = target_of(config["kl_schedule"])
-    varies = kl_schedule in SCHEDULES and not SCHEDULES[kl_schedule].settles and config["objective"] == "vae"
-    if config["trainer"]["keep"] == "best" and varies:
-        raise SettingsError(
-            f"trainer.keep=best: kl_schedule={SCHEDULES[kl_schedule].name} has no final KL weight at which one"
-            " validation could be compared with another; expected last"
-        )
-    loss = config["loss"]
-    recon, has_scale = target_of(loss["recon"]), likelihood({"recon": loss["recon"]}).scale == "set"
-    if loss["scale"] != 1 and not has_scale:
-        raise SettingsError(f"loss.scale={loss['scale']}: loss.recon={recon} has no scale to set")
-    if loss["learn_scale"] and not has_scale:
-        raise SettingsError(f"loss.learn_scale=true: loss.recon={recon} has no scale to learn")
-    if loss["free_bits"] is not None and loss["divergence"] != "kl":
-        raise SettingsError(f"loss.free_bits={loss['free_bits']}: needs loss.divergence=kl")
-    groups, latents = loss["free_bits_groups"], config["model"]["latent_dim"]
-    if groups is not None and latents != AUTO and latents % groups:
-        raise SettingsError(f"loss.free_bits_groups={groups}: does not divide model.latent_dim={latents}")
-    if config["objective"] == "vae" and loss["kl_weight"] == 0:
-        raise SettingsError(
-            "loss.kl_weight=0: a VAE without KL has no noise scale; objective=autoencoder is that run, and 1e-8 is"
-            " noise without a price"
-        )
-    if config["objective"] == "vae" and loss["kl_weight"] < 1e-12:
-        raise SettingsError(
-            f"loss.kl_weight={loss['kl_weight']}: a VAE whose KL weighs nothing; objective=autoencoder is that run"
-        )
-    if config["model"].get("init_from") and loss["weight_kl_weight"] is not None:
-        raise SettingsError(
-            f"model.init_from={config['model']['init_from']}: random weights (loss.weight_kl_weight) begin at their own"
-        )
-    if is_multi_rate(config):
-        _check_multi_rate(config)
+    check_all("", {key: found[0] for key in CHECKS if (found := _found(config, key))}, CHECKS)
+    for rule in _RULES:
+        _refuse(rule(config))
+
+
+def _refuse(why: str | None) -> None:
+    if why is not None:
+        raise SettingsError(why)
+
+
+def _found(config: Mapping[str, Any], key: str) -> list[Any]:
+    """[the value of a setting], or [] where its section has no such key."""
+    section, _, name = key.rpartition(".")
+    values = config[section] if section else config
+    return [values[name]] if name in values else []
 
 
 def _check_sections(config: Mapping[str, Any]) -> None:
     """Every section is there, with the keys that it always has."""
-    for section, needs in _SECTIONS.items():
+    for section, needs in {**_GROUPS, **dict.fromkeys(_CLOSED, ())}.items():
         found = config.get(section)
         if not isinstance(found, Mapping):
-            raise SettingsError(f"{section}={_shown(found)}: expected a section of settings; --help lists its options")
+            raise SettingsError(f"{section}={shown(found)}: expected a section of settings; --help lists its options")
         if missing := [key for key in needs if found.get(key) is None]:
             raise SettingsError(f"{section}.{missing[0]}: needs a value, none was given")
-    groups = ("data", "model", "kl_schedule", "optimizer")  # whose options have keys of their own
-    closed = {key: key.rpartition(".") for key in CHECKS if key.split(".")[0] not in groups}
-    for key, (section, _, name) in closed.items():
-        if name not in (config[section] if section else config):
+    for key in CHECKS:
+        if key.split(".")[0] not in _GROUPS and not _found(config, key):
             raise SettingsError(f"{key}: needs a value, none was given")
     # An optimiser of torch's has its option's keys alone; what another one takes is its own affair.
     ours = str(config["optimizer"].get("_target_", "torch.optim.")).startswith("torch.optim.")
     for section in (*_CLOSED, *(("optimizer",) if ours else ())):
         if unknown := [key for key in config[section] if f"{section}.{key}" not in CHECKS and key != "_target_"]:
             raise SettingsError(f"{section}.{unknown[0]}: no such setting")
+
+
+# ---- rules about several settings: each says in a line why a config, whose every value is in its range, cannot be
+
+
+def _importable(config: Mapping[str, Any]) -> str | None:
+    """The package that each dotted path lies in is there. Nothing is imported, as it would be to look inside of it."""
+    named = [("trainer.metrics", path) for path in config["trainer"]["metrics"]]
+    named += [(f"{section}._target_", config[section]["_target_"]) for section in ("model", "data", "kl_schedule")]
+    named += [("optimizer._target_", target) for target in _found(config, "optimizer._target_")]
+    parts = [(f"loss.{key}", target_of(config["loss"][key])) for key in ("recon", "divergence")]
+    for key, target in [*named, *(part for part in parts if "." in part[1])]:
+        package, _, inside = str(target).partition(".")
+        try:
+            if inside and importlib.util.find_spec(package) is not None:
+                continue
+        except (ImportError, ValueError):
+            pass
+        return f"{key}={target}: no such module; is it importable from this folder?"
+    return None
+
+
+def _nesterov(config: Mapping[str, Any]) -> str | None:
+    if config["optimizer"].get("nesterov") and not config["optimizer"].get("momentum"):
+        return "optimizer.nesterov=true: needs optimizer.momentum above 0"
+    return None
+
+
+def _devices(config: Mapping[str, Any]) -> str | None:
+    batch_size, devices = config["data"]["batch_size"], config["trainer"]["devices"]
+    if batch_size % devices:
+        return f"data.batch_size={batch_size}: not divisible by trainer.devices={devices}"
+    if config["trainer"].get("until") and devices > 1:
+        return f"trainer.devices={devices}: trainer.until=converged needs 1"
+    return None
+
+
+def _until_converged(config: Mapping[str, Any]) -> str | None:
+    if config["trainer"].get("until") and config["optimizer"]["lr_schedule"] == "cosine":
+        return (
+            "optimizer.lr_schedule=cosine: falls from the first step on; trainer.until=converged needs a rate that is"
+            " level first: wsd, plateau or constant"
+        )
+    return None
+
+
+def _keep_best(config: Mapping[str, Any]) -> str | None:
+    schedule = SCHEDULES.get(target_of(config["kl_schedule"]))
+    if schedule is None or schedule.settles or config["objective"] != "vae":
+        return None
+    if config["trainer"]["keep"] == "best":
+        return (
+            f"trainer.keep=best: kl_schedule={schedule.name} has no final KL weight at which one validation could be"
+            " compared with another; expected last"
+        )
+    return None
+
+
+def _scale(config: Mapping[str, Any]) -> str | None:
+    loss, recon = config["loss"], target_of(config["loss"]["recon"])
+    if likelihood({"recon": loss["recon"]}).scale == "set":
+        return None
+    if loss["scale"] != 1:
+        return f"loss.scale={loss['scale']}: loss.recon={recon} has no scale to set"
+    if loss["learn_scale"]:
+        return f"loss.learn_scale=true: loss.recon={recon} has no scale to learn"
+    return None
+
+
+def _free_bits(config: Mapping[str, Any]) -> str | None:
+    loss = config["loss"]
+    if loss["free_bits"] is not None and loss["divergence"] != "kl":
+        return f"loss.free_bits={loss['free_bits']}: needs loss.divergence=kl"
+    return None
+
+
+def _free_bits_groups(config: Mapping[str, Any]) -> str | None:
+    groups, latents = config["loss"].get("free_bits_groups"), config["model"]["latent_dim"]
+    if groups is not None and latents != AUTO and latents % groups:
+        return f"loss.free_bits_groups={groups}: does not divide model.latent_dim={latents}"
+    return None
+
+
+def _some_kl(config: Mapping[str, Any]) -> str | None:
+    weight = config["loss"]["kl_weight"]
+    if config["objective"] != "vae" or weight >= 1e-12:
+        return None
+    if weight == 0:
+        return (
+            "loss.kl_weight=0: a VAE without KL has no noise scale; objective=autoencoder is that run, and 1e-8 is"
+            " noise without a price"
+        )
+    return f"loss.kl_weight={weight}: a VAE whose KL weighs nothing; objective=autoencoder is that run"
+
+
+def _random_weights(config: Mapping[str, Any]) -> str | None:
+    if (begins := config["model"].get("init_from")) and config["loss"]["weight_kl_weight"] is not None:
+        return f"model.init_from={begins}: random weights (loss.weight_kl_weight) begin at their own"
+    return None
 
 
 # What one loss for all weights leaves no room for: a second weight, or one that moves.
@@ -247,31 +302,29 @@ _MULTI_RATE_NEEDS = {
 }
 
 
-def _check_multi_rate(config: Mapping[str, Any]) -> None:
+def _multi_rate(config: Mapping[str, Any]) -> str | None:
+    if not is_multi_rate(config):
+        return None
     flat = flatten(config)
     for key, needed in _MULTI_RATE_NEEDS.items():
         if flat.get(key, needed) != needed:
-            raise SettingsError(f"{key}={_shown(flat[key])}: model.multi_rate=true needs {_shown(needed)}")
+            return f"{key}={shown(flat[key])}: model.multi_rate=true needs {shown(needed)}"
     if likelihood(config["loss"]).scale == "fitted":
         recon = target_of(config["loss"]["recon"])
-        raise SettingsError(f"loss.recon={recon}: sets its own weight; model.multi_rate=true trains on a range")
+        return f"loss.recon={recon}: sets its own weight; model.multi_rate=true trains on a range"
     low, high = flat["model.kl_weight_range"]
     if not low <= flat["loss.kl_weight"] <= high:
-        raise SettingsError(
+        return (
             f"loss.kl_weight={flat['loss.kl_weight']}: outside model.kl_weight_range=[{low}, {high}],"
             " which a multi-rate model is trained on"
         )
+    return None
 
 
-def _check_target(key: str, target: Any) -> None:
-    """Find the package that `target` lies in. Nothing is imported, as it would be to find a module inside of it."""
-    package, _, inside = str(target).partition(".")
-    try:
-        if inside and importlib.util.find_spec(package) is not None:
-            return
-    except (ImportError, ValueError):
-        pass
-    raise SettingsError(f"{key}={target}: no such module; is it importable from this folder?")
+_RULES = (
+    _importable, _nesterov, _devices, _until_converged, _keep_best, _scale, _free_bits, _free_bits_groups, _some_kl,
+    _random_weights, _multi_rate,
+)  # fmt: skip
 
 
 def settle(config: Mapping[str, Any], image_shape: tuple[int, int, int]) -> dict[str, Any]:
@@ -284,22 +337,16 @@ def settle(config: Mapping[str, Any], image_shape: tuple[int, int, int]) -> dict
         layout_of(model, image_shape)
     except ValueError as error:
         raise SettingsError(str(error)) from None
-    groups = config["loss"].get("free_bits_groups")
-    if groups is not None and model["latent_dim"] % groups:
-        raise SettingsError(f"loss.free_bits_groups={groups}: does not divide model.latent_dim={model['latent_dim']}")
-    return {**config, "model": model}
+    found = {**config, "model": model}
+    _refuse(_free_bits_groups(found))
+    return found
 
 
 def check_members(configs: Sequence[Mapping[str, Any]]) -> None:
     """All members before the first trains. The message says which member is meant where there are several."""
-    for number_, config in enumerate(configs):
+    for index, config in enumerate(configs, start=1):
         try:
             check_member(config)
         except SettingsError as error:
-            where = f" (member {number_ + 1} of {len(configs)})" if len(configs) > 1 else ""
+            where = f" (member {index} of {len(configs)})" if len(configs) > 1 else ""
             raise SettingsError(f"{error}{where}") from None
-
-
-def _shown(value: Any) -> str:
-    text = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-    return text if len(text) <= 100 else f"{text[:100]}..."

@@ -14,6 +14,8 @@ from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from vae_sweep.checks import SettingsError
 from vae_sweep.sweep.search import rounded
 
+_OFF = 1e-8  # of a step: what Optuna takes for a point of a range
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -46,9 +48,11 @@ class Between:
     def word(self, value: float) -> str:
         if self.whole:
             return f"{self.key}={round(value)}"
-        return f"{self.key}={min(self.high, max(self.low, rounded(value)))!r}"
+        few = rounded(value) if self.step is None else float(f"{value:.15g}")  # 0.3, not 0.30000000000000004
+        return f"{self.key}={min(self.high, max(self.low, few))!r}"
 
     def value(self, word: str) -> float | None:
+        """What an override sets it to; None if that is not in it."""
         text = word.removeprefix(f"{self.key}=")
         if text == word:
             return None
@@ -56,7 +60,10 @@ class Between:
             value = int(text) if self.whole else float(text)
         except ValueError:
             return None
-        return value if self.low <= value <= self.high else None
+        if not self.low <= value <= self.high:
+            return None
+        steps = (value - self.low) / self.step if self.step else 0.0
+        return value if abs(steps - round(steps)) < _OFF else None
 
 
 Dimension = Choice | Between
@@ -75,7 +82,7 @@ def _dimension(override: Override) -> Dimension:
         if not numbers:
             raise SettingsError(f"{typed}: no number is in it")
         whole = all(isinstance(number, int) for number in numbers)
-        step = numbers[1] - numbers[0] if len(numbers) > 1 else 1
+        step = abs(value.step) if len(numbers) > 1 else 1
         found = Between(key, numbers[0], numbers[-1], None if log else step, whole, log)
     elif isinstance(value, IntervalSweep):
         whole = isinstance(value.start, int) or "int" in value.tags

@@ -17,10 +17,17 @@ import numpy as np
 from vae_sweep.data import children
 from vae_sweep.data.image_data import ImageData
 from vae_sweep.runs.members import Member
+from vae_sweep.runs.nested import at
 from vae_sweep.sweep.settings import SettingsError
-from vae_sweep.traits import Says, foreign
+from vae_sweep.traits import Says, foreign, target_of
 
 _OURS = "vae_sweep."
+_KEYS = {
+    "likelihood": "loss.recon",
+    "divergence": "loss.divergence",
+    "schedule": "kl_schedule",
+    "metrics": "trainer.metrics",
+}  # by the words of `foreign`
 
 
 def try_out(members: Sequence[Member], data_of: Mapping[str, ImageData]) -> list[Member]:
@@ -31,7 +38,7 @@ def try_out(members: Sequence[Member], data_of: Mapping[str, ImageData]) -> list
     """
     kinds: dict[str, dict[str, Member]] = {}  # of each data set, one member of every kind
     for member in members:
-        if _brings_something(member.config):
+        if _brought(member.config):
             kinds.setdefault(data_of[member.id].fingerprint, {}).setdefault(_kind(member), member)
     says: dict[tuple[str, str], Says] = {}
     for fingerprint, alike in kinds.items():
@@ -64,16 +71,21 @@ def _told(members: Sequence[Member], data: ImageData) -> list[Says]:
         told = json.loads(out.splitlines()[-1])
     except (IndexError, json.JSONDecodeError):  # it died: not by an exception of a part, which it would have told
         last = (err.strip().splitlines() or [f"exit code {child.returncode}"])[-1]
-        raise SettingsError(
-            f"model._target_={members[0].config['model']['_target_']}: could not be tried: {last}"
-        ) from None
+        parts = dict.fromkeys(part for member in members for part in _brought(member.config))
+        raise SettingsError(f"{', '.join(parts)}: could not be tried: {last}") from None
     if told["refused"]:
         raise SettingsError(told["refused"])
     return told["says"]
 
 
-def _brings_something(config: Mapping[str, Any]) -> bool:
-    return bool(foreign(config)) or any(not target.startswith(_OURS) for target in _targets(config["model"]))
+def _brought(config: Mapping[str, Any]) -> list[str]:
+    """What is not ours: the keys that name it, with what they name."""
+    found = [f"model._target_={target}" for target in _targets(config["model"]) if not target.startswith(_OURS)]
+    for part in foreign(config):
+        key = _KEYS[part]
+        named = at(config, key.split("."))
+        found.append(f"{key}={named if isinstance(named, list) else target_of(named)}")
+    return found
 
 
 def _targets(section: Mapping[str, Any]) -> Iterator[str]:

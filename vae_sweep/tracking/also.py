@@ -1,26 +1,28 @@
 """Other loggers beside W&B (`logger.also`): TensorBoard, CSV and MLflow by name, any Lightning logger by `_target_`.
 
 They are fed with the rows of metrics.jsonl, and at the end with what W&B is shown: the summary's numbers and the
-pictures. Files of TensorBoard and CSV lie in the run's folder, and are written anew when a run continues; MLflow's run
-goes on. What a logger raises is told once, and it is left alone from then on.
+pictures, each in a thread of its own. Files of TensorBoard and CSV lie in the run's folder, and are written anew when a
+run continues; MLflow's run goes on. What a logger raises is told once, and it is left alone from then on.
 """
 
 import os
 import shutil
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from vae_sweep.runs.files import read_rows, write_bytes
 from vae_sweep.runs.manifest import shape_of
-from vae_sweep.runs.members import flatten
+from vae_sweep.runs.nested import flatten
 from vae_sweep.runs.reading import load_run
 from vae_sweep.tracking import content
-from vae_sweep.tracking.tracker import Say, Tracker, one_line
+from vae_sweep.tracking.tracker import Aside, Say, Tracker, one_line
 
-NAMES = ("tensorboard", "csv", "mlflow")
+_WRITTEN_ANEW = ("tensorboard", "csv")  # when a run continues, and so told the rows of earlier attempts
 
 _MLFLOW_RUN = "mlflow_run"  # the file with its id, in the run's folder
+_starts = threading.Lock()  # members of a pack would make MLflow's experiment twice
 
 Wanted = str | Mapping[str, Any]
 
@@ -28,18 +30,10 @@ Wanted = str | Mapping[str, Any]
 def open_also(
     logger: Mapping[str, Any], sweep: Path, entry: Mapping[str, Any], manifest: Mapping[str, Any], say: Say
 ) -> list[Tracker]:
-    """One tracker for each logger that `logger.also` names; of one that cannot be made, a line."""
-    found: list[Tracker] = []
+    """One tracker for each logger that `logger.also` names; of one that cannot be made, a line, later."""
     also = logger.get("also") or []
     each: list[Wanted] = list(also) if isinstance(also, (list, tuple)) else [also]
-    for wanted in each:
-        name = wanted if isinstance(wanted, str) else str(wanted["_target_"])
-        try:
-            made, replays = _made(wanted, logger, sweep / entry["folder"], entry, manifest)
-            found.append(_Fed(made, name, replays, sweep / entry["folder"], entry, manifest, say))
-        except Exception as error:
-            say(f"logger.also={name}: {one_line(error)}")
-    return found
+    return [_Fed(wanted, logger, sweep / entry["folder"], entry, manifest, say) for wanted in each]
 
 
 def _made(
@@ -48,19 +42,19 @@ def _made(
     run: Path,
     entry: Mapping[str, Any],
     manifest: Mapping[str, Any],
-) -> tuple[Any, bool]:
-    """(a Lightning logger, whether it is to be told the rows of earlier attempts)"""
+) -> Any:
+    """A Lightning logger."""
     if wanted == "mlflow":
-        return _mlflow(logger, run, entry, manifest), False
+        return _mlflow(logger, run, entry, manifest)
     if isinstance(wanted, str):
         from pytorch_lightning import loggers
 
         shutil.rmtree(run / wanted, ignore_errors=True)
         kind = {"tensorboard": loggers.TensorBoardLogger, "csv": loggers.CSVLogger}[wanted]
-        return kind(save_dir=run, name=wanted, version=""), True
+        return kind(save_dir=run, name=wanted, version="")
     from hydra.utils import instantiate
 
-    return instantiate(wanted, _convert_="all"), False
+    return instantiate(wanted, _convert_="all")
 
 
 def _mlflow(logger: Mapping[str, Any], run: Path, entry: Mapping[str, Any], manifest: Mapping[str, Any]) -> Any:
@@ -81,41 +75,54 @@ def _mlflow(logger: Mapping[str, Any], run: Path, entry: Mapping[str, Any], mani
     return made
 
 
-class _Fed(Tracker):
+class _Fed(Aside):
     """A Lightning logger that is fed."""
 
     def __init__(
         self,
-        logger: Any,
-        name: str,
-        replays: bool,
+        wanted: Wanted,
+        settings: Mapping[str, Any],
         run: Path,
         entry: Mapping[str, Any],
         manifest: Mapping[str, Any],
         say: Say,
     ):
-        self.logger, self.name, self.folder, self.entry, self.manifest = logger, name, run, entry, manifest
+        self.name = wanted if isinstance(wanted, str) else str(wanted["_target_"])
+        self.wanted, self.settings, self.folder, self.entry, self.manifest = wanted, settings, run, entry, manifest
+        self.logger: Any = None
         self.say, self.broken, self.finished, self.last_step = say, False, False, 0
-        self._guarded(lambda: self.logger.log_hyperparams(_plain(content.config(entry, manifest))))
-        for row in read_rows(run / "metrics.jsonl") if replays else ():
+        super().__init__(f"{self.name}-{entry['id']}")
+        self._jobs.put(self._open)
+        none: list[dict[str, Any]] = []
+        for row in self._read(lambda: read_rows(run / "metrics.jsonl"), none) if wanted in _WRITTEN_ANEW else none:
             self.row(row)
 
     def row(self, row: Mapping[str, Any]) -> None:
-        self.last_step = row["step"]
+        self.last_step = step = row["step"]
         told = {key: value for key, value in content.finite(row).items() if key != "step"}
-        self._guarded(lambda: self.logger.log_metrics(told, step=self.last_step))
+        self._jobs.put(lambda: self.logger.log_metrics(told, step=step))
 
     def finish(self) -> None:
-        if self.finished:
-            return
-        self.finished = True
+        if not self.finished:
+            self.finished = True
+            self._jobs.put(self._finish)
+            self._jobs.put(None)
+
+    # ---- from here on in the thread
+
+    def _open(self) -> None:
+        with _starts:
+            self.logger = _made(self.wanted, self.settings, self.folder, self.entry, self.manifest)
+        self.logger.log_hyperparams(_plain(content.config(self.entry, self.manifest)))
+
+    def _finish(self) -> None:
         ended = load_run(self.folder, self.entry, shape_of(self.manifest, self.entry.get("data_fingerprint")))
-        told = content.summary(ended.result, ended.evaluation(), content.verdict(ended, self.manifest))
+        told = content.summary(ended.result, self._read(ended.evaluation, {}), content.verdict(ended, self.manifest))
         numbers = {f"end/{key}": value for key, value in content.finite(told).items()}
-        self._guarded(lambda: self.logger.log_metrics(numbers, step=self.last_step))
-        for key, picture in content.pictures(ended.arrays()).items():
-            self._guarded(lambda key=key, picture=picture: self._show(key, picture))  # type: ignore[misc]
-        self._guarded(lambda: self.logger.finalize("success" if ended.status == "done" else "failed"))
+        self.logger.log_metrics(numbers, step=self.last_step)
+        for key, picture in content.pictures(self._read(ended.arrays, {})).items():
+            self._show(key, picture)
+        self.logger.finalize("success" if ended.status == "done" else "failed")
 
     def _show(self, key: str, picture: content.Picture) -> None:
         """By what the logger offers; one without pictures gets none."""
@@ -133,9 +140,15 @@ class _Fed(Tracker):
             return
         try:
             job()
-        except Exception as error:
+        except BaseException as error:
             self.broken = True
-            self.say(f"logger.also={self.name}: {one_line(error)}; the run goes on without it")
+            self._tell(f"{one_line(error)}; the run goes on without it")
+
+    def _tell(self, trouble: str) -> None:
+        self.say(f"logger.also={self.name}: {trouble}")
+
+    def _late(self) -> None:
+        self._tell("not all of it was told in time")
 
 
 def _plain(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from vae_sweep.analysis.study import read
 from vae_sweep.analysis.verdicts import judge
 from vae_sweep.runs import withheld
 from vae_sweep.runs.manifest import forecast_of
-from vae_sweep.runs.members import PLACES, config_that_matters, flatten
+from vae_sweep.runs.members import PLACES, config_that_matters
+from vae_sweep.runs.nested import flatten
 from vae_sweep.runs.reading import Run, Sweep, load_sweep
 from vae_sweep.traits import likelihood
 

@@ -141,7 +141,7 @@ def _is_to_be_told(run: Path, entry: Mapping[str, Any]) -> bool:
 def _replay(folder: Path, entries: Sequence[Mapping[str, Any]], manifest: Mapping[str, Any]) -> None:
     """Tell the server the runs from their folders; wandb leaves out the steps that it has."""
     trackers = [
-        open_tracker(_online(entry), *(folder, entry, manifest), say=print, timeout_s=REPLAY_TIMEOUT_S)
+        open_tracker(_online(entry), folder, entry, manifest, say=print, timeout_s=REPLAY_TIMEOUT_S)
         for entry in entries
     ]
     wait_for(trackers, REPLAY_TIMEOUT_S)

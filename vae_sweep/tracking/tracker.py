@@ -1,7 +1,7 @@
 """One W&B run per member, and how any run is begun. The only importer of wandb.
 
-All that could fail or wait happens in a thread of the run's own. Training hands it rows and goes on; only `wait_for`,
-at the end, waits for it, and not longer than it is told.
+All that could fail or wait happens in a thread of the run's own (`Aside`). Training hands it rows and goes on; only
+`wait_for`, at the end, waits for it, and not longer than it is told.
 """
 
 import logging
@@ -17,6 +17,7 @@ from vae_sweep.runs.files import RecordError, read_rows
 from vae_sweep.runs.manifest import shape_of
 from vae_sweep.runs.reading import load_run
 from vae_sweep.runs.records import read_arrays
+from vae_sweep.text import inert
 from vae_sweep.tracking import content
 from vae_sweep.tracking.attempts import attempts
 from vae_sweep.tracking.mode import choose_mode, upload_later, wanted_mode
@@ -112,7 +113,50 @@ def begin(folder: Path, mode: str, base_url: str, timeout_s: float, **who: Any) 
     )
 
 
-class _Mirror(Tracker):
+class Aside(Tracker):
+    """Tells in a thread of its own, one job after another. Nothing that is raised there reaches the run.
+
+    name: of the thread. Whoever has put the last job puts None.
+    """
+
+    def __init__(self, name: str):
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread.start()
+
+    def wait(self, timeout_s: float) -> None:
+        self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            self._late()
+
+    def _work(self) -> None:
+        while job := self._jobs.get():
+            self._guarded(job)
+
+    def _guarded(self, job: Callable[[], None]) -> None:
+        try:
+            job()
+        except BaseException as error:
+            self._tell(one_line(error))
+
+    def _read(self, read: Callable[[], Read], nothing: Read) -> Read:
+        """What `read` finds; `nothing`, which is told, where a file is damaged."""
+        try:
+            return read()
+        except RecordError as error:
+            self._tell(one_line(error))
+            return nothing
+
+    def _tell(self, trouble: str) -> None:
+        """Of what has gone wrong, in a line."""
+        raise NotImplementedError
+
+    def _late(self) -> None:
+        """Time is up, and not all is told."""
+        raise NotImplementedError
+
+
+class _Mirror(Aside):
     def __init__(
         self,
         logger: Mapping[str, Any],
@@ -130,14 +174,12 @@ class _Mirror(Tracker):
         self._last_step = 0
         self._finished = False
         self._unsent: dict[str, Any] = {}
-        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        super().__init__(f"wandb-{entry['id']}")
         self._jobs.put(self._open)
         # An attempt begins with the rows of those before it, so that it is complete by itself.
         none: list[dict[str, Any]] = []
         for row in self._read(lambda: read_rows(run / "metrics.jsonl"), none):
             self.row(row)
-        self._thread = threading.Thread(target=self._work, name=f"wandb-{entry['id']}", daemon=True)
-        self._thread.start()
 
     def row(self, row: Mapping[str, Any]) -> None:
         # train/ and val/ of one step are sent as one: a continued run cannot add to a step that the server knows.
@@ -154,11 +196,9 @@ class _Mirror(Tracker):
         self._jobs.put(self._finish)
         self._jobs.put(None)
 
-    def wait(self, timeout_s: float) -> None:
-        self._thread.join(timeout_s)
-        if self._thread.is_alive():
-            _server_lost.set()
-            self._tell(_LATE)
+    def _late(self) -> None:
+        _server_lost.set()
+        self._tell(_LATE)
 
     def _send(self) -> None:
         if row := self._unsent:
@@ -166,25 +206,6 @@ class _Mirror(Tracker):
             self._jobs.put(lambda: self._log(row))
 
     # ---- from here on in the thread
-
-    def _work(self) -> None:
-        while job := self._jobs.get():
-            self._guarded(job)
-
-    def _guarded(self, job: Callable[[], None]) -> None:
-        """Nothing that W&B does may reach the run."""
-        try:
-            job()
-        except BaseException as error:
-            self._tell(one_line(error))
-
-    def _read(self, read: Callable[[], Read], nothing: Read) -> Read:
-        """What `read` finds; `nothing`, which is told, where a file is damaged."""
-        try:
-            return read()
-        except RecordError as error:
-            self._tell(one_line(error))
-            return nothing
 
     def _tell(self, trouble: str) -> None:
         line = f"W&B: {trouble.replace(self.id, 'a run')}; {upload_later()}"
@@ -294,5 +315,5 @@ def default_entity() -> str:
 
 
 def one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
+    text = inert(" ".join(str(error).split()))
     return f"{type(error).__name__}: {text}"[:300] if text else type(error).__name__

@@ -29,7 +29,7 @@ class MemberFailed(CompactHydraException):
 
 
 class SweepLauncher(Launcher):
-    """Composes the members, has sweep.py train them at the launcher's place, and gives Hydra its job returns.
+    """Composes the members, has run_sweep train them at the launcher's place, and gives Hydra its job returns.
 
     target: module:function that trains a pack (for tests); other parameters are the place's.
     """
@@ -38,8 +38,7 @@ class SweepLauncher(Launcher):
         self.parameters = parameters
         self.config: DictConfig | None = None
         self.hydra_context: HydraContext | None = None
-        self.name: str | None = None  # of the sweep, for a sweeper that launches several batches
-        self.outcome: Outcome | None = None  # of the last batch
+        self.outcome: Outcome | None = None  # of the last batch, for a sweeper that launches several
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.config, self.hydra_context = config, hydra_context
@@ -54,8 +53,7 @@ class SweepLauncher(Launcher):
         with refused_in_one_line():
             jobs = jobs_of(self.config, self.hydra_context, job_overrides, initial_job_idx)
             place = self.place(jobs[0].config)
-            outcome = run_sweep(jobs, place, command=sys.argv, name=self.name)
-        self.name, self.outcome = outcome.folder.name, outcome
+            outcome = self.outcome = run_sweep(jobs, place, command=sys.argv, before=self.outcome)
         if outcome.exit_code >= 128:  # Ctrl-C or SIGTERM: not a failure of a job, and no more batches
             raise SystemExit(outcome.exit_code)
         if not self.config.hydra.callbacks and takes_results_alone(self.config):
