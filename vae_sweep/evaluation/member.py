@@ -180,7 +180,7 @@ class _Subject:
     def samples(self) -> Samples | None:
         training = Split(self.data, chosen(self.data.train, self.settings.sampler_images), self.device)
         images = len(self.val) if self.settings.sample_images is None else self.settings.sample_images
-        return judge(self.objective, self.val, self.val_codes, training, images)
+        return judge(self.objective, self.val, self.val_codes, training, self.train_codes, images)
 
     def _on_either(self, split: Split, codes: Codes) -> Values:
         found = codes.means() | {"images": len(split), "sigma_calibrated": self.fitted_sigma}
@@ -243,7 +243,7 @@ class _Subject:
     def _bounds(self) -> Values:
         split = self.val.first(self.settings.bound_images)
         ks = sizes_of_k(self.settings.k)
-        samples = sample_posterior(self.objective, split, self.settings.k)
+        samples = sample_posterior(self.objective, split, self.val_codes.first(len(split)), self.settings.k)
         found: Values = {"bound_images": len(split)}
         if self.own is not None:
             found |= samples.bounds(self.own, ks)
