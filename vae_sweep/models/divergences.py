@@ -170,7 +170,7 @@ def divergence(
         if n_train is None:
             raise ValueError("n_train: loss.divergence=tc needs the number of training images")
         return TotalCorrelation(n_train, mi_weight, tc_weight, dimension_weight, tc_estimator)
-    if free_bits is not None:
+    if free_bits:  # none are the plain KL
         return FreeBits(free_bits, free_bits_groups)
     return _BY_NAME[name]()
 
@@ -199,7 +199,7 @@ def split_kl(posterior: Posterior, z: Tensor, n_train: int, estimator: str = "st
 
     The logarithm of an unbiased estimate is biased downwards (Jensen), so the mutual information comes out
     too large, more so the fewer images of the batch a z could have come from, up to ln N. The sum of the three
-    parts is ln q(z|x) - ln p(z), whose mean is the KL without bias. A penalty; metrics.py measures.
+    parts is ln q(z|x) - ln p(z), whose mean is the KL without bias. A penalty; metrics/aggregate.py measures.
     """
     log_weight = _log_weights(len(z), n_train, estimator, z)
     # [i, j]: density of z_i under the posterior of image j

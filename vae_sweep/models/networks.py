@@ -253,8 +253,8 @@ class _ResidualBlock(nn.Module):
 def _initialised(vae: VAE, last: Any) -> VAE:
     """Weights that keep the scale of activations through the depth (He et al. 2015), counting the inputs that a
     strided transposed convolution really adds up; torch's defaults shrink them by half at every layer, and the first
-    epochs go into growing them back. Images begin close to the mean
-    image (mid grey where the data are not known), posterior scales close to the prior's.
+    epochs go into growing them back. Images begin close to the mean image (mid grey where the data are not known),
+    posterior scales close to the prior's.
 
     last: the layer that puts out the image.
     """
