@@ -55,6 +55,12 @@ def test_what_is_computed_once_is_the_density() -> None:
     expected = torch.distributions.Normal(posterior.mean, posterior.variance.sqrt()).log_prob(z)
     torch.testing.assert_close(aggregate._per_unit(posterior)(z), expected)
 
+    class Own(Diagonal):
+        def log_prob_per_unit(self, z: torch.Tensor) -> torch.Tensor:
+            return torch.zeros_like(z - self.mean)
+
+    assert not aggregate._per_unit(Own(posterior.mean, posterior.logvar))(z).any()
+
 
 def test_mutual_information_is_bracketed() -> None:
     """In high dimensions N images are few: the two estimates part, and the truth lies between them."""

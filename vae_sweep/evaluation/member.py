@@ -263,7 +263,7 @@ class _Subject:
 
     def arrays(self) -> dict[str, np.ndarray]:
         labels = None if self.data.labels is None else self.data.labels[self.val.rows]
-        arrays = showing.pictures(self.objective, self.val, self.noise("val", len(self.val)))
+        arrays = showing.pictures(self.objective, self.val, self.val_codes)
         arrays |= showing.latents(self.val_codes, labels, self.objective.deterministic)
         arrays |= {
             f"val_image_{name}": self.val_codes.terms[name].float().numpy()

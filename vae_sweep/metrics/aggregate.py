@@ -86,7 +86,8 @@ def aggregate_kl(posterior: Posterior, z: Tensor, rows: Tensor | None = None) ->
 
 def _per_unit(posterior: Posterior) -> Callable[[Tensor], Tensor]:
     """posterior.log_prob_per_unit, with what does not depend on z computed once."""
-    if not isinstance(posterior, Diagonal):
+    plain = type(posterior).log_prob_per_unit is Diagonal.log_prob_per_unit
+    if not (isinstance(posterior, Diagonal) and plain):  # a subclass may have a density of its own
         return posterior.log_prob_per_unit
     precision, at_the_mean = torch.exp(-posterior.logvar), -0.5 * (posterior.logvar + LOG_2PI)
     return lambda z: torch.addcmul(at_the_mean, (z - posterior.mean).square_(), precision, value=-0.5)

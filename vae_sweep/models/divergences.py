@@ -178,7 +178,7 @@ def divergence(
 _BY_NAME: Mapping[str, Any] = {"kl": KL, "reverse_kl": ReverseKL, "tc": TotalCorrelation}
 
 
-class Split(NamedTuple):
+class KLParts(NamedTuple):
     """The mean of KL(q(z|x) || p(z)) = mutual information + total correlation + dimension-wise KL."""
 
     mutual_information: Tensor  # (B,) ln q(z|x) - ln q(z)
@@ -186,7 +186,7 @@ class Split(NamedTuple):
     dimension_wise: Tensor  # (B,) sum_j [ln q(z_j) - ln p(z_j)]
 
 
-def split_kl(posterior: Posterior, z: Tensor, n_train: int, estimator: str = "stratified") -> Split:
+def split_kl(posterior: Posterior, z: Tensor, n_train: int, estimator: str = "stratified") -> KLParts:
     """One-sample estimates of the three parts of the KL from a batch. Chen et al. 2018, appendix C.
 
     z (B, d) are samples of `posterior`, one per image. The aggregate posterior q(z) = mean over the n_train
@@ -209,7 +209,7 @@ def split_kl(posterior: Posterior, z: Tensor, n_train: int, estimator: str = "st
     log_q_z_per_unit = torch.logsumexp(log_q_zx_per_unit + log_weight[..., None], dim=1)  # (B, d)
     log_product = log_q_z_per_unit.sum(-1)
     log_prior = -0.5 * (z**2 + LOG_2PI).sum(-1)
-    return Split(
+    return KLParts(
         mutual_information=posterior.log_prob(z) - log_q_z,
         total_correlation=log_q_z - log_product,
         dimension_wise=log_product - log_prior,
