@@ -16,13 +16,14 @@ from vae_sweep.data.image_data import ImageData
 from vae_sweep.data.split import chosen
 from vae_sweep.evaluation import Evaluation, Settings, evaluate, export
 from vae_sweep.evaluation.bounds import sizes_of_k
-from vae_sweep.evaluation.codes import Split, encode, noise_for
+from vae_sweep.evaluation.codes import Split, cut, encode, joined, noise_for
 from vae_sweep.evaluation.noise import beta_in_force, noise_at_weight_1, own_noise
 from vae_sweep.models.code_sampler import CodeSampler
 from vae_sweep.models.divergences import KL, Capacity, FreeBits, ReverseKL
 from vae_sweep.models.likelihoods import likelihood
 from vae_sweep.models.networks import conv, linear
 from vae_sweep.models.objective import Objective
+from vae_sweep.models.posteriors import Diagonal
 from vae_sweep.runs.reading import load_run
 from vae_sweep.theory import LinearVAE, Pixels, Spectrum, linear_vae, negative_log_likelihood, spectrum
 from vae_sweep.theory.conventions import Sizes
@@ -252,6 +253,22 @@ def test_terms_do_not_depend_on_the_batch() -> None:
         out, posterior, _ = objective.vae(x, noise)
     assert parts.means()["sse"] == pytest.approx(float(((out - x) ** 2).flatten(1).sum(1).mean()), rel=1e-5)
     assert parts.means()["kl"] == pytest.approx(float(posterior.kl().mean()), rel=1e-5)
+
+
+def test_a_posterior_of_somebody_s_own_is_joined_and_cut() -> None:
+    class Own(Diagonal):
+        def __init__(self, mean: torch.Tensor) -> None:
+            super().__init__(mean, torch.zeros_like(mean))
+            self.temperature, self.learned, self.words = 0.5, torch.tensor(2.0), ("a", "b")
+
+    mean = torch.arange(10.0).view(5, 2)
+    whole = joined([Own(mean[:2]), Own(mean[2:])])
+    part = cut(whole, slice(1, 4))
+    assert type(part) is Own
+    assert torch.equal(whole.mean, mean)
+    assert torch.equal(part.mean, mean[1:4])
+    assert part.logvar.shape == (3, 2)
+    assert (part.temperature, part.learned, part.words) == (0.5, torch.tensor(2.0), ("a", "b"))
 
 
 def test_images_are_chosen_by_the_data_alone() -> None:

@@ -16,7 +16,7 @@ from vae_sweep.runs.reading import load_sweep
 from vae_sweep.runs.schema import BEST
 from vae_sweep.schedules.learning_rate import level_steps
 from vae_sweep.sweep.run_sweep import Job, run_sweep
-from vae_sweep.training.build import build, image_shape
+from vae_sweep.training.build import build
 from vae_sweep.training.checkpoints import LAST, LEVEL, load_checkpoint
 from vae_sweep.training.lengths import is_at_rest
 
@@ -191,7 +191,7 @@ def test_a_run_behind_the_linear_vae_is_not_at_rest(compose, images, linear, don
     beta = 0.005  # so small that no gradient is asked
     config = compose("data=arrays", f"data.path={images}", "model=linear", "model.latent_dim=2", "trainer.precision=32")
     data = load_data(config["data"])
-    member = build(config, image_shape(data), len(data.train))
+    member = build(config, data.shape, len(data.train))
     member.step = 400
     rows = [
         {"step": step, f"{split}/sse": 1 - 10 * beta, f"{split}/kl": 10.0, "kl_weight": beta}

@@ -49,6 +49,19 @@ def test_split_of_a_correlated_gaussian() -> None:
         assert found.dimension_wise == pytest.approx(float(dwkl), abs=0.05)
 
 
+def test_what_is_computed_once_is_the_density() -> None:
+    posterior = Diagonal(torch.randn(4, 3, generator=generator()), torch.randn(4, 3, generator=generator(1)))
+    z = 5 * torch.randn(6, 1, 3, generator=generator(2))
+    expected = torch.distributions.Normal(posterior.mean, posterior.variance.sqrt()).log_prob(z)
+    torch.testing.assert_close(aggregate._per_unit(posterior)(z), expected)
+
+    class Own(Diagonal):
+        def log_prob_per_unit(self, z: torch.Tensor) -> torch.Tensor:
+            return torch.zeros_like(z - self.mean)
+
+    assert not aggregate._per_unit(Own(posterior.mean, posterior.logvar))(z).any()
+
+
 def test_mutual_information_is_bracketed() -> None:
     """In high dimensions N images are few: the two estimates part, and the truth lies between them."""
     d, variance = 12, 0.3

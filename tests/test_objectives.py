@@ -169,6 +169,11 @@ def test_beta_tcvae(x, noise):
     torch.testing.assert_close(terms["tc"], log_qz - log_prod)
 
 
+def test_no_free_bits_are_the_plain_kl():
+    assert objective_of(free_bits=0.0).is_elbo
+    assert not objective_of(free_bits=0.1).is_elbo
+
+
 def test_kingma_free_bits(x, noise):
     objective = objective_of(free_bits=0.1)
     out, mean, logvar, _ = parts(objective, x, noise)

@@ -52,6 +52,7 @@ def grid(**axes):
         ({"seed": 1}, True),
         ({"loss__free_bits": 0.25}, True),
         ({"loss__free_bits": None}, False),
+        ({"loss__free_bits": 0}, False),
         ({"kl_schedule": {"_target_": "vae_sweep.schedules.linear", "warmup": 0.5}}, True),
         ({"kl_schedule": {"_target_": "vae_sweep.schedules.geco", "goal": 5}}, False),
         ({"loss__recon": "laplace"}, False),

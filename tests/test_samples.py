@@ -13,7 +13,7 @@ import vae_sweep
 from vae_sweep import evaluate as door
 from vae_sweep.data.image_data import ImageData
 from vae_sweep.evaluation.codes import Split, encode, noise_for
-from vae_sweep.evaluation.samples import Samples, judge, novelty, scale_of
+from vae_sweep.evaluation.samples import Samples, codes_of, judge, novelty, scale_of
 from vae_sweep.models.likelihoods import likelihood
 from vae_sweep.models.objective import Objective
 from vae_sweep.models.own import as_vae
@@ -72,8 +72,11 @@ def judged(
         as_vae(Known(blur), LATENTS, (1, SIDE, SIDE)), likelihood("sse"), deterministic=deterministic
     ).eval()
     held_out, training = (Split(data, rows, torch.device("cpu")) for rows in (data.val, data.train))
-    held_out_codes = encode(objective, held_out, noise_for((200, LATENTS), held_out.device, "x"), 0)
-    found = judge(objective, held_out, held_out_codes, training, 200)
+    held_out_codes, some_codes = (
+        encode(objective, split, noise_for((len(split), LATENTS), split.device, "x"), 0)
+        for split in (held_out, training.first(100))
+    )
+    found = judge(objective, held_out, held_out_codes, training, some_codes, 200)
     assert found is not None
     return found
 
@@ -157,14 +160,35 @@ def test_too_few_images() -> None:
     objective = Objective(as_vae(Known(), LATENTS, (1, SIDE, SIDE)), likelihood("sse")).eval()
     held_out = Split(data, data.val, torch.device("cpu"))
     codes = encode(objective, held_out, noise_for((5, LATENTS), held_out.device, "x"), 0)
-    assert judge(objective, held_out, codes, Split(data, data.train, held_out.device), 200) is None
+    assert judge(objective, held_out, codes, Split(data, data.train, held_out.device), codes, 200) is None
+
+
+@pytest.mark.parametrize("known", [1, 64, 100, 200])
+def test_what_is_encoded_already_is_not_encoded_again(known: int) -> None:
+    images = np.random.default_rng(0).uniform(size=(200, SIDE, SIDE, 1)).astype(np.float32)
+    data = ImageData(images, np.arange(200), np.arange(0), "some", "some")
+    network = Known()
+    objective = Objective(as_vae(network, LATENTS, (1, SIDE, SIDE)), likelihood("sse")).eval()
+    training = Split(data, data.train, torch.device("cpu"))
+    some = training.first(known)
+    codes = encode(objective, some, noise_for((known, LATENTS), some.device, "x"), 0)
+    # Every image's own code, with its own noise, to within its deviation of e^-7.
+    expected = (training[:] - 0.5).flatten(1) @ network.patterns.T
+    seen: list[int] = []
+    encoding, network.encode = network.encode, lambda x: seen.append(len(x)) or encoding(x)  # type: ignore[func-returns-value,method-assign]
+    found = codes_of(objective, training, codes.first(200))
+    assert sum(seen) == 200 - known
+    noise = noise_for((200, LATENTS), training.device, "sampler")
+    torch.testing.assert_close(found, expected + np.exp(-7) * noise, rtol=1e-4, atol=1e-5)
 
 
 # ---- a trained run
 
 
 def test_samples_of_trained_runs(
-    small_sweep: Callable[..., tuple[Path, list[str]]], capsys: pytest.CaptureFixture[str]
+    small_sweep: Callable[..., tuple[Path, list[str]]],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     quick = ["trainer.max_steps=4"]
     full, multi, plain = "model.posterior=full", "model.multi_rate=true", "objective=autoencoder"
@@ -184,6 +208,8 @@ def test_samples_of_trained_runs(
         assert torch.equal(drawn, vae_sweep.load_model(folder).sample(5, seed=1, from_="codes"))
         assert not torch.equal(drawn, model.sample(5, seed=2, from_="codes"))
         assert torch.equal(drawn, vae_sweep.load_model(folder / "checkpoints" / "last.ckpt").sample(5, 1, "codes"))
+    monkeypatch.chdir(folders[0] / "checkpoints")
+    assert vae_sweep.load_model("last.ckpt").sample(1, from_="codes").shape == (1, 3, 16, 16)
     multi_rate = vae_sweep.load_model(folders[1])
     # At its own weight it is what evaluation has fitted, but for the rounding of the file; elsewhere another.
     own = multi_rate.at(0.1).sample(5, from_="codes")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vae_sweep.evaluation.codes import Split, noise_for
+from vae_sweep.evaluation.codes import Split, cut, noise_for
 from vae_sweep.evaluation.noise import PixelNoise
 from vae_sweep.metrics.importance import (
     effective_sample_size,
@@ -16,8 +16,9 @@ from vae_sweep.metrics.importance import (
     standard_error,
 )
 from vae_sweep.models.objective import Objective
+from vae_sweep.models.posteriors import Posterior
 
-DECODED_AT_ONCE = 256
+DECODED_AT_ONCE = 128  # more do not fit into a processor's cache
 
 
 @dataclass(frozen=True)
@@ -49,16 +50,16 @@ class PosteriorSamples:
 
 
 @torch.no_grad()
-def sample_posterior(objective: Objective, split: Split, samples: int) -> PosteriorSamples:
-    """Decodes samples x images latents; one image at a time, so that only one batch is held."""
+def sample_posterior(objective: Objective, split: Split, posterior: Posterior, samples: int) -> PosteriorSamples:
+    """Decodes samples x images latents; one image at a time, so that only one batch is held. posterior: of `split`."""
     columns: list[tuple[Tensor, ...]] = []
     for position in range(len(split)):
-        x = split[slice(position, position + 1)]
-        posterior = objective.vae.encode(x)
-        z = posterior.sample(noise_for((samples, *posterior.mean.shape), x.device, "bounds", position))  # (K, 1, d)
+        here = slice(position, position + 1)
+        x, own = split[here], cut(posterior, here)
+        z = own.sample(noise_for((samples, *own.mean.shape), x.device, "bounds", position))  # (K, 1, d)
         parts = list(_compared(objective, z[:, 0], x))
         recon, sse = (torch.cat(part) for part in zip(*parts, strict=True))
-        columns.append((recon, sse, log_prior_ratio(posterior, z)[:, 0]))
+        columns.append((recon, sse, log_prior_ratio(own, z)[:, 0]))
     stacked = (torch.stack(column, 1).cpu().double() for column in zip(*columns, strict=True))
     return PosteriorSamples(*stacked)
 

@@ -1,7 +1,8 @@
 """Images of one split through the network once: posteriors, samples, and what each image's reconstruction costs."""
 
+import copy
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,9 +47,9 @@ class Split:
             x = torch.stack([binarized(image, draw) for image, draw in zip(x, draws, strict=True)])
         return x.to(self.device)
 
-    def batches(self, size: int = BATCH) -> Iterator[tuple[slice, Tensor]]:
-        """(positions, images), the last batch perhaps smaller."""
-        for first in range(0, len(self), size):
+    def batches(self, size: int = BATCH, begin: int = 0) -> Iterator[tuple[slice, Tensor]]:
+        """(positions, images), from position `begin` on, the last batch perhaps smaller."""
+        for first in range(begin, len(self), size):
             positions = slice(first, min(first + size, len(self)))
             yield positions, self[positions]
 
@@ -79,7 +80,8 @@ class Codes:
         return {name: float(values.mean()) for name, values in self.terms.items()}
 
     def first(self, images: int) -> Posterior:
-        return _rows(self.posterior, slice(images))
+        """Of the first so many images."""
+        return cut(self.posterior, slice(images))
 
 
 @torch.no_grad()
@@ -115,15 +117,18 @@ def _compare(objective: Objective, z: Tensor, x: Tensor, with_ssim: int | None) 
 
 
 def joined(posteriors: Sequence[Posterior]) -> Posterior:
-    """One posterior of the images of all: their tensors, each of which has the images first, put end to end."""
-    whole = object.__new__(type(posteriors[0]))
-    for name in vars(posteriors[0]):
-        setattr(whole, name, torch.cat([getattr(posterior, name) for posterior in posteriors]))
-    return whole
+    """One posterior of the images of all: their tensors put end to end, and what else the first one holds."""
+    return _with(posteriors[0], lambda name: torch.cat([vars(posterior)[name] for posterior in posteriors]))
 
 
-def _rows(posterior: Posterior, rows: slice) -> Posterior:
-    part = object.__new__(type(posterior))
-    for name, value in vars(posterior).items():
-        setattr(part, name, value[rows])
-    return part
+def cut(posterior: Posterior, rows: slice) -> Posterior:
+    """That of some of its images."""
+    return _with(posterior, lambda name: vars(posterior)[name][rows])
+
+
+def _with(posterior: Posterior, tensors: Callable[[str], Tensor]) -> Posterior:
+    """A copy with other tensors in the place of those that have the images first."""
+    found = copy.copy(posterior)
+    held = [name for name, value in vars(posterior).items() if isinstance(value, Tensor) and value.ndim]
+    vars(found).update({name: tensors(name) for name in held})
+    return found

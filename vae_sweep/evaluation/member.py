@@ -181,7 +181,7 @@ class _Subject:
     def samples(self) -> Samples | None:
         training = Split(self.data, chosen(self.data.train, self.settings.sampler_images), self.device)
         images = len(self.val) if self.settings.sample_images is None else self.settings.sample_images
-        return judge(self.objective, self.val, self.val_codes, training, images)
+        return judge(self.objective, self.val, self.val_codes, training, self.train_codes, images)
 
     def _on_either(self, split: Split, codes: Codes) -> Values:
         found = codes.means() | {"images": len(split), "sigma_calibrated": self.fitted_sigma}
@@ -244,7 +244,7 @@ class _Subject:
     def _bounds(self) -> Values:
         split = self.val.first(self.settings.bound_images)
         ks = sizes_of_k(self.settings.k)
-        samples = sample_posterior(self.objective, split, self.settings.k)
+        samples = sample_posterior(self.objective, split, self.val_codes.first(len(split)), self.settings.k)
         found: Values = {"bound_images": len(split)}
         if self.own is not None:
             found |= samples.bounds(self.own, ks)
@@ -264,7 +264,7 @@ class _Subject:
 
     def arrays(self) -> dict[str, np.ndarray]:
         labels = None if self.data.labels is None else self.data.labels[self.val.rows]
-        arrays = showing.pictures(self.objective, self.val, self.noise("val", len(self.val)))
+        arrays = showing.pictures(self.objective, self.val, self.val_codes)
         arrays |= showing.latents(self.val_codes, labels, self.objective.deterministic)
         arrays |= {
             f"val_image_{name}": self.val_codes.terms[name].float().numpy()

@@ -10,6 +10,7 @@ drawn; prior to recon is *holes*: draws that fall where no code lies. What fitte
 fitted to recon are those that the fitted sampler leaves.
 """
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ from vae_sweep.metrics.two_sample import KERNELS, distance, null, standardised
 from vae_sweep.models.code_sampler import CodeSampler, fit
 from vae_sweep.models.multi_rate import AtWeight
 from vae_sweep.models.objective import Objective
+from vae_sweep.models.posteriors import Posterior
 from vae_sweep.runs.files import RecordError
 from vae_sweep.runs.records import read_arrays
 
@@ -57,16 +59,23 @@ class Samples:
 
 
 @torch.no_grad()
-def judge(objective: Objective, held_out: Split, held_out_codes: Codes, training: Split, images: int) -> Samples | None:
+def judge(
+    objective: Objective, held_out: Split, held_out_codes: Codes, training: Split, training_codes: Codes, images: int
+) -> Samples | None:
     """Fit a sampler to codes of `training`, draw, and compare with at most `images` held-out ones.
 
+    training_codes: of the same images, or of more, or of the first of them; only the others are encoded.
     None where fewer than 8 are held out, or fewer than 2 trained on. Draws are the same for every run: a function of
     how many there are.
     """
     n = min(images, len(held_out))
     if n < FEWEST or len(training) < 2:
         return None
-    codes = codes_of(objective, training)
+    posterior, saved = training_codes.first(len(training)), {}
+    if objective.multi_rate:
+        said = encoded(objective, training)
+        posterior, saved = objective.vae.at(objective.vae.kl_weight).posterior(said), {"encoded": said.cpu().numpy()}
+    codes = codes_of(objective, training, posterior)
     sampler = fit(codes.cpu().numpy())
     drawn = {"fitted": torch.from_numpy(sampler.sample(max(n, SHOWN))).to(codes.device)}
     if not objective.deterministic:
@@ -85,27 +94,28 @@ def judge(objective: Objective, held_out: Split, held_out_codes: Codes, training
     values = {f"distance_{name}": found["value"] for name, found in apart[MAIN[0]][MAIN[1]].items()}
     values |= {f"sampler_{name}": known[name] for name in ("components", "left_out_nats", "novelty")}
     detail = {"images": n, "distances": apart, "sampler": known}
-    saved = sampler.arrays()
-    if objective.multi_rate:
-        saved["encoded"] = encoded(objective, training)
-    return Samples(values | scale_of(codes), detail, _arrays(sets, codes), saved)
+    return Samples(values | scale_of(codes), detail, _arrays(sets, codes), sampler.arrays() | saved)
 
 
 @torch.no_grad()
-def codes_of(objective: Objective, split: Split) -> Tensor:
-    """(N, d): one code of each image, drawn from its posterior; the mean, of an autoencoder."""
+def codes_of(objective: Objective, split: Split, known: Posterior) -> Tensor:
+    """(N, d): one code of each image, drawn from its posterior; the mean, of an autoencoder.
+
+    known: the posterior of the first images.
+    """
     noise = noise_for((len(split), objective.vae.latent_dim), split.device, "sampler")
-    parts = []
-    for positions, x in split.batches():
-        posterior = objective.vae.encode(x)
-        parts.append(posterior.mean if objective.deterministic else posterior.sample(noise[positions]))
-    return torch.cat(parts)
+    begin = len(known.mean)
+    others = ((positions, objective.vae.encode(x)) for positions, x in split.batches(begin=begin))
+    parts = itertools.chain([(slice(begin), known)], others)
+    if objective.deterministic:
+        return torch.cat([posterior.mean for _, posterior in parts])
+    return torch.cat([posterior.sample(noise[positions]) for positions, posterior in parts])
 
 
 @torch.no_grad()
-def encoded(objective: Objective, split: Split) -> np.ndarray:
+def encoded(objective: Objective, split: Split) -> Tensor:
     """(N, 2 d) float32: what the encoder of a multi-rate model says, which is the same at every weight."""
-    return torch.cat([objective.vae.vae.encoded(x) for _, x in split.batches()]).float().cpu().numpy()
+    return torch.cat([objective.vae.vae.encoded(x) for _, x in split.batches()]).float()
 
 
 def saved_sampler(path: Path, step: int, vae: Any) -> CodeSampler:

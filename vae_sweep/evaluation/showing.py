@@ -18,22 +18,22 @@ CODES = 1000
 
 
 @torch.no_grad()
-def pictures(objective: Objective, held_out: Split, noise: Tensor) -> Arrays:
+def pictures(objective: Objective, held_out: Split, codes: Codes) -> Arrays:
     """Held-out images, their reconstructions, and paths between the codes of neighbours.
 
     originals, recon_mean, recon_sampled: (M, H, W, C) uint8. interpolations (P, S, H, W, C): decoded on the straight
     line between two posterior means, which no Gaussian fitted to the codes finds less likely than the worse of its
-    ends. noise: (N, d), that of the evaluation.
+    ends. codes: of `held_out`.
     """
     shown = held_out.first(PICTURES)
     x = shown[:]
-    posterior = objective.vae.encode(x)
-    found = {"originals": as_bytes(x), "recon_mean": decode(objective, posterior.mean)}
+    mean = codes.posterior.mean[: len(x)]
+    found = {"originals": as_bytes(x), "recon_mean": decode(objective, mean)}
     if not objective.deterministic:
-        found["recon_sampled"] = decode(objective, posterior.sample(noise[: len(x)]))
+        found["recon_sampled"] = decode(objective, codes.z[: len(x)])
     pairs = min(PAIRS, len(x) // 2)
     if pairs:
-        starts, ends = posterior.mean[: 2 * pairs : 2, None], posterior.mean[1 : 2 * pairs : 2, None]
+        starts, ends = mean[: 2 * pairs : 2, None], mean[1 : 2 * pairs : 2, None]
         way = torch.linspace(0, 1, STEPS, device=x.device)[:, None]
         found["interpolations"] = decode(objective, starts + way * (ends - starts))  # (P, S, d)
     return found

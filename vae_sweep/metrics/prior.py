@@ -49,7 +49,7 @@ def cycle_error(z: Tensor, mean_of_decoded: Tensor, active: Tensor) -> float:
     return float(((z - mean_of_decoded) ** 2)[:, active].cpu().double().mean())
 
 
-class Moments(NamedTuple):
+class CodeMoments(NamedTuple):
     """First two moments of the aggregate posterior, unit by unit."""
 
     second: Tensor  # (d,) E[mean_j^2 + variance_j]
@@ -57,11 +57,11 @@ class Moments(NamedTuple):
     rate: float  # -1/2 sum_j E ln variance_j, nats
 
 
-def moments(posterior: Posterior) -> Moments:
+def moments(posterior: Posterior) -> CodeMoments:
     """At a stationary point second = 1, mean = 0 and rate = KL, at any weight and for any likelihood.
 
     Needs affine encoder heads and an affine first decoder layer, no weight decay, an unclamped log-variance, a
     diagonal posterior and the plain KL; on training data. Small weights converge slowly.
     """
     mean, variance = posterior.mean.cpu().double(), posterior.variance.cpu().double()  # MPS has no float64
-    return Moments((mean**2 + variance).mean(0), mean.mean(0), float(-0.5 * variance.log().sum(1).mean()))
+    return CodeMoments((mean**2 + variance).mean(0), mean.mean(0), float(-0.5 * variance.log().sum(1).mean()))

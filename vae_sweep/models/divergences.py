@@ -170,7 +170,7 @@ def divergence(
         if n_train is None:
             raise ValueError("n_train: loss.divergence=tc needs the number of training images")
         return TotalCorrelation(n_train, mi_weight, tc_weight, dimension_weight, tc_estimator)
-    if free_bits is not None:
+    if free_bits:  # none are the plain KL
         return FreeBits(free_bits, free_bits_groups)
     return _BY_NAME[name]()
 
@@ -178,7 +178,7 @@ def divergence(
 _BY_NAME: Mapping[str, Any] = {"kl": KL, "reverse_kl": ReverseKL, "tc": TotalCorrelation}
 
 
-class Split(NamedTuple):
+class KLParts(NamedTuple):
     """The mean of KL(q(z|x) || p(z)) = mutual information + total correlation + dimension-wise KL."""
 
     mutual_information: Tensor  # (B,) ln q(z|x) - ln q(z)
@@ -186,7 +186,7 @@ class Split(NamedTuple):
     dimension_wise: Tensor  # (B,) sum_j [ln q(z_j) - ln p(z_j)]
 
 
-def split_kl(posterior: Posterior, z: Tensor, n_train: int, estimator: str = "stratified") -> Split:
+def split_kl(posterior: Posterior, z: Tensor, n_train: int, estimator: str = "stratified") -> KLParts:
     """One-sample estimates of the three parts of the KL from a batch. Chen et al. 2018, appendix C.
 
     z (B, d) are samples of `posterior`, one per image. The aggregate posterior q(z) = mean over the n_train
@@ -199,7 +199,7 @@ def split_kl(posterior: Posterior, z: Tensor, n_train: int, estimator: str = "st
 
     The logarithm of an unbiased estimate is biased downwards (Jensen), so the mutual information comes out
     too large, more so the fewer images of the batch a z could have come from, up to ln N. The sum of the three
-    parts is ln q(z|x) - ln p(z), whose mean is the KL without bias. A penalty; metrics.py measures.
+    parts is ln q(z|x) - ln p(z), whose mean is the KL without bias. A penalty; metrics/aggregate.py measures.
     """
     log_weight = _log_weights(len(z), n_train, estimator, z)
     # [i, j]: density of z_i under the posterior of image j
@@ -209,7 +209,7 @@ def split_kl(posterior: Posterior, z: Tensor, n_train: int, estimator: str = "st
     log_q_z_per_unit = torch.logsumexp(log_q_zx_per_unit + log_weight[..., None], dim=1)  # (B, d)
     log_product = log_q_z_per_unit.sum(-1)
     log_prior = -0.5 * (z**2 + LOG_2PI).sum(-1)
-    return Split(
+    return KLParts(
         mutual_information=posterior.log_prob(z) - log_q_z,
         total_correlation=log_q_z - log_product,
         dimension_wise=log_product - log_prior,

@@ -187,14 +187,14 @@ class GridDecoder(nn.Module):
 
 
 def conv_block(width: int) -> nn.Module:
-    return nn.Sequential(_norm(width), nn.SiLU(), nn.Conv2d(width, width, 3, padding=1))
+    return nn.Sequential(norm(width), nn.SiLU(), nn.Conv2d(width, width, 3, padding=1))
 
 
 def residual_block(width: int) -> nn.Module:
     return nn.Sequential(conv_block(width), conv_block(width))
 
 
-def _norm(channels: int) -> nn.GroupNorm:
+def norm(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(math.gcd(channels, 8), channels)
 
 

@@ -14,11 +14,11 @@ from torch.nn import functional as F
 
 from vae_sweep import traits
 from vae_sweep.models.numerics import at_least_float32
+from vae_sweep.models.posteriors import LOG_2PI
 from vae_sweep.traits import LikelihoodTraits
 
 Buffers = Mapping[str, Tensor]
 
-LOG_2PI = math.log(2 * math.pi)
 LOG_SCALE_FLOOR = -6.0  # soft: a scale s becomes s + e^-6, as in Rybkin's code
 
 

@@ -37,7 +37,7 @@ _FLOOR = 1.5
 class MultiRateVAE(nn.Module):
     """A VAE that is told the KL weight. Without one, encode and decode are at `kl_weight`.
 
-    vae: one of models.py, or another with an encoder (B, C, H, W) -> (B, 2 d), a decoder and diagonal posteriors.
+    vae: one of networks.py, or another with an encoder (B, C, H, W) -> (B, 2 d), a decoder and diagonal posteriors.
     kl_weight_range: (lowest, highest) weight that it is for. Raises TypeError or ValueError for what cannot be.
     """
 

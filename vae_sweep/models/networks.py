@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vae_sweep.models.grid import Block, GridDecoder, GridEncoder, Path, conv_block, residual_block
+from vae_sweep.models.grid import Block, GridDecoder, GridEncoder, Path, conv_block, norm, residual_block
 from vae_sweep.models.layout import ImageShape, Layout, layout
 from vae_sweep.models.numerics import at_least_float32
 from vae_sweep.models.posteriors import POSTERIORS, Posterior
@@ -139,12 +139,12 @@ def resnet(
             *(_ResidualBlock(c_in) for _ in range(blocks)),
             nn.Conv2d(c_in, c_out, 3, stride=2, padding=1),
         ]
-    down += [_norm(grid.widths[-1]), nn.SiLU()]
+    down += [norm(grid.widths[-1]), nn.SiLU()]
     up: list[nn.Module] = []
     for c_in, c_out in zip(grid.widths[::-1], [*grid.widths[-2::-1], grid.widths[0]], strict=True):
         up += [nn.Upsample(scale_factor=2), nn.Conv2d(c_in, c_out, 3, padding=1)]
         up += [_ResidualBlock(c_out) for _ in range(blocks)]
-    up += [_norm(grid.widths[0]), nn.SiLU(), nn.Conv2d(grid.widths[0], image_shape[0], 3, padding=1)]
+    up += [norm(grid.widths[0]), nn.SiLU(), nn.Conv2d(grid.widths[0], image_shape[0], 3, padding=1)]
     encoder = nn.Sequential(*down, nn.Flatten(), nn.Linear(grid.cells, family.n_params(latent_dim)))
     decoder = nn.Sequential(
         nn.Linear(latent_dim, grid.cells), nn.Unflatten(1, grid.shape), *up, _CropTo(image_shape[1:])
@@ -242,8 +242,8 @@ class _ResidualBlock(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
         self.layers = nn.Sequential(
-            _norm(channels), nn.SiLU(), nn.Conv2d(channels, channels, 3, padding=1),
-            _norm(channels), nn.SiLU(), nn.Conv2d(channels, channels, 3, padding=1),
+            norm(channels), nn.SiLU(), nn.Conv2d(channels, channels, 3, padding=1),
+            norm(channels), nn.SiLU(), nn.Conv2d(channels, channels, 3, padding=1),
         )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
@@ -253,8 +253,8 @@ class _ResidualBlock(nn.Module):
 def _initialised(vae: VAE, last: Any) -> VAE:
     """Weights that keep the scale of activations through the depth (He et al. 2015), counting the inputs that a
     strided transposed convolution really adds up; torch's defaults shrink them by half at every layer, and the first
-    epochs go into growing them back. Images begin close to the mean
-    image (mid grey where the data are not known), posterior scales close to the prior's.
+    epochs go into growing them back. Images begin close to the mean image (mid grey where the data are not known),
+    posterior scales close to the prior's.
 
     last: the layer that puts out the image.
     """
@@ -284,10 +284,6 @@ def _at_the_mean(vae: VAE, last: Any) -> VAE:
             last.weight.mul_(0.1)
             last.bias.zero_()
     return vae
-
-
-def _norm(channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(math.gcd(channels, 8), channels)
 
 
 def _dense(sizes: Sequence[int], activation: str) -> list[nn.Module]:

@@ -30,7 +30,8 @@ class Posterior(Protocol):
     B images, d latents, which the tool treats as one flat vector. The prior is N(0, I). Everything is in nats, per
     image or per latent, never averaged, and in float32 at least, also where the network computes in bfloat16. Nothing
     draws noise, branches on values or writes in place: so it runs under torch.func.vmap and grad, and in packs. All
-    tensors that an object holds as attributes have the images first: evaluation joins and cuts them there.
+    tensors that an object holds as attributes have the images first, or no dimensions: evaluation joins and cuts them
+    there. What else it holds, such as a number, is the same for all images.
     """
 
     mean: Tensor

@@ -49,6 +49,7 @@ def pack_key(config: Mapping[str, Any], says: Says | None = None) -> str:
     matters = config_that_matters(config)
     kept = {key: value for key, value in flatten(matters).items() if not key.startswith("kl_schedule.")}
     kept |= {key: kept[key] is None for key in MAY_DIFFER if key in kept}  # with the term or without it
+    kept["loss.free_bits"] = not matters["loss"].get("free_bits")  # 0 is without
     kl_schedule = matters.get("kl_schedule")  # an autoencoder has none
     if kl_schedule and not schedule(kl_schedule, says).packs:  # a kind for itself
         kept["kl_schedule._target_"] = target_of(kl_schedule)

@@ -50,7 +50,7 @@ class Moments:
 
 
 @dataclass(frozen=True)
-class Codes:
+class LinearCodes:
     """A part of the linear path: codes = encode^T x, x = decode codes; posterior variances. One column per code."""
 
     encode: Array
@@ -76,8 +76,8 @@ class LinearPath:
     Without a weight (`s2 = 0`) codes are whitened: encode^T x has variance 1, and decodes without shrinking.
     """
 
-    picture: Codes
-    cell: Codes
+    picture: LinearCodes
+    cell: LinearCodes
     cells: int
     left: float  # squared error of the decoded means
 
@@ -161,12 +161,12 @@ def linear_path(found: Moments, picture_codes: int, cell_codes: int, s2: float) 
     return LinearPath(picture, cell, cells, left)
 
 
-def _codes(vectors: Array, values: Array, s2: float) -> Codes:
+def _codes(vectors: Array, values: Array, s2: float) -> LinearCodes:
     on = values > max(s2, 1e-9 * float(values.max(initial=0.0)))
     safe = np.where(on, values, 1.0)
     spread = np.sqrt(np.where(on, values - s2, 0.0))
     variance = np.where(on, s2 / safe, 1.0) if s2 else np.ones_like(values)
-    return Codes(vectors * (spread / safe), vectors * spread, variance, values)
+    return LinearCodes(vectors * (spread / safe), vectors * spread, variance, values)
 
 
 def _plain(pictures: Array, own: Array, rank: int) -> tuple[Array, Array]:

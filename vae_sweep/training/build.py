@@ -10,7 +10,6 @@ import torch
 from hydra.utils import get_method, get_object, instantiate
 from torch import nn
 
-from vae_sweep.data.image_data import ImageData
 from vae_sweep.evaluation import Metric
 from vae_sweep.models.bayesian import BayesianVAE
 from vae_sweep.models.divergences import KL, Capacity, Divergence, divergence
@@ -198,9 +197,3 @@ def own(key: str, named: str | Section, kind: type) -> Any:
             f"{key}={section['_target_']}: expected a subclass of {kind.__name__} that declares its traits"
         )
     return made
-
-
-def image_shape(data: ImageData) -> ImageShape:
-    """(C, H, W)"""
-    height, width, channels = data.images.shape[1:]
-    return channels, height, width

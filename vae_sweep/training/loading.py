@@ -234,5 +234,5 @@ def load_model(run: str | Path) -> TrainedVAE:
     known = checkpoint["hyper_parameters"]
     lit.step = checkpoint["step"]
     trained_on = load_run(Path(run)).result.get("data_fingerprint") if Path(run).is_dir() else None
-    folder = Path(run) if Path(run).is_dir() else Path(run).parents[1]  # RUN/checkpoints/last.ckpt
+    folder = Path(run) if Path(run).is_dir() else Path(run).absolute().parents[1]  # RUN/checkpoints/last.ckpt
     return TrainedVAE(lit, known["image_shape"], known["config"], fingerprint=trained_on, sampler_file=folder / SAMPLER)

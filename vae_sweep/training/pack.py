@@ -20,7 +20,7 @@ from vae_sweep.runs.writing import RunFiles
 from vae_sweep.schedules.learning_rate import level_steps
 from vae_sweep.training import ddp as ranks
 from vae_sweep.training import device as hardware
-from vae_sweep.training.build import RunSettings, image_shape
+from vae_sweep.training.build import RunSettings
 from vae_sweep.training.callbacks import AtRest, Checkpoints
 from vae_sweep.training.checkpoints import checkpoint_of, common_checkpoints, save_best, save_checkpoints, save_level
 from vae_sweep.training.lengths import fits, is_at_rest
@@ -214,7 +214,7 @@ class Training:
         for index, (member, file) in enumerate(zip(self.members, self.files, strict=True)):
             known = {
                 "config": dict(self.configs[index]),
-                "image_shape": list(image_shape(self.data)),
+                "image_shape": list(self.data.shape),
                 "images": len(self.data.train),
             }
             written.append((file.folder, checkpoint_of(member, self.step, failed.get(index), known)))

@@ -14,7 +14,7 @@ from vae_sweep.runs.writing import Report, RunFiles
 from vae_sweep.tracking import Tracker, open_also, open_tracker, wait_for
 from vae_sweep.training import ddp as ranks
 from vae_sweep.training import device as hardware
-from vae_sweep.training.build import build, image_shape, run_settings
+from vae_sweep.training.build import build, run_settings
 from vae_sweep.training.callbacks import Interrupted
 from vae_sweep.training.checkpoints import LAST, began_without_start
 from vae_sweep.training.init_from import network_of, start_from
@@ -52,7 +52,7 @@ def train_pack(
     trackers: list[Tracker] = []
     try:
         moments = None if began_without_start([file.folder for file in files], note) else moments_for(configs[0], data)
-        members = [build(config, image_shape(data), len(data.train), moments) for config in configs]
+        members = [build(config, data.shape, len(data.train), moments) for config in configs]
         for member, config, file in zip(members, configs, files, strict=True):
             if config["model"].get("init_from") and not (file.folder / LAST).exists():
                 start_from(network_of(member), config["model"]["init_from"])
