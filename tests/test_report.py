@@ -16,14 +16,9 @@ from synthetic_sweep import write_sweep
 from vae_sweep import report
 from vae_sweep.analysis import glossary, study
 from vae_sweep.analysis.recommend import recommend
-<<<<<<< HEAD
-from vae_sweep.analysis.verdicts import judge
-from vae_sweep.report import palette, plots, sprites
-=======
 from vae_sweep.analysis.survey import survey
 from vae_sweep.analysis.verdicts import judge
 from vae_sweep.report import palette, payload, plots, sprites
->>>>>>> fix-c
 from vae_sweep.report.__main__ import main
 from vae_sweep.report.shown import shown
 from vae_sweep.runs.files import RecordError
@@ -355,7 +350,6 @@ def test_the_metrics_page_of_the_docs_is_the_glossary():
     assert page.read_text() == glossary.markdown(), "python3 -m vae_sweep.analysis.glossary > docs/metrics.md"
 
 
-<<<<<<< HEAD
 def test_of_a_large_sweep_the_recommended_curve_and_runs_at_even_distances_are_shown(tmp_path, monkeypatch):
     folder = write_sweep(tmp_path / "s", weights=(3.0, 1.0, 0.3, 0.1, 0.03), latent_dims=(64, 4))
     read = study.read([load_sweep(folder)])
@@ -371,7 +365,8 @@ def test_of_a_large_sweep_the_recommended_curve_and_runs_at_even_distances_are_s
     assert f"codes of {len(few)} of the {len(read.points)} runs are on this" in page
     assert set(re.findall(r'class="sheets" data-run="([^"]+)"', page)) == few
     assert all(f'"id":"{point.id}"' in page for point in read.points), "the others are in the table all the same"
-=======
+
+
 def test_every_section_is_reached_from_the_top(sweep):
     page = build(sweep)
     sections = set(re.findall(r'<section id="([a-z]+)"', page))
@@ -419,4 +414,3 @@ def test_the_axes_name_the_unit_of_what_is_drawn(tmp_path):
             result["config"]["loss"]["recon"] = recon
             path.write_text(json.dumps(result))
         assert named() == names
->>>>>>> fix-c

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vae_sweep.analysis.study import Point, Study
+from vae_sweep.analysis.study import Point, Setting, Study
 
 PARTS = ("capacity", "pressure", "sampling", "generalisation")
 
@@ -37,7 +37,10 @@ def split_gap(study: Study, point: Point) -> Gap | None:
     if point.multi_rate:  # its own losses are of another kind: those of sharing one model
         return None
     mean, sampled, held_out = point.get("train", "sse_mean"), point.get("train", "sse"), point.get("val", "sse")
-    capacity, reference = _capacity(study, point)
+    key = ("capacity", point.family)  # the same for all runs of a family
+    if key not in study.memory:
+        study.memory[key] = _capacity(study, point.family)
+    capacity, reference = study.memory[key]
     if mean is None or sampled is None or held_out is None or capacity is None:
         return None
     if point.autoencoder:  # deterministic: its own error is the capacity's, by definition
@@ -45,12 +48,12 @@ def split_gap(study: Study, point: Point) -> Gap | None:
     return Gap(capacity, mean - capacity, sampled - mean, held_out - sampled, reference)
 
 
-def _capacity(study: Study, point: Point) -> tuple[float | None, str]:
-    autoencoders = [v for p in study.autoencoders(point.family) if (v := p.get("train", "sse")) is not None]
+def _capacity(study: Study, family: tuple[Setting, ...]) -> tuple[float | None, str]:
+    autoencoders = [v for p in study.autoencoders(family) if (v := p.get("train", "sse")) is not None]
     if autoencoders:
         return float(np.mean(autoencoders)), "autoencoder"
-    family = [p for p in study.families.get(point.family, []) if p.get("train", "sse_mean") is not None]
-    if not family:
+    measured = [p for p in study.families.get(family, []) if p.get("train", "sse_mean") is not None]
+    if not measured:
         return None, ""
-    smallest = min(family, key=lambda p: p.weight or 0.0)
+    smallest = min(measured, key=lambda p: p.weight or 0.0)
     return smallest.get("train", "sse_mean"), f"KL weight {smallest.weight:g}, the smallest tried"

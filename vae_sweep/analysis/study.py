@@ -221,7 +221,7 @@ class Study:
     sweeps: list[Sweep]
     points: list[Point]
     swept: list[str]
-    memory: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    memory: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def name(self) -> str:

@@ -4,7 +4,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from vae_sweep.runs.members import Member, flatten, slug, swept_keys
+from vae_sweep.runs.members import Member, slug, swept_keys
+from vae_sweep.runs.nested import flatten
 from vae_sweep.runs.schema import SCHEMA, DataSet, Entry, Manifest, Plan
 from vae_sweep.theory.beta import beta, sizes_of
 
