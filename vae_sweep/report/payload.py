@@ -88,7 +88,7 @@ def build(study: Study, verdicts: dict[str, list[Finding]], context: Context, fo
 def charts(study: Study) -> dict[str, str]:
     """{key in a run's rows, without its split: title} of the training curves."""
     own = {"recon": "reconstruction: squared error"} if {p.likelihood.unit for p in study.points} == {"SSE"} else {}
-    return glossary.charts() | own
+    return {key: own.get(key, title) for key, title in glossary.charts().items()}
 
 
 def study_weights(study: Study) -> list[float]:
