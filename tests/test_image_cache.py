@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from marks import slow
 from PIL import Image
 from waiting import wait_until
 
@@ -112,7 +113,7 @@ def test_names_and_places_do_not_matter_but_contents_do(root: Path, tmp_path: Pa
     assert len(read(elsewhere, tmp_path / "cache").images) == 21
 
 
-@pytest.mark.parametrize("change", ["size", "fit", "channels", "file"])
+@pytest.mark.parametrize("change", ["size", "file", *slow("fit", "channels")])
 def test_what_changes_pixels_changes_the_entry(root: Path, tmp_path: Path, change: str):
     read(root, tmp_path / "cache")
     how = {"size": Decoding(16), "fit": Decoding(8, fit="pad"), "channels": Decoding(8, channels=1)}.get(change, HOW)

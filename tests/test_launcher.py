@@ -83,7 +83,7 @@ def test_a_failed_member_is_an_exit_code_and_one_line(launch, tmp_path):
     assert statuses == ["done", "failed", "done", "failed"]
 
 
-@pytest.mark.parametrize("launcher", ["local", "ray", *slow("basic", "slurm")])
+@pytest.mark.parametrize("launcher", ["local", *slow("basic", "slurm", "ray")])
 def test_all_members_are_checked_before_the_first_trains(launch, tmp_path, launcher):
     done = launch(f"hydra/launcher={launcher}", "loss.kl_weight=1,-1", training=())
     assert done.returncode == 1

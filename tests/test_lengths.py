@@ -99,10 +99,12 @@ def test_a_sweep_made_longer_is_the_long_one_bit_for_bit(sweep, lr_schedule, pac
 @pytest.mark.parametrize(
     ("own", "why"),
     [
-        (["optimizer.lr_schedule=cosine"], "optimizer.lr_schedule=cosine hangs on the length"),
         (["optimizer.lr_schedule=wsd", "kl_schedule=linear"], "kl_schedule=linear hangs on the length"),
-        (["optimizer.lr_schedule=wsd", "kl_schedule=linear", "kl_schedule.warmup_steps=9"], ""),
         (["optimizer.lr_schedule=constant", "kl_schedule=control_vae", "kl_schedule.target=2"], ""),
+        *slow(
+            (["optimizer.lr_schedule=cosine"], "optimizer.lr_schedule=cosine hangs on the length"),
+            (["optimizer.lr_schedule=wsd", "kl_schedule=linear", "kl_schedule.warmup_steps=9"], ""),
+        ),
     ],
 )
 def test_what_hangs_on_the_length_begins_again_and_says_so(sweep, own, why):

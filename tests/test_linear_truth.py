@@ -101,7 +101,7 @@ def test_a_reduction_moves_the_weight_not_the_optimum(reduction):
     assert (terms["sse"], terms["kl"]) == (pytest.approx(sse, rel=1e-4), pytest.approx(kl.sum().item(), rel=1e-4))
 
 
-@pytest.mark.parametrize(("recon", "learn_scale"), [("optimal_sigma", False), ("gaussian", True)])
+@pytest.mark.parametrize(("recon", "learn_scale"), [("optimal_sigma", False), *slow(("gaussian", True))])
 def test_a_fitted_sigma_is_that_of_probabilistic_pca(recon, learn_scale):
     """sigma^2 = mean of the discarded eigenvalues (Tipping & Bishop 1999), and the loss is then -ln p(x)."""
     loss, terms, objective = optimum(recon, learn_scale=learn_scale)

@@ -344,6 +344,7 @@ def test_a_number_reads_as_in_the_sentences_and_a_range_is_found_among_very_many
     assert (low, high) == pytest.approx((-5 - 0.05 * 399_999, 399_994 + 0.05 * 399_999))
 
 
+@pytest.mark.slow
 def test_a_curve_of_the_plane_is_switched_off(page, index):
     page.open(index).read_to_the_end()
     before = len(page.wait(lambda p: p.all("#plane-chart .mark")))
@@ -395,6 +396,7 @@ def test_a_curve_under_the_pointer_names_its_run(page, index):
     assert page.all("#curves path.faint")
 
 
+@pytest.mark.slow
 def test_the_plane_shows_either_split_on_either_axis(page, index):
     page.open(index).read_to_the_end()
 
@@ -436,6 +438,7 @@ def test_whatever_a_sweep_lacks_the_page_says_so_and_does_not_stumble(page, tmp_
     assert page.complaints() == []
 
 
+@pytest.mark.slow
 def test_a_sweep_over_image_sizes_shows_each_run_its_own_originals(page, tmp_path):
     """Two data sets in one sweep: 24 and 16 pixels."""
     folder, other = write_sweep(tmp_path / "s"), write_sweep(tmp_path / "t", image_size=16)

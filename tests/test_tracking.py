@@ -460,6 +460,7 @@ def test_no_sweep_is_an_error_in_one_line(home: Path, capsys: pytest.CaptureFixt
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_sweep_is_laid_out_in_a_view_of_its_own(
     online: FakeWandb, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -81,6 +81,7 @@ def test_pack_equals_separate_runs_in_float64(small_sweep: SmallSweep, steps: in
             assert theirs == pytest.approx(mine, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_a_pack_of_the_default_network_equals_separate_runs_in_float64(small_sweep: SmallSweep) -> None:
     common = ["trainer.max_steps=20", "trainer.precision=64", "model.channels=4", "data.batch_size=8"]
     common += ["model.latent_dim=130"]  # one code in every cell
