@@ -31,13 +31,11 @@ def read_own(dataset: Mapping[str, Any], how: Decoding, cache_dir: Path) -> Path
     how: of PIL images. Read again when the arguments are others, or a file or folder among them has changed, at any
     depth. Raises DataError.
     """
-    arguments = json.dumps(dataset, sort_keys=True)
+    arguments = json.dumps(dataset, sort_keys=True).encode()
     key = {
         "kind": "own",
         "of": str(dataset["_target_"]),
-        "arguments": hashlib.sha256(
-            arguments.encode()
-        ).hexdigest(),  # a password may be among them, and the key is written
+        "arguments": hashlib.sha256(arguments).hexdigest(),  # one may be a password, and the key is written
         "how": asdict(how),
         "files": [listing_digest(_files(path)) for path in _paths(dataset)],
     }
