@@ -250,9 +250,11 @@ class _Sweep:
         return self.images[fingerprint]
 
     def environ(self, pack: Pack) -> dict[str, str]:
-        """What of this process's environment the members ask for, and W&B's but its folders; and which GPUs to see."""
+        """What of this process's environment the members ask for, and what people set for W&B, but folders; and which
+        GPUs to see.
+        """
         asked = {name for member in pack.members for name in _ENV.findall(str(self.entries[member]["config"]))}
-        asked |= {name for name in os.environ if name.startswith("WANDB_") and not name.endswith("_DIR")}
+        asked |= {name for name in os.environ if name.startswith("WANDB_") and not name.endswith(("_DIR", "_SERVICE"))}
         found = {name: os.environ[name] for name in asked if name in os.environ}
         return {**found, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"} if self.place.gpu else {**found, "CUDA_VISIBLE_DEVICES": ""}
 
