@@ -67,6 +67,7 @@ def test_the_door_prints_and_draws(section, tmp_path, capsys):
         assert min(picture.size) > 100
 
 
+@pytest.mark.slow
 def test_it_loads_no_torch():
     code = "import sys, vae_sweep.forecast, vae_sweep.weights; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from marks import slow
 
 from vae_sweep.analysis import study
 from vae_sweep.analysis.kept import kept
@@ -108,7 +107,8 @@ def stopped_after(asked: int) -> Callable[[], bool]:
     return lambda: next(polled) >= asked
 
 
-@pytest.mark.parametrize("packed", [*slow(False), True], ids=["alone", "pack"])
+@pytest.mark.slow
+@pytest.mark.parametrize("packed", [False, True], ids=["alone", "pack"])
 def test_a_continued_run_has_the_best_of_an_uninterrupted_one(small_sweep: SmallSweep, packed: bool) -> None:
     members = [[*JUMPY, "loss.kl_weight=0.5"], [*JUMPY, "loss.kl_weight=0.1", "seed=1"]][: 1 + packed]
     whole, ids = small_sweep(*members, name="whole")

@@ -73,6 +73,7 @@ def test_batches_of_a_sweeper_are_one_sweep(launch, tmp_path):
     assert [run.status for run in load_sweep(folder).runs] == ["done"] * 3
 
 
+@pytest.mark.slow
 def test_a_failed_member_is_an_exit_code_and_one_line(launch, tmp_path):
     done = launch("loss.kl_weight=1,0.5", "+model.kind=fine,raises")
     assert done.returncode == 1

@@ -140,6 +140,7 @@ def test_a_member_made_longer_alone_leaves_its_pack(sweep):
     assert [run.result["steps"] for run in load_sweep(folder).runs] == [10, 20]
 
 
+@pytest.mark.slow
 def test_a_run_without_a_checkpoint_of_its_level_goes_on_from_its_end_if_it_may(sweep):
     """As in older folders."""
     for lr_schedule, said_ in (("constant", "on from step 20"), ("wsd", "begins again: no checkpoint was kept")):

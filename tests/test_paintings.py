@@ -106,6 +106,7 @@ def test_marks_cover_their_area():
     assert np.allclose(strips.sum(0), 1, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_weights_1_and_01_differ_on_paintings_even_for_a_linear_model():
     """The linear VAE's closed form: unit j is active iff lambda_j > beta / 2, decoding the mean loses
     (beta / 2)^2 / lambda_j on it, and lambda_j on the others."""

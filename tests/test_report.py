@@ -99,6 +99,7 @@ def test_the_door_loads_neither_torch_nor_matplotlib(sweep, tmp_path):
     assert done.stdout.splitlines()[-1] == "set()"
 
 
+@pytest.mark.slow
 def test_figures_do_not_load_torch(sweep):
     code = (
         "import sys; from pathlib import Path; from vae_sweep.report import plots; "

@@ -312,6 +312,7 @@ def test_the_table_sorts_both_ways_and_filters(page, index):
     assert set(column("latent_dim")) == {"64"}
 
 
+@pytest.mark.slow
 def test_a_run_opens_its_whole_configuration(page, index):
     page.open(index)
     button = page.one("#table tbody button.detail")
@@ -377,6 +378,7 @@ def test_the_plane_is_walked_with_the_arrow_keys_and_shows_the_run_s_picture(pag
     page.wait(lambda p: p.one("#viewer[open]"))
 
 
+@pytest.mark.slow
 def test_a_curve_under_the_pointer_names_its_run(page, index):
     page.open(index).read_to_the_end()
     line = page.wait(lambda p: p.one("#curves .columns svg path[stroke]:not([stroke-dasharray])"))

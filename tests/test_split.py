@@ -1,5 +1,6 @@
 """The split is a function of the contents."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,6 +32,7 @@ def test_the_order_does_not_matter(drawn: list[int], fraction: float, random):
     assert sorted(drawn[row] for row in val) == sorted(shuffled[row] for row in again)
 
 
+@pytest.mark.slow
 @given(st.sets(st.integers(0, 10_000), min_size=100, max_size=200), st.integers(20_000, 30_000))
 def test_one_more_image_moves_at_most_one_other(drawn: set[int], added: int):
     before, after = sorted(drawn), sorted(drawn | {added})

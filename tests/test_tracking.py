@@ -267,6 +267,7 @@ def test_the_group_holds_the_answer(online: FakeWandb, tmp_path: Path, capfd: py
     assert len(attempts(folder)) == 1
 
 
+@pytest.mark.slow
 def test_sync_tells_the_answer_once_the_runs_are_there(
     online: FakeWandb, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

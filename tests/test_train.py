@@ -133,6 +133,7 @@ def test_continued_run_in_bfloat16(small_sweep: SmallSweep) -> None:
     assert rows(load_sweep(whole).runs[0].folder) == rows(load_sweep(parts).runs[0].folder)
 
 
+@pytest.mark.slow
 def test_pack_continues_from_the_step_that_all_members_have(small_sweep: SmallSweep) -> None:
     """A kill between the checkpoints of two members: one stands a checkpoint further than the other."""
     members = [["model.channels=2"], ["model.channels=2", "seed=1"]]
