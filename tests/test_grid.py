@@ -97,6 +97,7 @@ def test_a_path_begins_at_the_closed_form(weight, latent_grid, flips):
         )
 
 
+@pytest.mark.slow
 def test_where_the_grid_goes_beyond_the_picture_the_closed_form_is_a_bound():
     """It counts what the cells beyond the edges decode, which nobody sees."""
     images = pictures(shape=(3, 32, 24))
@@ -106,6 +107,7 @@ def test_where_the_grid_goes_beyond_the_picture_the_closed_form_is_a_bound():
     assert 0.98 * bound < expected_loss(vae, tensor(images), 0.002) < bound
 
 
+@pytest.mark.slow
 def test_no_other_scale_of_a_unit_is_better_at_the_start():
     """Every part of the path is at an optimum of its own: scaled up or down, or given another variance, it loses."""
     images, weight = pictures(), 0.002

@@ -182,6 +182,7 @@ def test_a_damaged_best_is_read_from_the_last_checkpoint(
     assert all(torch.equal(value, mended.state_dict()[name]) for name, value in whole.state_dict().items())
 
 
+@pytest.mark.slow
 def test_a_multi_rate_model_is_kept_at_the_weight_that_it_is_validated_at(small_sweep: SmallSweep) -> None:
     several = ["model.multi_rate=true", "model.kl_weight_range=[0.1,10]"]
     folder, ids = small_sweep([*JUMPY, *several, "loss.kl_weight=0.1"], [*JUMPY, *several, "loss.kl_weight=10"])

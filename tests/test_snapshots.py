@@ -20,6 +20,7 @@ COMMON = [
 ]
 
 
+@pytest.mark.slow
 def test_the_last_picture_is_the_evaluation_s(small_sweep: SmallSweep) -> None:
     # One code per picture: the default network has nothing to learn in so few steps, as it begins at a closed form.
     common = [*COMMON, "model.latent_grid=1", "model.linear_path=false"]
