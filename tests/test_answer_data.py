@@ -287,6 +287,19 @@ def test_to_sample_smaller_weights_are_asked_for_and_no_larger_ones(tmp_path, di
         assert "At 3 and 0.3 the prior's draws, too, are as near" in said.lead
 
 
+def test_where_the_largest_weight_alone_serves_to_sample_larger_ones_are_asked_for(tmp_path):
+    weights = (3.0, 1.0, 0.3)
+    folder = write_sweep(tmp_path / "s", weights=weights, autoencoder=False)
+    judged_by_samples(folder, dict(zip(weights, (0.3, 1.0, 2.0), strict=True)))
+    with_decibels(folder, dict.fromkeys(weights, 20.0))
+    verdicts = judge(found := study.read([load_sweep(folder)]))
+    said = answer(found, recommend(found, verdicts, "sample"), verdicts)
+    purpose = said.found.chosen
+    assert (purpose.kl_weight, purpose.beyond, purpose.low, purpose.high) == (3.0, "above", 1.0, None)
+    assert said.headline == "To sample, go above KL weight 3, the largest you tried."
+    assert "loss.kl_weight=9,30 " in said.next.command
+
+
 def test_larger_weights_that_learned_nothing_are_not_asked_for_again(tmp_path):
     folder = write_sweep(tmp_path / "s", weights=(30.0, 3.0, 1.0, 0.3, 0.1), autoencoder=False)
     idle = {"kl": 0.0, "active_units": 0}

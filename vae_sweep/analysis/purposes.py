@@ -206,7 +206,8 @@ def _per_image(curve: Sequence[Spot]) -> list[np.ndarray]:
 def _sample(curve: Sequence[Spot], reconstructs: Sequence[float]) -> Purpose:
     """Of draws from the prior: the smallest weight whose draws are as near to pictures as the nearest run's.
 
-    It lies between the next smaller weight, which does not serve, and the one named, whatever larger ones do.
+    It lies between the next smaller weight, which does not serve, and the one named, whatever larger ones do; where
+    the largest tried serves alone, larger ones may be nearer still.
     """
     found = sampling.sampling(curve)
     if not found:
@@ -218,6 +219,8 @@ def _sample(curve: Sequence[Spot], reconstructs: Sequence[float]) -> Purpose:
     smaller = [other for other in prior.tried if other < weight]
     if len(prior.serves) == len(prior.tried):
         return _purpose("sample", curve, Choice(weight, None, None, "indifferent"), why)
+    if weight == prior.tried[0]:
+        return _purpose("sample", curve, Choice(weight, max(smaller), None, "above"), why)
     beyond = "within" if smaller else "below"
     return _purpose("sample", curve, Choice(weight, max(smaller, default=None), weight, beyond), why)
 
