@@ -101,19 +101,14 @@ def conv(
     if latent_grid > 1 or linear_path:
         at = layout(image_shape, latent_dim, latent_grid, linear_path)
         return _on_grid(at, posterior, linear_path, start, 2 * channels, (1, 3), conv_block)
-    family = POSTERIORS[posterior]
     grid = _Grid(image_shape, channels)
-    down: list[nn.Module] = [_PadTo(grid.padded)]
+    down: list[nn.Module] = []
     for c_in, c_out in zip([image_shape[0], *grid.widths], grid.widths, strict=False):
         down += [nn.Conv2d(c_in, c_out, 4, stride=2, padding=1), nn.SiLU()]
     up: list[nn.Module] = []
     for c_in, c_out in zip(grid.widths[::-1], [*grid.widths[-2::-1], image_shape[0]], strict=True):
         up += [nn.SiLU(), nn.ConvTranspose2d(c_in, c_out, 4, stride=2, padding=1)]
-    encoder = nn.Sequential(*down, nn.Flatten(), nn.Linear(grid.cells, family.n_params(latent_dim)))
-    decoder = nn.Sequential(
-        nn.Linear(latent_dim, grid.cells), nn.Unflatten(1, grid.shape), *up, _CropTo(image_shape[1:])
-    )
-    return _initialised(VAE(encoder, decoder, family, latent_dim, start), last=up[-1])
+    return _one_code(grid, down, up, POSTERIORS[posterior], latent_dim, start)
 
 
 def resnet(
@@ -131,9 +126,8 @@ def resnet(
         at = layout(image_shape, latent_dim, latent_grid, linear_path)
         numbers = (blocks, 2 * blocks)
         return _on_grid(at, posterior, linear_path, start, 2 * channels, numbers, residual_block)
-    family = POSTERIORS[posterior]
     grid = _Grid(image_shape, channels)
-    down: list[nn.Module] = [_PadTo(grid.padded), nn.Conv2d(image_shape[0], grid.widths[0], 3, padding=1)]
+    down: list[nn.Module] = [nn.Conv2d(image_shape[0], grid.widths[0], 3, padding=1)]
     for c_in, c_out in zip([grid.widths[0], *grid.widths], grid.widths, strict=False):
         down += [
             *(_ResidualBlock(c_in) for _ in range(blocks)),
@@ -145,10 +139,21 @@ def resnet(
         up += [nn.Upsample(scale_factor=2), nn.Conv2d(c_in, c_out, 3, padding=1)]
         up += [_ResidualBlock(c_out) for _ in range(blocks)]
     up += [norm(grid.widths[0]), nn.SiLU(), nn.Conv2d(grid.widths[0], image_shape[0], 3, padding=1)]
-    encoder = nn.Sequential(*down, nn.Flatten(), nn.Linear(grid.cells, family.n_params(latent_dim)))
-    decoder = nn.Sequential(
-        nn.Linear(latent_dim, grid.cells), nn.Unflatten(1, grid.shape), *up, _CropTo(image_shape[1:])
-    )
+    return _one_code(grid, down, up, POSTERIORS[posterior], latent_dim, start)
+
+
+def _one_code(
+    grid: "_Grid",
+    down: Sequence[nn.Module],
+    up: Sequence[nn.Module],
+    family: type[Posterior],
+    latent_dim: int,
+    start: Start | None,
+) -> VAE:
+    head = nn.Linear(grid.cells, family.n_params(latent_dim))
+    encoder = nn.Sequential(_PadTo(grid.padded), *down, nn.Flatten(), head)
+    spread = nn.Linear(latent_dim, grid.cells)
+    decoder = nn.Sequential(spread, nn.Unflatten(1, grid.shape), *up, _CropTo(grid.size))
     return _initialised(VAE(encoder, decoder, family, latent_dim, start), last=up[-1])
 
 
@@ -206,10 +211,11 @@ def linear(image_shape: ImageShape, latent_dim: int, posterior: str = "diagonal"
 
 
 class _Grid:
-    """Where the strided layers go: the padded side lengths, the width of each layer, the coarsest feature map."""
+    """Where the strided layers go: side lengths as they are and padded, the width of each layer, the coarsest map."""
 
     def __init__(self, image_shape: ImageShape, channels: int):
         _, height, width = image_shape
+        self.size = (height, width)
         depth = max(1, math.ceil(math.log2(max(height, width) / 4)))
         self.padded = tuple(math.ceil(side / 2**depth) * 2**depth for side in (height, width))
         self.widths = [channels * 2 ** min(layer, 3) for layer in range(depth)]
