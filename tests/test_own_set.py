@@ -1,7 +1,11 @@
 """A torch Dataset, or anything with items, as the images of a sweep."""
 
+import importlib
+import io
 import re
 import sys
+import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from hydra.utils import get_class
+from own_pictures import twelve_bits
 from PIL import Image
 
 from vae_sweep.data import load
@@ -16,12 +21,15 @@ from vae_sweep.data.decoding import Decoding
 from vae_sweep.data.hugging_face import files_of, opened
 from vae_sweep.data.image_data import DataError
 from vae_sweep.data.own_set import gathered
+from vae_sweep.data.pixels import to_bytes
+from vae_sweep.runs.files import read_json, write_json
 from vae_sweep.sweep.in_python import words
 from vae_sweep.sweep.overrides import read_conf
 
 CONF = Path(__file__).parents[1] / "conf"
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), np.uint8)
 HOW = Decoding(8)
+RNG = np.random.default_rng(1)
 
 
 class Items:
@@ -44,10 +52,12 @@ class Items:
         (lambda image, k: {"image": image, "label": k}, True),
         (lambda image, k: {"pixel_values": image.transpose(2, 0, 1)}, False),
         (lambda image, k: (image, {"boxes": []}), False),
+        (lambda image, k: {"picture": Image.fromarray(image), "cls": k, "text": "a"}, True),
+        (lambda image, k: (_png(image), k), True),
     ],
 )
 def test_items_of_any_form(make, labelled: bool) -> None:
-    images, labels = gathered(Items(make), HOW)
+    images, labels = gathered(Items(make), HOW)[:2]
     assert np.array_equal(images, PIXELS)
     assert labels.tolist() == list(range(6)) if labelled else labels is None
     assert np.array_equal(gathered(iter([make(image, k) for k, image in enumerate(PIXELS)]), HOW)[0], PIXELS)
@@ -59,6 +69,9 @@ def test_items_of_any_form(make, labelled: bool) -> None:
         ([], "it has no items"),
         ([{"a": 1}], "item 0 has a, none of image"),
         (["words"], "item 0 is str of shape ()"),
+        ([b"words"], "item 0: not an image, or damaged at its start"),
+        ([{"a": PIXELS[0], "b": PIXELS[0], "c": 1}], "item 0 has a, b, c, of which a, b are images"),
+        ([Image.fromarray(PIXELS[0]), PIXELS[0]], "item 1 is ndarray: pictures and arrays in one set"),
         ([np.zeros((4, 4, 3)), np.zeros((4, 5, 3))], "item 1 is 4x5x3, item 0 4x4x3"),
     ],
 )
@@ -91,6 +104,28 @@ def test_by_its_name(name: str, settings: dict, tmp_path: Path) -> None:
         load(section | {"dataset": dataset | {"sizes": 1}})
 
 
+def test_its_pictures_are_decoded_as_files_are() -> None:
+    """12 bits in pictures of 16: by their white."""
+    images, _, notes = gathered(twelve_bits(3), Decoding(8, 1, white=4095))
+    assert np.array_equal(images[..., 0], [to_bytes(np.asarray(picture)[:, 4:12], 4095) for picture in twelve_bits(3)])
+    assert [note["kept"] for note in notes] == [0.5] * 3
+
+
+@pytest.mark.slow
+def test_what_is_done_to_its_pictures_is_said(tmp_path: Path, caplog) -> None:
+    """Once and from the cache."""
+    caplog.set_level("INFO", "vae_sweep")
+    dataset = {"_target_": "own_pictures.twelve_bits", "count": 3}
+    section = {"_target_": "vae_sweep.data.own", "dataset": dataset, "image_size": 8, "cache_dir": str(tmp_path)}
+    told = "twelve_bits: data.fit=crop keeps 50% of the median picture"
+    for _ in range(2):
+        caplog.clear()
+        data = load(section | {"white": 4095, "channels": 1})
+        assert told in caplog.text
+    expected = [to_bytes(np.asarray(picture)[:, 4:12], 4095) for picture in twelve_bits(3)]
+    assert np.array_equal(data.images[..., 0], expected)
+
+
 def test_it_is_read_again_when_a_folder_changes_at_any_depth_and_no_password_is_written(tmp_path: Path, capfd) -> None:
     root, cache = tmp_path / "set", tmp_path / "cache"
     (root / "cat").mkdir(parents=True)
@@ -111,39 +146,142 @@ def test_from_python() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", ["saved", "parquet", "imagefolder"])
-def test_hugging_face(kind: str, tmp_path: Path) -> None:
-    datasets = pytest.importorskip("datasets")  # the extra `hf`
-    pictures = [Image.fromarray(image) for image in PIXELS]
-    found = datasets.Dataset.from_dict({"image": pictures, "label": list(range(6))}).cast_column(
-        "image", datasets.Image()
-    )
-    if kind == "saved":
-        datasets.DatasetDict({"train": found}).save_to_disk(tmp_path / "set")
-    elif kind == "parquet":
-        (tmp_path / "set").mkdir()
-        found.to_parquet(tmp_path / "set" / "train-00000.parquet")
+@pytest.fixture
+def hugging(tmp_path: Path, monkeypatch):
+    """The extra `hf`, offline, with a cache of its own; and a set of the six pictures with labels."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    features = datasets.Features({"picture": datasets.Image(), "label": datasets.Value("int64")})
+    columns = {"picture": [Image.fromarray(image) for image in PIXELS], "label": list(range(6))}
+    return datasets, datasets.Dataset.from_dict(columns, features=features)
+
+
+def _png(image: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(image).save(out, "PNG")
+    return out.getvalue()
+
+
+def _saved(found, place: Path) -> None:
+    found.save_to_disk(place)
+
+
+def _saved_splits(found, place: Path) -> None:
+    sys.modules["datasets"].DatasetDict({"train": found, "test": found.select([5])}).save_to_disk(place)
+
+
+def _parquet(found, place: Path) -> None:
+    found.to_parquet(place / "train-00000-of-00001.parquet")
+
+
+def _foreign(column) -> Callable[..., None]:
+    """Parquet that another program wrote: nothing says which column holds pictures."""
+
+    def write(found, place: Path) -> None:
+        parquet = importlib.import_module("pyarrow.parquet")
+        table = {"png": [column(image) for image in PIXELS], "label": list(range(6))}
+        parquet.write_table(importlib.import_module("pyarrow").table(table), place / "a.parquet")
+
+    return write
+
+
+def _arrow(found, place: Path) -> None:
+    found.save_to_disk(place)
+    for described in place.glob("*.json"):
+        described.unlink()
+
+
+def _webdataset(found, place: Path) -> None:
+    with tarfile.open(place / "train-000.tar", "w") as tar:
+        for number, image in enumerate(PIXELS):
+            for ending, content in (("png", _png(image)), ("cls", str(number).encode())):
+                entry = tarfile.TarInfo(f"{number}.{ending}")
+                entry.size = len(content)
+                tar.addfile(entry, io.BytesIO(content))
+
+
+def _imagefolder(found, place: Path) -> None:
+    for number, image in enumerate(PIXELS):
+        path = place / "train" / str(number) / "a.png"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(_png(image))
+
+
+_KINDS = {
+    "saved": _saved, "saved splits": _saved_splits, "parquet": _parquet, "bytes": _foreign(_png),
+    "bytes and path": _foreign(lambda image: {"bytes": _png(image), "path": None}), "arrow": _arrow,
+    "webdataset": _webdataset, "imagefolder": _imagefolder,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", _KINDS)
+def test_hugging_face_as_it_lies_on_disk(kind: str, hugging, tmp_path: Path) -> None:
+    (place := tmp_path / "set").mkdir()
+    _KINDS[kind](hugging[1], place)
+    images, labels, _ = gathered(opened(str(place)), HOW)
+    assert np.array_equal(images, PIXELS)
+    assert labels.tolist() == list(range(6))
+    images, labels, _ = gathered(opened(str(place), "train[50%:]"), HOW)
+    assert np.array_equal(images, PIXELS[3:])
+    if kind == "saved splits":
+        images, labels, _ = gathered(opened(str(place), "test+train[:2]"), HOW)
+        assert np.array_equal(images, PIXELS[[5, 0, 1]])
+    if kind != "saved":  # which has no splits
+        with pytest.raises(DataError, match=r"^data.split=val: "):
+            opened(str(place), "val")
+
+
+@pytest.mark.parametrize("cache", ["datasets", "hub"])
+def test_hugging_face_by_its_name_from_either_cache(cache: str, hugging, tmp_path: Path) -> None:
+    datasets, found = hugging
+    if cache == "datasets":
+        found.to_parquet(tmp_path / "train.parquet")
+        datasets.load_dataset("parquet", data_files=str(tmp_path / "train.parquet"))
+        (made,) = {path.parent for path in (tmp_path / "cache").rglob("dataset_info.json")}
+        known = tmp_path / "cache" / "me___pictures" / "default" / "0.0.0" / "1"
+        made.rename(known.parent.mkdir(parents=True) or known)
+        about = read_json(known / "dataset_info.json")
+        write_json(known / "dataset_info.json", about | {"config_name": "default", "dataset_name": "pictures"})
+        next(known.glob("*.arrow")).rename(known / "pictures-train.arrow")
     else:
-        for number, picture in enumerate(pictures):
-            path = tmp_path / "set" / "train" / str(number) / "a.png"
-            path.parent.mkdir(parents=True)
-            picture.save(path)
-    section = {"_target_": "vae_sweep.data.hf", "path": str(tmp_path / "set"), "image_size": 8,
-               "cache_dir": str(tmp_path / "cache")}  # fmt: skip
-    data = load(section)
-    assert np.array_equal(data.images, PIXELS)
-    assert data.labels.tolist() == list(range(6))
-    if kind == "parquet":
-        assert len(load(section | {"split": "train[:4]"}).images) == 4
-        with pytest.raises(DataError, match=r"data.split=test: .* has no test, its files are train"):
-            load(section | {"split": "test"})
-    if kind == "saved":
-        with pytest.raises(DataError, match=r"data.split=test: .* has train"):
-            load(section | {"split": "test"})
-        with pytest.raises(
-            DataError, match=r"data.path=no/such: no data set on disk or in the cache .*data.download=true"
-        ):
-            load(section | {"path": "no/such"})
+        kept = tmp_path / "hub" / "datasets--me--pictures"
+        for folder in ("refs", "snapshots/1/data"):
+            (kept / folder).mkdir(parents=True)
+        (kept / "refs" / "main").write_text("1")
+        found.to_parquet(kept / "snapshots/1/data/train-0.parquet")
+    assert np.array_equal(gathered(opened("me/pictures"), HOW)[0], PIXELS)
+    with pytest.raises(DataError, match=r"^data.split=test: "):
+        opened("me/pictures", "test")
+
+
+def test_hugging_face_that_is_not_there(hugging, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"data.path=no/such: no data set on disk or in the cache .*data.download=true"):
+        opened("no/such")
+    with pytest.raises(DataError, match=r"data.path=.*: no data set in it \(EmptyDatasetError"):
+        opened(str(tmp_path))
+    (tmp_path / "a.parquet").write_bytes(b"nonsense")
+    with pytest.raises(DataError, match=r"data.path=.*a.parquet: no data set in it \(ArrowInvalid"):
+        opened(str(tmp_path / "a.parquet"))
+
+
+@pytest.mark.slow
+def test_hugging_face_is_read_by_a_process_of_its_own(hugging, tmp_path: Path, caplog) -> None:
+    """What it does to the pictures is said, by the name of the set."""
+    caplog.set_level("INFO", "vae_sweep")
+    datasets, _ = hugging
+    deep = [Image.fromarray(RNG.integers(0, 4096, (8, 8), np.uint16)) for _ in range(4)]
+    features = datasets.Features({"image": datasets.Image()})
+    datasets.Dataset.from_dict({"image": deep}, features=features).save_to_disk(tmp_path / "deep")
+    section = {"_target_": "vae_sweep.data.hf", "path": str(tmp_path / "deep"), "image_size": 8,
+               "channels": 1, "cache_dir": str(tmp_path / "kept")}  # fmt: skip
+    load(section)
+    assert "deep: pixels use 0..4" in caplog.text
+    data = load(section | {"white": 4095})
+    assert np.array_equal(data.images[..., 0], [to_bytes(np.asarray(picture), 4095) for picture in deep])
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import IO
 
 import numpy as np
 
-MISSING = "pip install '.[tiff]' reads pictures of other than 1, 3 or 4 bands"
+MISSING = "pip install 'vae-sweep[tiff]' reads pictures of other than 1, 3 or 4 bands"
 _ORIENTATION = 274
 
 

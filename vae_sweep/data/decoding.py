@@ -76,26 +76,35 @@ def decode(path: Path, how: Decoding) -> tuple[bytes, np.ndarray]:
 
 
 def decode_noting(path: Path, how: Decoding) -> tuple[bytes, np.ndarray, Notes]:
-    """As `decode`, with what was done to the picture.
+    """As `decode`, with the notes of `from_file`."""
+    try:
+        with open(path, "rb") as file:
+            file_digest = hashlib.file_digest(file, "sha256").digest()[:DIGEST_BYTES]
+            return file_digest, *from_file(file, how)
+    except OSError as error:
+        raise Unreadable(_one_line(error.strerror or error)) from None
+
+
+def from_file(file: IO[bytes], how: Decoding) -> tuple[np.ndarray, Notes]:
+    """(H, W, C) uint8 of an open file, with what was done to the picture. Raises Unreadable.
 
     kept: share of it that is left by a crop, or that a padded one has of the square; white: share of it that is the
     white behind a transparent picture; high: the largest number of a file of more than 8 bits; profile: 1 where its
     colours are CMYK's or have a profile other than sRGB; frames: 1 where it has more than the one that is taken.
     """
     try:
-        with open(path, "rb") as file, warnings.catch_warnings():
+        with warnings.catch_warnings():
             # Pillow warns of what it repairs. Above its limit of pixels it warns too, and fails only at twice that.
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            file_digest = hashlib.file_digest(file, "sha256").digest()[:DIGEST_BYTES]
-            if not file.tell():
+            if not file.seek(0, os.SEEK_END):
                 raise Unreadable("empty file")
             file.seek(0)
-            return file_digest, *_pixels(file, how)
+            return _pixels(file, how)
     except Unreadable:
         raise
     except UnidentifiedImageError:
-        raise Unreadable(_what_else(path)) from None
+        raise Unreadable(_what_else(file)) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise Unreadable(f"more than {Image.MAX_IMAGE_PIXELS:,} pixels: refused as a decompression bomb") from None
     except OSError as error:
@@ -112,7 +121,11 @@ def _pixels(file: IO[bytes], how: Decoding) -> tuple[np.ndarray, Notes]:
     file.seek(0)
     if how.channels not in OF_PILLOW:
         return _banded(file, how)
-    image: Image.Image = Image.open(file)
+    return from_pil(Image.open(file), how)
+
+
+def from_pil(image: Image.Image, how: Decoding) -> tuple[np.ndarray, Notes]:
+    """As `from_file`, of a picture that Pillow has opened or made. Raises Unreadable for numbers beyond `how`."""
     sides = sorted(image.size)
     # JPEG can decode at 1/2, 1/4 or 1/8 of its size, several times faster; twice the wanted size leaves the resampling
     # enough to work on.
@@ -122,7 +135,8 @@ def _pixels(file: IO[bytes], how: Decoding) -> tuple[np.ndarray, Notes]:
     profile = image.info.get("icc_profile")
     if (profile and b"sRGB" not in profile) or image.mode == "CMYK":
         notes["profile"] = 1.0
-    pixels = from_pil(image, how, notes)
+    flat = _flat(image, how, notes)
+    pixels = np.asarray(_fitted(flat, how, _turn(image))).reshape(how.shape)
     if image.format in _OF_FRAMES and _has_more(image):
         notes["frames"] = 1.0
     return pixels, notes
@@ -167,16 +181,10 @@ def _as_bytes(array: np.ndarray, how: Decoding, notes: Notes) -> np.ndarray:
     return ((array - black) / (top - black) * 255 + 0.5).astype(np.uint8)
 
 
-def from_pil(image: Image.Image, how: Decoding, notes: Notes | None = None) -> np.ndarray:
-    """(H, W, C) uint8 of a picture in memory. Raises Unreadable."""
-    flat = _flat(image, how, {} if notes is None else notes)
-    return np.asarray(_fitted(flat, how, _turn(image))).reshape(how.shape)
-
-
-def _what_else(path: Path) -> str:
+def _what_else(file: IO[bytes]) -> str:
     """What a file is that is no picture."""
-    with open(path, "rb") as file:
-        kind = kind_of(file.read(HEAD))
+    file.seek(0)
+    kind = kind_of(file.read(HEAD))
     if kind == HEIC or (not kind.picture and kind.told):
         return f"in truth a {kind.name}" + (f": {kind.hint}" if kind.hint else "")
     return "not an image, or damaged at its start"

@@ -1,15 +1,17 @@
 """Any data set with items: a torch Dataset, a list, a Hugging Face set. Read once, by a child process, into the cache.
 
-An item is an image, (image, label), or a mapping with an image and perhaps a label; an image is a PIL image, a tensor
-(C, H, W) or an array (H, W, C). Items are read in their order, each once: random transforms are drawn once and kept.
+An item is an image, (image, label), or a mapping with an image and perhaps a label; an image is a PIL image, the bytes
+of a picture file, a tensor (C, H, W) or an array (H, W, C). Items are read in their order, each once: random transforms
+are drawn once and kept.
 """
 
 import hashlib
+import io
 import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +19,38 @@ import numpy as np
 from PIL import Image
 
 from vae_sweep.data import children
-from vae_sweep.data.cache import cached_folder
-from vae_sweep.data.decoding import Decoding, Unreadable, from_pil
+from vae_sweep.data.cache import cached_array, cached_folder
+from vae_sweep.data.decoding import OF_PILLOW, Decoding, Notes, Unreadable, from_file, from_pil
 from vae_sweep.data.folder import ImageFile, files_below, listing_digest
 from vae_sweep.data.image_data import DataError
+from vae_sweep.data.remarks import remarks
+from vae_sweep.runs.files import read_json, write_json
 
-_IMAGES, _LABELS = ("image", "img", "pixel_values", "x"), ("label", "labels", "y", "target", "fine_label")
+_IMAGES, _LABELS = ("image", "img", "pixel_values", "x"), ("label", "labels", "y", "target", "fine_label", "cls")
+_VERSION = 2  # of what is kept in the cache
 
 
-def read_own(dataset: Mapping[str, Any], how: Decoding, cache_dir: Path) -> Path:
-    """A folder with images.npy, and labels.npy where there are labels. dataset: `_target_` and its arguments.
+@dataclass(frozen=True)
+class OwnSet:
+    """images: (N, H, W, C), a memory map. labels: (N,) or None. in_bytes: they are those of pictures, which have been
+    brought to bytes as `how` says. remarks: sentences on what that did to them."""
 
-    how: of PIL images. Read again when the arguments are others, or a file or folder among them has changed, at any
+    images: np.ndarray
+    labels: np.ndarray | None
+    in_bytes: bool
+    remarks: list[str]
+
+
+def read_own(dataset: Mapping[str, Any], how: Decoding, cache_dir: Path) -> OwnSet:
+    """dataset: `_target_` and its arguments.
+
+    how: of pictures. Read again when the arguments are others, or a file or folder among them has changed, at any
     depth. Raises DataError.
     """
     arguments = json.dumps(dataset, sort_keys=True).encode()
     key = {
         "kind": "own",
+        "version": _VERSION,
         "of": str(dataset["_target_"]),
         "arguments": hashlib.sha256(arguments).hexdigest(),  # one may be a password, and the key is written
         "how": asdict(how),
@@ -48,7 +65,9 @@ def read_own(dataset: Mapping[str, Any], how: Decoding, cache_dir: Path) -> Path
             said = out.strip().splitlines()
             raise DataError(said[-1] if said else f"data.dataset: reading it ended with code {child.returncode}")
 
-    return cached_folder(cache_dir, key, str(dataset["_target_"]), build)
+    folder = cached_folder(cache_dir, key, str(dataset["_target_"]), build)
+    labels = cached_array(folder / "labels.npy") if (folder / "labels.npy").exists() else None
+    return OwnSet(cached_array(folder / "images.npy", "r"), labels, **read_json(folder / "about.json"))
 
 
 def _paths(node: Any) -> Iterator[str]:
@@ -72,25 +91,31 @@ def _files(path: str) -> list[ImageFile]:
     return [ImageFile("", status.st_size, status.st_mtime_ns)]
 
 
-def gathered(items: Iterable[Any], how: Decoding) -> tuple[np.ndarray, np.ndarray | None]:
-    """(images (N, H, W, C) of any type, labels (N,) or None). Raises DataError for items that are none."""
+def gathered(items: Iterable[Any], how: Decoding) -> tuple[np.ndarray, np.ndarray | None, list[Notes]]:
+    """(images (N, H, W, C) of any type, labels (N,) or None, what was done to those that are pictures).
+
+    Raises DataError for items that are none.
+    """
     images: list[np.ndarray] = []
     labels: list[Any] = []
+    notes: list[Notes] = []
     for number, item in enumerate(_each(items)):
         image, label = _parts(item, number)
-        pixels = _pixels(image, how, number)
+        pixels = _pixels(image, how, number, notes)
         if images and pixels.shape != images[0].shape:
             raise DataError(
                 f"data.dataset: item {number} is {'x'.join(map(str, pixels.shape))}, item 0"
                 f" {'x'.join(map(str, images[0].shape))}: a transform must make them alike (PIL images are cut by"
                 " data.image_size)"
             )
+        if 0 < len(notes) < number + 1:
+            raise DataError(f"data.dataset: item {number} is {type(image).__name__}: pictures and arrays in one set")
         images.append(pixels)
         labels.append(label)
     if not images:
         raise DataError("data.dataset: it has no items")
     known = all(isinstance(label, (int, str, np.integer)) for label in labels)
-    return np.stack(images), np.array(labels) if known else None
+    return np.stack(images), np.array(labels) if known else None, notes
 
 
 def _each(items: Any) -> Iterable[Any]:
@@ -102,12 +127,11 @@ def _each(items: Any) -> Iterable[Any]:
 
 def _parts(item: Any, number: int) -> tuple[Any, Any]:
     if isinstance(item, Mapping):
-        found = next((name for name in _IMAGES if name in item), None)
-        if found is None:
-            raise DataError(
-                f"data.dataset: item {number} has {', '.join(map(str, item))}, none of {', '.join(_IMAGES)}"
-            )
-        return item[found], _plain(next((item[name] for name in _LABELS if name in item), None))
+        found = [name for name in _IMAGES if name in item][:1] or [name for name in item if _is_image(item[name])]
+        if len(found) != 1:
+            which = f"of which {', '.join(map(str, found))} are images" if found else f"none of {', '.join(_IMAGES)}"
+            raise DataError(f"data.dataset: item {number} has {', '.join(map(str, item))}, {which}")
+        return item[found[0]], _plain(next((item[name] for name in _LABELS if name in item), None))
     if isinstance(item, (tuple, list)):
         return item[0], _plain(item[1]) if len(item) > 1 else None
     return item, None
@@ -118,12 +142,21 @@ def _plain(label: Any) -> Any:
     return label.item() if hasattr(label, "item") and getattr(label, "ndim", 0) == 0 else label
 
 
-def _pixels(image: Any, how: Decoding, number: int) -> np.ndarray:
-    if isinstance(image, Image.Image):
+def _is_image(value: Any) -> bool:
+    return isinstance(value, (Image.Image, bytes)) or getattr(value, "ndim", 0) in (2, 3)
+
+
+def _pixels(image: Any, how: Decoding, number: int, notes: list[Notes]) -> np.ndarray:
+    """Notes are added of a picture."""
+    if isinstance(image, (Image.Image, bytes)):
+        if how.channels not in OF_PILLOW:
+            raise DataError(f"data.channels={how.channels}: item {number} is a picture, which has 1, 3 or 4")
         try:
-            return from_pil(image, how)
+            pixels, note = from_file(io.BytesIO(image), how) if isinstance(image, bytes) else from_pil(image, how)
         except Unreadable as error:
             raise DataError(f"data.dataset: item {number}: {error}") from None
+        notes.append(note)
+        return pixels
     tensor = hasattr(image, "detach")
     array = np.asarray(image.detach().cpu() if tensor else image)
     if array.ndim == 2:
@@ -141,10 +174,12 @@ def main() -> None:
     try:
         from hydra.utils import instantiate
 
-        images, labels = gathered(instantiate(asked["dataset"], _convert_="all"), Decoding(**asked["how"]))
-        np.save(Path(asked["folder"]) / "images.npy", images)
+        folder, how = Path(asked["folder"]), Decoding(**asked["how"])
+        images, labels, notes = gathered(instantiate(asked["dataset"], _convert_="all"), how)
+        np.save(folder / "images.npy", images)
         if labels is not None:
-            np.save(Path(asked["folder"]) / "labels.npy", labels)
+            np.save(folder / "labels.npy", labels)
+        write_json(folder / "about.json", {"in_bytes": bool(notes), "remarks": remarks(notes, how)})
     except DataError as error:
         _leave(str(error))
     except Exception as error:  # anybody's code
