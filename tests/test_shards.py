@@ -103,7 +103,7 @@ def test_a_pattern_that_matches_nothing(tmp_path: Path) -> None:
 
 def test_without_the_extra_bands_say_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vae_sweep.data.from_files.reads_bands", lambda: False)
-    with pytest.raises(DataError, match=r"data\.channels=7: pip install '\.\[tiff\]'"):
+    with pytest.raises(DataError, match=r"data\.channels=7: pip install 'vae-sweep\[tiff\]'"):
         read(tmp_path, root=str(tmp_path), channels=7)
 
 
