@@ -123,9 +123,7 @@ def test_the_shrinkage_is_ledoit_and_wolf_s() -> None:
     for n, d in ((300, 20), (40, 200)):
         codes = normal(n, d, 0) * np.geomspace(1, 3, d)
         codes -= codes.mean(0)
-        assert code_sampler._towards_units(codes) == pytest.approx(
-            ledoit_wolf(codes, assume_centered=True)[1], rel=1e-6
-        )
+        assert code_sampler.towards_units(codes) == pytest.approx(ledoit_wolf(codes, assume_centered=True)[1], rel=1e-6)
 
 
 def test_a_grid_of_very_many_codes(monkeypatch: pytest.MonkeyPatch) -> None:

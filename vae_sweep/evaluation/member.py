@@ -26,7 +26,7 @@ from vae_sweep.metrics.disentanglement import mutual_information_gap
 from vae_sweep.metrics.gradients import gradient_view
 from vae_sweep.metrics.prior import cycle_error, mmd2, mmd2_null, moments
 from vae_sweep.models.code_sampler import FILE as SAMPLER
-from vae_sweep.models.code_sampler import CodeSampler
+from vae_sweep.models.grid_sampler import from_arrays
 from vae_sweep.models.objective import Objective
 from vae_sweep.runs.files import write_arrays
 from vae_sweep.runs.records import write_record
@@ -283,7 +283,7 @@ class _Subject:
     def _where_codes_lie(self) -> tuple[Tensor, Tensor]:
         """Mean and deviation (d,) of every unit in the fitted sampler; 0 and 1 where none was fitted."""
         prior = torch.zeros(self.latent_dim), torch.ones(self.latent_dim)
-        found = prior if self.samples is None else CodeSampler.from_arrays(self.samples.sampler).marginals()
+        found = prior if self.samples is None else from_arrays(self.samples.sampler).marginals()
         centre, spread = (torch.as_tensor(value, dtype=torch.float32, device=self.device) for value in found)
         return centre, spread
 

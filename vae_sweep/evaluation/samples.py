@@ -26,7 +26,9 @@ from vae_sweep.evaluation.codes import Codes, Split, noise_for
 from vae_sweep.evaluation.showing import as_bytes, decode
 from vae_sweep.metrics.features import FEATURES, features
 from vae_sweep.metrics.two_sample import KERNELS, distance, null, standardised
-from vae_sweep.models.code_sampler import CodeSampler, fit
+from vae_sweep.models.code_sampler import CodeSampler
+from vae_sweep.models.grid_sampler import Grid, GridSampler, fit, from_arrays
+from vae_sweep.models.layout import Layout
 from vae_sweep.models.multi_rate import AtWeight
 from vae_sweep.models.objective import Objective
 from vae_sweep.models.posteriors import Posterior
@@ -76,14 +78,15 @@ def judge(
         said = encoded(objective, training)
         posterior, saved = objective.vae.at(objective.vae.kl_weight).posterior(said), {"encoded": said.cpu().numpy()}
     codes = codes_of(objective, training, posterior)
-    sampler = fit(codes.cpu().numpy())
+    sampler = fit(codes.cpu().numpy(), grid_of(objective.vae))
     drawn = {"fitted": torch.from_numpy(sampler.sample(max(n, SHOWN))).to(codes.device)}
     if not objective.deterministic:
         drawn["prior"] = noise_for((n, sampler.latent_dim), codes.device, "samples")
     sets = {"real": as_bytes(held_out[:n]), "recon": decode(objective, held_out_codes.z[:n])}
     sets |= {name: decode(objective, z) for name, z in drawn.items()}
     apart = distances({name: pictures[:n] for name, pictures in sets.items()})
-    known: dict[str, float] = {
+    known: dict[str, Any] = {
+        "over": "cells" if isinstance(sampler, GridSampler) else "codes",
         "components": sampler.components,
         "shrinkage": sampler.shrinkage,
         "codes": sampler.codes,
@@ -118,7 +121,13 @@ def encoded(objective: Objective, split: Split) -> Tensor:
     return torch.cat([objective.vae.vae.encoded(x) for _, x in split.batches()]).float()
 
 
-def saved_sampler(path: Path, step: int, vae: Any) -> CodeSampler:
+def grid_of(vae: Any) -> Grid | None:
+    """Where latents lie on a grid; None where all are of the whole picture."""
+    at = getattr(getattr(vae, "vae", vae), "layout", None)  # of a multi-rate or Bayesian model that of what it holds
+    return Grid(at.picture_codes, at.cells) if isinstance(at, Layout) and at.cell_codes else None
+
+
+def saved_sampler(path: Path, step: int, vae: Any) -> CodeSampler | GridSampler:
     """What `judge` has fitted, from its file; for a multi-rate model at a weight, fitted to the codes at that weight.
 
     step: of the model. Raises ValueError if the file is of another step.
@@ -131,10 +140,10 @@ def saved_sampler(path: Path, step: int, vae: Any) -> CodeSampler:
         fitted = f"{path} was fitted at step {found['step']}, this model is of step {step}"
         raise ValueError(f"{fitted}: evaluate the run again")
     if not isinstance(vae, AtWeight):
-        return CodeSampler.from_arrays(found)
+        return from_arrays(found)
     posterior = vae.posterior(torch.from_numpy(found["encoded"]))
     noise = noise_for(posterior.mean.shape, posterior.mean.device, "sampler")
-    return fit(posterior.sample(noise).detach().numpy())
+    return fit(posterior.sample(noise).detach().numpy(), grid_of(vae))
 
 
 def distances(sets: Sets) -> dict[str, dict[str, dict[str, dict[str, float]]]]:

@@ -61,7 +61,7 @@ class CodeSampler:
 
     def sample(self, n: int, seed: int = 0) -> Array:
         """(n, d) float32, a function of n and the seed."""
-        draws = _randomness(seed, n)
+        draws = randomness(seed, n)
         which = draws.choice(self.components, n, p=self.weights)
         along = draws.standard_normal((n, self.factors.shape[2]))
         z = self.means[which] + draws.standard_normal((n, self.latent_dim)) * self.noise[which]
@@ -83,10 +83,9 @@ class CodeSampler:
         """(N, K): of each component, times its weight."""
         found = np.empty((len(z), self.components))
         for k in range(self.components):
-            factor = self.factors[k]
-            if self.noise[k].any():
-                factor = np.linalg.cholesky(factor @ factor.T + np.diag(self.noise[k] ** 2))
-            found[:, k] = np.log(self.weights[k]) + _log_gaussian(z - self.means[k], factor)
+            factor, noise, centred = self.factors[k], self.noise[k], z - self.means[k]
+            of_noise = _log_low_rank(centred, factor, noise) if noise.any() else log_gaussian(centred, factor)
+            found[:, k] = np.log(self.weights[k]) + of_noise
         return found
 
     def arrays(self) -> dict[str, Array]:
@@ -116,24 +115,30 @@ def fit(codes: Array, seed: int = 0) -> CodeSampler:
     scaled = (codes - centre) / spread
     if codes.shape[1] > MOST_LATENTS:
         return _unscaled(_of_low_rank(scaled), centre, spread)
-    order = _randomness(seed, len(codes)).permutation(len(codes))
-    out, rest = np.split(order, [int(LEFT_OUT * len(codes))])
+    out, rest = left_out(len(codes), seed)
     if len(out) < 2:
         return _unscaled(_one(scaled), centre, spread)
     tried = list(_candidates(scaled[rest], seed))
     scores = [one.log_density(scaled[out]) for one in tried]
-    chosen = _simplest_as_good(scores)
+    chosen = simplest_as_good(scores)
     kind = tried[chosen]
     found = _one(scaled)
     if kind.components > 1:
         found = _grouped(scaled, _shares(scaled, kind.components, seed)).mixture(kind.shrinkage)
-    prior = -0.5 * (codes[out] ** 2 + math.log(2 * math.pi)).sum(1)
-    nearer = scores[chosen] - np.log(spread).sum() - prior
-    return replace(
-        _unscaled(found, centre, spread),
-        left_out_nats=float(nearer.mean()),
-        left_out_se=float(nearer.std(ddof=1) / math.sqrt(len(nearer))),
-    )
+    nats, error = above_prior(scores[chosen] - np.log(spread).sum(), codes[out])
+    return replace(_unscaled(found, centre, spread), left_out_nats=nats, left_out_se=error)
+
+
+def left_out(codes: int, seed: int) -> tuple[Array, Array]:
+    """Which of so many codes are left out of a fit, and the rest."""
+    out, rest = np.split(randomness(seed, codes).permutation(codes), [int(LEFT_OUT * codes)])
+    return out, rest
+
+
+def above_prior(score: Array, codes: Array) -> tuple[float, float]:
+    """Mean of ln f(z) - ln N(z; 0, I) over codes (N, d) whose ln f(z) is `score` (N,), and its standard error."""
+    nearer = score + 0.5 * (codes**2 + math.log(2 * math.pi)).sum(1)
+    return float(nearer.mean()), float(nearer.std(ddof=1) / math.sqrt(len(nearer)))
 
 
 def _unscaled(found: CodeSampler, centre: Array, spread: Array) -> CodeSampler:
@@ -155,7 +160,7 @@ def _candidates(x: Array, seed: int) -> Iterator[CodeSampler]:
                 yield groups.mixture(shrinkage)
 
 
-def _simplest_as_good(scores: list[Array]) -> int:
+def simplest_as_good(scores: list[Array]) -> int:
     """The first that is less than one standard error of the difference behind the best (Breiman et al. 1984)."""
     best = max(scores, key=lambda score: score.mean())
     behind = [best - score for score in scores]
@@ -166,8 +171,8 @@ def _shares(x: Array, components: int, seed: int) -> Array:
     """Of which component each code is: (N, K). k-means on whitened codes, then steps of EM with shrunk covariances."""
     from scipy.cluster.vq import kmeans2
 
-    white = _whitened(x, _one(x).factors[0])
-    _, groups = kmeans2(white.T, components, iter=20, minit="++", rng=_randomness(seed, components))
+    white = whitened(x, _one(x).factors[0])
+    _, groups = kmeans2(white.T, components, iter=20, minit="++", rng=randomness(seed, components))
     shares = np.eye(components)[groups]
     for _ in range(EM_STEPS):
         logs = _grouped(x, shares).mixture(EM_SHRINKAGE).log_densities(x)
@@ -179,7 +184,7 @@ def _one(x: Array) -> CodeSampler:
     return _grouped(x, np.ones((len(x), 1))).mixture(1.0)
 
 
-def _towards_units(x: Array) -> float:
+def towards_units(x: Array) -> float:
     """How far the covariance of codes (N, d) of mean 0 is best shrunk towards a multiple of the identity."""
     products = x.T @ x if x.shape[1] < len(x) else x @ x.T
     return _shrinkage(float((products**2).sum()), (x**2).sum(1), x.shape[1])
@@ -218,8 +223,8 @@ def _grouped(x: Array, shares: Array) -> _Groups:
     for k, count in enumerate(counts):
         centred = (x - means[k]) * np.sqrt(shares[:, k, None])
         own[k] = centred.T @ centred / count
-    towards_units = _towards_units(x)
-    common = (1 - towards_units) * np.einsum("k,kij->ij", weights, own) + towards_units * np.eye(x.shape[1])
+    to_units = towards_units(x)
+    common = (1 - to_units) * np.einsum("k,kij->ij", weights, own) + to_units * np.eye(x.shape[1])
     return _Groups(weights, means, own, common, len(x))
 
 
@@ -244,17 +249,26 @@ def _of_low_rank(x: Array) -> CodeSampler:
     return CodeSampler(np.ones(1), np.zeros((1, d)), factors, np.full((1, d), math.sqrt(rest)), 1.0, images)
 
 
-def _log_gaussian(centred: Array, factor: Array) -> Array:
-    squares = (_whitened(centred, factor) ** 2).sum(0)
+def log_gaussian(centred: Array, factor: Array) -> Array:
+    squares = (whitened(centred, factor) ** 2).sum(0)
     return -0.5 * (squares + len(factor) * math.log(2 * math.pi)) - np.log(np.diag(factor)).sum()
 
 
-def _whitened(x: Array, factor: Array) -> Array:
+def _log_low_rank(centred: Array, factor: Array, noise: Array) -> Array:
+    """Of covariance F F^T + diag(noise^2), F (d, r), by matrices of r x r (Woodbury 1950)."""
+    x, f = centred / noise, factor / noise[:, None]
+    inner = np.linalg.cholesky(np.eye(f.shape[1]) + f.T @ f)
+    squares = (x**2).sum(1) - (whitened(x @ f, inner) ** 2).sum(0)
+    logs = np.log(np.abs(noise)).sum() + np.log(np.diag(inner)).sum()
+    return -0.5 * (squares + len(f) * math.log(2 * math.pi)) - logs
+
+
+def whitened(x: Array, factor: Array) -> Array:
     """(N, d) -> (d, N)."""
     from scipy.linalg import solve_triangular
 
     return solve_triangular(factor, x.T, lower=True, check_finite=False)
 
 
-def _randomness(*key: int) -> np.random.Generator:
+def randomness(*key: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=[*key, 0][:2]))

@@ -62,6 +62,12 @@ class VAE(nn.Module):
         path = getattr(getattr(self, "decoder", None), "path", None)
         return None if path is None else path.ends
 
+    @property
+    def layout(self) -> Layout | None:
+        """How latents lie on a grid; None for a network without one."""
+        found = getattr(getattr(self, "decoder", None), "at", None)
+        return found if isinstance(found, Layout) else None
+
     def encode(self, x: Tensor) -> Posterior:
         """q(z|x) of images x (B, C, H, W) in [0, 1]."""
         return self.posterior.from_params(self.encoded(x), self.latent_dim)

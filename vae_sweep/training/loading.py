@@ -19,6 +19,7 @@ from vae_sweep.evaluation.codes import Split
 from vae_sweep.evaluation.samples import saved_sampler
 from vae_sweep.models.code_sampler import FILE as SAMPLER
 from vae_sweep.models.code_sampler import CodeSampler
+from vae_sweep.models.grid_sampler import GridSampler
 from vae_sweep.models.multi_rate import AtWeight
 from vae_sweep.models.networks import VAE, ImageShape
 from vae_sweep.models.posteriors import Posterior
@@ -138,7 +139,7 @@ class TrainedVAE:
         return self.decode(z)
 
     @functools.cached_property
-    def sampler(self) -> CodeSampler:
+    def sampler(self) -> CodeSampler | GridSampler:
         """Fitted to the codes of training images; of a multi-rate model, at this weight.
 
         Raises ValueError where evaluation has fitted none, or to the codes of another step than this checkpoint's.
