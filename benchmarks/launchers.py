@@ -1,4 +1,4 @@
-"""The sweep engine against Hydra's basic launcher, which trains the same members one after another in one process.
+"""The sweep engine against one process that trains the same members one after another.
 
 python3 -m benchmarks.launchers [--rounds 3] [--epochs N] [default small]
 """
@@ -21,12 +21,12 @@ NETWORKS = {
     "small": ["data=arrays", "data.path=digits.npy", "model.channels=16", "model.latent_dim=8", "data.batch_size=64"],
 }
 EPOCHS = {"default": 3, "small": 100}
-LAUNCHERS = ("basic", "local")
+LAUNCHERS = {"basic": ["hydra/launcher=basic", "launcher.pack=off"], "local": []}
 
 
 def seconds(launcher: str, overrides: list[str], folder: Path) -> float:
     """Wall time of one whole sweep, from the shell's point of view. Raises CalledProcessError if a member fails."""
-    command = [sys.executable, "-m", "vae_sweep.run", "-m", f"hydra/launcher={launcher}", *overrides]
+    command = [sys.executable, "-m", "vae_sweep.run", "-m", *LAUNCHERS[launcher], *overrides]
     command += [f"output_dir={folder}", f"sweep={launcher}-{time.time_ns()}", "logger.wandb=disabled"]
     start = time.perf_counter()
     subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -49,7 +49,7 @@ def main() -> None:
             seconds("local", [*overrides[1:], "loss.kl_weight=1", "trainer.max_steps=1"], Path(scratch))  # fills caches
             times: dict[str, list[float]] = {launcher: [] for launcher in LAUNCHERS}
             for turn in range(asked.rounds):
-                for launcher in LAUNCHERS if turn % 2 == 0 else LAUNCHERS[::-1]:
+                for launcher in LAUNCHERS if turn % 2 == 0 else reversed(LAUNCHERS):
                     times[launcher].append(seconds(launcher, overrides, Path(scratch)))
                     print(f"  {network} {launcher:6} {times[launcher][-1]:7.1f}", flush=True)
             basic, local = (statistics.median(times[launcher]) for launcher in LAUNCHERS)

@@ -1,12 +1,15 @@
 """A sweep that is killed, or runs out of disk, at random moments, continued until it is done, and compared bit for bit.
 
     .venv/bin/python tests/campaign.py --kills 20 --full-disks 10        prints a table
+    .venv/bin/python tests/campaign.py --kills 20 --forked               in a tenth of the time, in one process
 
 Not a test; test_kill.py runs a few of each. Full disks are small tmpfs mounts in a namespace of their own.
 """
 
 import argparse
 import contextlib
+import ctypes
+import importlib
 import os
 import random
 import re
@@ -17,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +42,10 @@ TINY = (
     "loss.kl_weight=1,0.1", "kl_schedule=linear", "model.latent_dim=2,3", "model.channels=4", "data=image_folder",
     "data.image_size=16", "data.batch_size=16", "trainer.max_steps=400", "trainer.accelerator=cpu",
     "trainer.precision=32", "trainer.checkpoint_every_s=0.05", "logger.wandb=disabled", "launcher.jobs=2",
+)  # fmt: skip
+TINIER = (
+    *(word for word in TINY if word.split("=")[0] not in ("model.latent_dim", "trainer.max_steps")),
+    "model.latent_dim=2", "trainer.max_steps=60", "hydra/launcher=basic",
 )  # fmt: skip
 
 
@@ -121,6 +128,83 @@ class Sweep:
 
     def rows(self) -> int:
         return sum(path.read_bytes().count(b"\n") for path in self.outputs.glob("*/metrics.jsonl"))
+
+
+class Forked(Sweep):
+    """The sweep trained by the command's own process, which is a copy of this one: nothing is imported again, so that
+    a second of processor time is enough. disk_kib: of the file system that it gets for its folder, which is copied to
+    `kept` when the command ends."""
+
+    def __init__(self, folder: Path, pictures: Path, disk_kib: int | None = None, kept: Path | None = None):
+        super().__init__(folder, pictures, TINIER)
+        self.disk_kib, self.kept = disk_kib, kept
+
+    @contextlib.contextmanager
+    def started(self) -> Iterator["Copy"]:  # type: ignore[override]
+        process = Copy(self._run)
+        try:
+            yield process
+            process.wait(TIMEOUT_S)
+            wait_until(lambda: not self.processes(), "all processes to end")
+        finally:
+            process.kill()
+
+    def _run(self) -> None:
+        from vae_sweep import run
+
+        output = os.open(self.output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        for stream in (1, 2):
+            os.dup2(output, stream)
+        if self.disk_kib:
+            if ctypes.CDLL(None).unshare(0x00020000):  # CLONE_NEWNS
+                raise OSError("no namespace of mounts")
+            subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={self.disk_kib}k", "none", self.folder], check=True)
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # threads that wait would spin: torch is there already
+        os.chdir(self.folder)
+        os.environ[MARK] = self.mark
+        sys.argv = self.command[self.command.index("-m") + 1 :]
+        try:
+            run.main()
+        finally:
+            if self.kept:
+                shutil.copytree(self.folder, self.kept, dirs_exist_ok=True)
+
+
+class Copy:
+    """A copy of this process that calls `function` and ends, as subprocess has it."""
+
+    def __init__(self, function: Callable[[], object]):
+        self.returncode: int | None = None
+        sys.stderr.flush()
+        self.pid = os.fork()
+        if self.pid:
+            return
+        code = 1
+        try:
+            function()
+            code = 0
+        except SystemExit as end:
+            if isinstance(end.code, str):
+                print(end.code, file=sys.stderr)
+            code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        finally:
+            sys.stdout.flush()
+            os._exit(code)
+
+    def poll(self) -> int | None:
+        if self.returncode is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self.returncode = os.waitstatus_to_exitcode(status) if pid else None
+        return self.returncode
+
+    def wait(self, timeout: float) -> None:
+        wait_until(lambda: self.poll() is not None, "the end of the command", timeout)
+
+    def kill(self) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, signal.SIGKILL)
+            self.wait(TIMEOUT_S)
 
 
 def parent_of(pid: int) -> int | None:
@@ -211,10 +295,13 @@ def _when(sweep: Sweep) -> str:
     return "evaluating" if re.search(r"evaluating\n[^\n]*$", sweep.said) else f"after {rows} rows"
 
 
-def campaign_of_kills(place: Path, count: int, seed: int = 0) -> tuple[list[Moment], list[str]]:
+def campaign_of_kills(
+    place: Path, count: int, seed: int = 0, kind: type[Sweep] = Sweep
+) -> tuple[list[Moment], list[str]]:
     """(the moments, what differed at last). Sweeps one after another, until `count` kills have met one."""
     chance, pictures = random.Random(seed), draw_pictures(place / "pictures")
-    whole = Sweep(place / "whole", pictures)
+    victims = VICTIMS if kind is Sweep else VICTIMS[:1]
+    whole = kind(place / "whole", pictures)
     began = time.monotonic()
     whole.finish()
     seconds, wanted = time.monotonic() - began, compared(whole)
@@ -222,9 +309,9 @@ def campaign_of_kills(place: Path, count: int, seed: int = 0) -> tuple[list[Mome
     other: list[str] = []
     number = 0
     while len(moments) < count:
-        sweep = Sweep(place / f"killed-{number}", pictures)
+        sweep = kind(place / f"killed-{number}", pictures)
         while len(moments) < count:
-            moment = killed(sweep, VICTIMS[len(moments) % len(VICTIMS)], chance, seconds)
+            moment = killed(sweep, victims[len(moments) % len(victims)], chance, seconds)
             if moment is None:
                 break
             moments.append(moment)
@@ -248,11 +335,13 @@ def can_mount() -> bool:
     return made.returncode == 0
 
 
-def campaign_of_full_disks(place: Path, count: int, seed: int = 0) -> tuple[list[Moment], list[str]]:
+def campaign_of_full_disks(
+    place: Path, count: int, seed: int = 0, kind: type[Sweep] = Sweep
+) -> tuple[list[Moment], list[str]]:
     """(the moments, what differed at last). Each: a disk of a random size below what the sweep needs, met until the
     command ends; then the same command with room."""
     chance, pictures = random.Random(seed), draw_pictures(place / "pictures")
-    whole = Sweep(place / "whole", pictures)
+    whole = kind(place / "whole", pictures)
     whole.finish()
     wanted = compared(whole)
     needed = sum(path.stat().st_size for path in whole.folder.rglob("*") if path.is_file())
@@ -261,13 +350,9 @@ def campaign_of_full_disks(place: Path, count: int, seed: int = 0) -> tuple[list
         folder = place / f"full-{number}"
         share = (number + chance.random()) / count
         kib = max(int(share * needed / 1024), 4)
-        # What lies on the small disk is brought over when it is full, as a person would who makes room.
-        script = (
-            f'mount -t tmpfs -o size={kib}k none "$0" && cd "$0" && "$@"; code=$?; cp -a "$0/." "{folder}-kept/";'
-            f" exit $code"
-        )
-        (place / f"full-{number}-kept").mkdir()
-        small = Sweep(folder, pictures, before=[*IN_A_NAMESPACE, "sh", "-c", script, str(folder)])
+        kept = place / f"full-{number}-kept"
+        kept.mkdir()
+        small = _on_a_small_disk(folder, pictures, kib, kept, kind)
         code = small.ended()
         refused = [line for line in small.said.splitlines() if "No space left" in line or "full" in line]
         assert code, f"{kib} KiB were enough"
@@ -278,12 +363,20 @@ def campaign_of_full_disks(place: Path, count: int, seed: int = 0) -> tuple[list
         if not refused:
             other.append(f"{folder.name}: nothing says that the disk is full: {small.said[-800:]}")
         shutil.rmtree(folder)
-        Path(f"{folder}-kept").rename(folder)
-        sweep = Sweep(folder, pictures)
+        kept.rename(folder)
+        sweep = kind(folder, pictures)
         sweep.finish()
         other += [f"{folder.name}: {key}" for key in differing(compared(sweep), wanted)]
         shutil.rmtree(folder)
     return moments, other
+
+
+def _on_a_small_disk(folder: Path, pictures: Path, kib: int, kept: Path, kind: type[Sweep]) -> Sweep:
+    """What lies on it is brought to `kept` when it is full, as a person would who makes room."""
+    if kind is Forked:
+        return Forked(folder, pictures, kib, kept)
+    script = f'mount -t tmpfs -o size={kib}k none "$0" && cd "$0" && "$@"; code=$?; cp -a "$0/." "{kept}/"; exit $code'
+    return Sweep(folder, pictures, before=[*IN_A_NAMESPACE, "sh", "-c", script, str(folder)])
 
 
 def table(moments: Sequence[Moment]) -> str:
@@ -295,18 +388,27 @@ def table(moments: Sequence[Moment]) -> str:
     return "\n".join(lines)
 
 
+def _import_all() -> None:
+    """What a command imports, for copies of this process."""
+    for module in ("run", "training.train", "evaluation", "data", "sweep.run_sweep", "theory", "tracking", "analysis"):
+        importlib.import_module(f"vae_sweep.{module}")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--full-disks", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--forked", action="store_true", help="one process, a copy of this one; needs to be root")
     asked = parser.parse_args()
     wrong = 0
+    if asked.forked:
+        _import_all()
     for count, campaign in ((asked.kills, campaign_of_kills), (asked.full_disks, campaign_of_full_disks)):
         if not count:
             continue
         with tempfile.TemporaryDirectory() as place:
-            moments, other = campaign(Path(place), count, asked.seed)
+            moments, other = campaign(Path(place), count, asked.seed, Forked if asked.forked else Sweep)
         print(f"\n{table(moments)}\n\nother than the undisturbed sweep: {', '.join(other) or 'nothing'}")
         wrong += len(other)
     return int(bool(wrong))

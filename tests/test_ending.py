@@ -107,6 +107,14 @@ def test_a_hopeless_sweep_is_ended_and_says_why(tmp_path):
     assert {attempts(run) for run in load_sweep(again.folder).runs} == {1}
 
 
+def test_a_hopeless_sweep_is_ended_in_this_process_too(tmp_path):
+    weights = [1, 2, 3, 4]
+    asked = jobs(tmp_path / "outputs", weights, dict.fromkeys(weights, "raises"), launcher__stop_after=2)
+    outcome, text = run(asked, ThisProcess(TARGET))
+    assert (statuses(outcome), outcome.exit_code, outcome.ended) == (["failed"] * 2 + ["queued"] * 2, 1, True)
+    assert "launcher.stop_after=2: as many members failed alike (ValueError: no good)" in text
+
+
 def test_what_does_not_fit_a_budget_is_left_queued(tmp_path):
     weights = [1 / n for n in range(1, 6)]
     outcome, text = sweep(tmp_path, weights, launcher__budget="0.001s", launcher__jobs=1)

@@ -84,6 +84,19 @@ def test_a_failed_member_is_an_exit_code_and_one_line(launch, tmp_path):
     assert statuses == ["done", "failed", "done", "failed"]
 
 
+@pytest.mark.slow
+def test_in_this_process_a_failed_member_does_not_end_the_others_unless_that_is_asked(launch, tmp_path):
+    basic = ["hydra/launcher=basic", "hydra.launcher.target=fake_training:train_members"]
+    words = ["loss.kl_weight=1,0.5,0.1", "+model.kind=raises"]
+    ended = launch(*words, "launcher.stop_after=2", training=basic)
+    assert (ended.returncode, ended.stderr) == (1, "")
+    runs = tmp_path / "outputs" / "s"
+    assert [run.status for run in load_sweep(runs).runs] == ["failed", "failed", "queued"]
+    again = launch(*words, training=basic)
+    assert again.returncode == 1
+    assert [run.status for run in load_sweep(runs).runs] == ["failed"] * 3
+
+
 @pytest.mark.parametrize("launcher", ["local", *slow("basic", "slurm", "ray")])
 def test_all_members_are_checked_before_the_first_trains(launch, tmp_path, launcher):
     done = launch(f"hydra/launcher={launcher}", "loss.kl_weight=1,-1", training=())

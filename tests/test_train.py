@@ -16,9 +16,10 @@ from vae_sweep.models.likelihoods import SquaredError
 from vae_sweep.models.networks import linear
 from vae_sweep.models.objective import Objective
 from vae_sweep.runs.files import read_rows
-from vae_sweep.runs.reading import load_sweep
+from vae_sweep.runs.reading import load_sweep, read_result
 from vae_sweep.training.checkpoints import LAST, PREVIOUS, load_checkpoint
 from vae_sweep.training.lit_vae import LitVAE
+from vae_sweep.training.pack import Training
 from vae_sweep.training.train import train_pack
 
 EIGHT = [  # weights, schedules, rates and seeds
@@ -165,6 +166,24 @@ def test_diverging_member_fails_and_the_others_go_on_untouched(small_sweep: Smal
         mine, theirs = (load_sweep(folder).runs[number].folder for folder in (apart, together))
         assert rows(theirs)[-1] == pytest.approx(rows(mine)[-1], rel=5e-3)
     assert json.loads((load_sweep(together).runs[1].folder / "result.json").read_text())["status"] == "failed"
+
+
+def test_what_is_done_stays_done_where_another_of_its_pack_cannot_be_measured(
+    small_sweep: SmallSweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def evaluate(training: Training, index: int, weights: object) -> dict[str, float]:
+        if index == broken:
+            raise ValueError(f"no measure of {index}")
+        return {"val/recon": 1.0 + index}
+
+    monkeypatch.setattr(Training, "evaluate", evaluate)
+    folder, ids = small_sweep(*(["trainer.max_steps=1", f"seed={n}"] for n in range(3)))
+    for broken, wanted in ((1, ["done", "failed", "done"]), (0, ["done"] * 3), (2, ["done"] * 3)):
+        with pytest.raises(ValueError, match=f"no measure of {broken}"):
+            train_pack(folder, ids)
+        results = [read_result(run.folder) for run in load_sweep(folder).runs]
+        assert [result["status"] for result in results] == wanted
+        assert [result["metrics"].get("val/recon") for result in results] == [1.0, 2.0 if broken != 1 else None, 3.0]
 
 
 def test_terms_are_logged_apart_and_unweighted(small_sweep: SmallSweep) -> None:

@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from tempfile import TemporaryDirectory, gettempdir
-from typing import TYPE_CHECKING
 
 import hydra
 from hydra._internal.utils import get_args_parser
@@ -26,15 +25,10 @@ from vae_sweep.sweep.refusal import refused_in_one_line
 from vae_sweep.sweep.typed import as_typed
 from vae_sweep.text import inert, lines
 
-if TYPE_CHECKING:
-    from vae_sweep.sweep.run_sweep import Outcome
-
 # The launcher plugin takes the place of Hydra's own entry of that name, on purpose.
 warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/basic' is validated against ConfigStore schema")
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
-
-_last: "Outcome | None" = None  # for a launcher that runs several members in this process
 
 
 def single(config: DictConfig) -> dict[str, float]:
@@ -43,10 +37,8 @@ def single(config: DictConfig) -> dict[str, float]:
     from vae_sweep.sweep.jobs import job_of
     from vae_sweep.sweep.run_sweep import run_sweep
 
-    global _last
     with refused_in_one_line():
-        job = job_of(_with_hydra(config))
-        outcome = _last = run_sweep([job], ThisProcess(), command=sys.argv, before=_last)
+        outcome = run_sweep([job_of(_with_hydra(config))], ThisProcess(), command=sys.argv)
     if outcome.exit_code:
         raise SystemExit(outcome.exit_code)
     return outcome.results[0]["metrics"]

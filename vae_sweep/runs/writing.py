@@ -39,7 +39,8 @@ class RunFiles:
     """Writes one member's folder and tells `report` and the `listeners` what happens. Modules log their rows to it.
 
     entry: the member's in the sweep's manifest. fixed: versions, data_fingerprint, device. writes: of several processes
-    that train one member, one does. The wall time adds up over all attempts at a run.
+    that train one member, one does. The wall time adds up over all attempts at a run. A run that is done stays so
+    unless it is begun before its end: whatever happens to others that train with it, and to measuring it again.
     """
 
     def __init__(
@@ -54,13 +55,17 @@ class RunFiles:
         self.converged_at: int | None = None  # the step at which it was found to be at rest
         self.listeners: list[Listener] = []
         self._began = time.monotonic()
-        before = read_result(self.folder)
+        self._result = before = read_result(self.folder)  # as it is on disk
         self._step_before, self._wall_before = before.get("steps"), float(before.get("wall_s") or 0.0)
         self._started = before.get("started") or _now()
 
     @property
     def rows(self) -> Path:
         return self.folder / "metrics.jsonl"
+
+    @property
+    def is_done(self) -> bool:
+        return self._result.get("status") == "done"
 
     @property
     def wall_s(self) -> float:
@@ -87,7 +92,8 @@ class RunFiles:
             self.report({"event": "note", "text": f"{error}: set aside; rows before step {step} are lost"})
         if self._step_before != step:
             self._wall_before = time_of(self.written())
-        self._write("running", step, {})
+        if not (self.is_done and step >= total_steps):
+            self._write("running", step, {})
         self.report({"event": "running", "id": self.entry["id"], "step": step, "total_steps": total_steps})
 
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
@@ -117,10 +123,11 @@ class RunFiles:
         self, status: Status, step: int, metrics: Mapping[str, Any], error: BaseException | None = None
     ) -> dict[str, Any]:
         """done, failed (with its error) or interrupted. Returns what result.json holds."""
-        result = self._write(status, step, metrics, error, {"rows_crc32": rows_checksum(self.rows)})
+        if not self.is_done:
+            self._write(status, step, metrics, error, {"rows_crc32": rows_checksum(self.rows)})
         for listener in self.listeners if self.writes else ():
             listener.finish()
-        return result
+        return self._result
 
     def _write(
         self,
@@ -129,7 +136,7 @@ class RunFiles:
         metrics: Mapping[str, Any],
         error: BaseException | None = None,
         more: Mapping[str, Any] | None = None,
-    ) -> dict[str, Any]:
+    ) -> None:
         known = {
             **self.fixed,
             **(more or {}),
@@ -144,7 +151,7 @@ class RunFiles:
         result = result_of(self.entry, known, status, None if error is None else cause_of(error), record)
         if self.writes:
             write_result(self.folder, result)
-        return result
+        self._result = result
 
 
 def time_of(rows: Sequence[Mapping[str, Any]]) -> float:

@@ -255,7 +255,7 @@ def _train(folder: Path, todo: Work, place: Place, end: EarlyEnd, console: Conso
             except OSError as error:  # a full disk: what cannot be written is at least said
                 view.line(f"! cannot write into {folder}: {error.strerror}", "red")
             view(shown)
-            end.hear(event)
+            end.hear(shown)
             ending = end.verdict() if event["event"] == "tick" else None
             if ending and ending.at_once != said:
                 said = ending.at_once

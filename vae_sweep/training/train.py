@@ -1,6 +1,6 @@
 """A pack of members, from the sweep's manifest to trained run folders."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,8 @@ def train_pack(
 ) -> list[dict[str, Any]]:
     """Train members of a sweep together, from where their checkpoints stand. Returns what their result.json hold.
 
-    A member that diverges is marked failed, the others go on. Any other exception marks all of them failed and is
-    raised again, since the process may be unwell.
+    A member that diverges is marked failed, the others go on. Any other exception is raised again, since the process
+    may be unwell: in training it marks all failed, in a member's evaluation that member alone.
     """
     quiet_lightning()
     manifest = known_manifest(sweep)
@@ -68,13 +68,6 @@ def train_pack(
                 file.listeners += own
         with ranks.started(sweep, member_ids[0], settings[0].devices):
             failed = pack.train()
-        results = []
-        weights = sweep_weights(manifest)
-        for index, (file, member) in enumerate(zip(files, members, strict=True)):
-            if index in failed:
-                results.append(file.end("failed", member.step, member.last_val, failed[index]))
-            else:
-                results.append(file.end("done", member.step, pack.evaluate(index, weights)))
     except Interrupted:
         results = [
             file.end("interrupted", member.step, member.last_val) for file, member in zip(files, members, strict=True)
@@ -84,6 +77,25 @@ def train_pack(
         for file, step in zip(files, steps, strict=True):
             file.end("failed", step, {}, error)
         raise
+    else:
+        results = _measured(pack, failed, sweep_weights(manifest))
     finally:
         wait_for(trackers)
+    return results
+
+
+def _measured(pack: Training, failed: Mapping[int, Exception], weights: Collection[float]) -> list[dict[str, Any]]:
+    """Evaluate and end every trained member. The first error is raised when all have been tried."""
+    results, errors = [], []
+    for index, (file, member) in enumerate(zip(pack.files, pack.members, strict=True)):
+        if index in failed:
+            results.append(file.end("failed", member.step, member.last_val, failed[index]))
+            continue
+        try:
+            results.append(file.end("done", member.step, pack.evaluate(index, weights)))
+        except Exception as error:
+            file.end("failed", member.step, {}, error)
+            errors.append(error)
+    if errors:
+        raise errors[0]
     return results

@@ -1,4 +1,4 @@
-"""Hydra's door to the engine: `hydra/launcher=local` (the default), `slurm`, `ray`, and a `basic` that checks first.
+"""Hydra's door to the engine: `hydra/launcher=local` (the default), `slurm`, `ray`, `basic`.
 
 Hydra finds launchers in the namespace `hydra_plugins` only, and imports them all at every start: nothing heavy here.
 """
@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from hydra._internal.core_plugins.basic_launcher import BasicLauncher as HydrasBasicLauncher
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
 from hydra.errors import CompactHydraException
@@ -120,20 +119,13 @@ class RayLauncher(SweepLauncher):
         return RayCluster(config["launcher"], config["trainer"]["accelerator"], **plain)
 
 
-class BasicLauncher(HydrasBasicLauncher):
-    """Hydra's own launcher, one member after another in this process, behind the same check of all members."""
+class BasicLauncher(SweepLauncher):
+    """One pack after another in this process: for debuggers."""
 
-    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from vae_sweep.sweep.refusal import refused_in_one_line
-        from vae_sweep.sweep.settings import check_members
+    def place(self, config: dict[str, Any]) -> Any:
+        from vae_sweep.engine.this_process import ThisProcess
 
-        assert self.config is not None
-        assert self.hydra_context is not None
-        setup_globals()
-        with refused_in_one_line():
-            jobs = jobs_of(self.config, self.hydra_context, job_overrides, initial_job_idx)
-            check_members([job.config for job in jobs])
-        return super().launch(job_overrides, initial_job_idx)
+        return ThisProcess(**self.parameters)
 
 
 @dataclass
@@ -141,6 +133,7 @@ class BasicConf:
     """`hydra/launcher=basic`: in the place of Hydra's own, which is registered before plugins are imported."""
 
     _target_: str = "hydra_plugins.vae_sweep_launcher.BasicLauncher"
+    target: str = "vae_sweep.training.train:train_pack"
 
 
 ConfigStore.instance().store(group="hydra/launcher", name="basic", node=BasicConf, provider="vae-sweep")
