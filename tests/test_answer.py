@@ -227,7 +227,8 @@ def test_a_curve_says_which_weight_for_what_how_sure_and_what_next(sweep):
         "For a code to work on",
     ]
     assert said.facts[1].value == "0.5"  # where synthetic_sweep's blur and holes add up to least
-    assert said.facts[1].words.startswith("Draws of the prior are nearest to held-out pictures at 0.5")
+    assert "Draws of the prior are nearest to held-out pictures at 0.5" in said.facts[1].in_full
+    assert [fact.sure for fact in said.facts][:2] == ["between 0.1 and 0.5", "between 0.1 and 0.5"]
     assert " vae_sweep.run -m " in said.next.command
     assert said.next.command.endswith(" sweep=two-sizes")
     assert len(said.questions) == 3

@@ -1,6 +1,7 @@
 """The answer as data: what is written, what is read back, and that the page, the terminal and the notebook agree."""
 
 import json
+from html import unescape
 
 import numpy as np
 import pytest
@@ -10,13 +11,15 @@ import vae_sweep
 from vae_sweep import report
 from vae_sweep.analysis import choice, convergence, study
 from vae_sweep.analysis.answer import answer
+from vae_sweep.analysis.answered import answer_of
 from vae_sweep.analysis.purposes import NAMES
 from vae_sweep.analysis.recommend import recommend
 from vae_sweep.analysis.survey import linear_objective
-from vae_sweep.analysis.two_lines import two_lines
 from vae_sweep.analysis.verdicts import judge
+from vae_sweep.analysis.words import figure
 from vae_sweep.report import plots
 from vae_sweep.report.__main__ import main
+from vae_sweep.report.strips import strips
 from vae_sweep.runs.reading import load_sweep
 from vae_sweep.theory import first_look
 
@@ -32,7 +35,7 @@ def built(tmp_path_factory):
 
 def test_the_keys_are_those_that_the_documentation_names(built):
     _, _, data = built
-    keys = "schema sweep kind front headline lead purposes samplers runs convergence next"
+    keys = "schema sweep kind front headline lead points purposes samplers runs convergence next"
     assert set(data) == set(keys.split())
     assert set(data["purposes"]) == set(NAMES)
     keys = {"kl_weight", "beta", "low", "high", "beyond", "gain_db", "gain_nats", "why"}
@@ -67,7 +70,11 @@ def test_what_is_read_back_is_what_the_rules_say(built):
 def test_page_terminal_summary_and_notebook_say_the_same(built, capsys):
     folder, page, data = built
     assert data["headline"] in page
-    assert two_lines([folder]) == (data["headline"], data["lead"])
+    said = answer_of([folder])
+    assert (said.headline, list(said.points)) == (data["headline"], data["points"])
+    assert data["lead"] == " ".join(data["points"])
+    text = " ".join(unescape(page).split())
+    assert all(point in text for point in data["points"])  # shown or folded, none is lost
     assert data["headline"] in (folder / "report" / "summary.md").read_text().replace("\\", "")
     assert vae_sweep.load(folder).answer == data
     assert main([str(folder), "--no-figures", "report.purpose=likelihood"]) == 0
@@ -153,6 +160,24 @@ def test_samples_that_were_judged_fill_their_purpose(tmp_path):
     )
 
 
+def test_the_small_axes_place_every_purpose_among_the_weights_tried(built):
+    """In equal ratios: 3 to 0.01 are 2.48 decades. What the sentences say lies where the bars do."""
+    folder, _, data = built
+    found = recommended(folder)
+    drawn = strips(found, WEIGHTS)
+    assert (drawn.largest, drawn.smallest) == (3.0, min(0.01, data["purposes"]["likelihood"]["kl_weight"]))
+    decades = np.log10(drawn.largest / drawn.smallest)
+    for name, strip in drawn.by_purpose.items():
+        purpose = data["purposes"][name]
+        assert strip.ticks == pytest.approx([100 * np.log10(3 / w) / decades for w in WEIGHTS], abs=0.01)
+        assert strip.dot == pytest.approx(100 * np.log10(3 / purpose["kl_weight"]) / decades, abs=0.01)
+        assert strip.colour == (WEIGHTS.index(purpose["kl_weight"]) if purpose["kl_weight"] in WEIGHTS else None)
+        assert strip.bar[0] <= strip.dot <= strip.bar[1]
+        assert ("left" in strip.opens, "right" in strip.opens) == (purpose["high"] is None, purpose["low"] is None)
+    [fact] = [fact for fact in answer_of([folder]).facts if fact.name == "likelihood"]
+    assert all(figure(data["purposes"]["likelihood"][end], 2) in fact.sure for end in ("low", "high"))
+
+
 # --- cases -----------------------------------------------------------------------------------------------------------
 
 
@@ -234,7 +259,7 @@ def test_a_weight_that_overfits_does_not_also_reconstruct(tmp_path):
     judged_by_samples(folder, {1.0: 2.0, 0.1: 1.0, 0.01: 0.3})
     said = with_decibels(folder, {1.0: 20, 0.1: 25, 0.01: 22})
     assert said.found.purposes["sample"].kl_weight == 0.01
-    assert "no weight does both" in said.facts[1].words
+    assert "no weight does both" in said.facts[1].in_full
     assert "No weight both reconstructs and samples" in said.lead
     assert "at 0.01, 3.0 dB worse" in said.lead
 
@@ -243,7 +268,7 @@ def test_what_counts_as_tenfold_is_not_said_of_an_autoencoder_that_there_is_not(
     folder = write_sweep(tmp_path / "s", weights=(9.0, 0.895, 0.1), autoencoder=False)
     said = with_decibels(folder, {9.0: 15, 0.895: 20, 0.1: 20.2})
     assert said.headline == "To reconstruct, take KL weight 0.895."
-    assert "Ten times less weight gains 0.2 dB" in said.facts[0].words
+    assert "ten times less weight gains 0.2 dB" in said.facts[0].words
 
 
 def test_the_interval_by_likelihood_is_no_narrower_than_twice_the_errors_beside_it(tmp_path):

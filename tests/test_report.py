@@ -415,3 +415,10 @@ def test_the_axes_name_the_unit_of_what_is_drawn(tmp_path):
             result["config"]["loss"]["recon"] = recon
             path.write_text(json.dumps(result))
         assert named() == names
+    found = study.read([load_sweep(folder)])
+    runs = payload.build(found, judge(found), survey(found), recommend(found, judge(found))).data["runs"]
+    for point, run in zip(found.points, runs, strict=True):  # what stands below the slider is what the axis shows
+        assert (run["error"], run["val"]["distortion"]) == (
+            found.error_name,
+            pytest.approx(point.get("val", "recon"), rel=1e-3),
+        )

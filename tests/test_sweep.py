@@ -16,7 +16,7 @@ from filelock import FileLock
 from sweeping import COMMAND, TARGET, attempts, config, jobs, run, statuses
 from waiting import PATIENCE_S
 
-from vae_sweep.analysis.two_lines import two_lines
+from vae_sweep.analysis.answered import answer_of
 from vae_sweep.engine.machine import Machine
 from vae_sweep.engine.this_process import ThisProcess
 from vae_sweep.runs.files import RecordError, read_json, read_rows, write_json
@@ -79,7 +79,7 @@ def test_an_online_sweep_tells_its_answer_when_it_ends(sweep, tmp_path, monkeypa
         outcome, text = sweep([1, 0.5])
         [told] = server.runs.values()
     assert (told.fields["jobType"], told.fields["groupName"]) == ("report", outcome.folder.name)
-    assert told.summary["headline"] == two_lines([outcome.folder])[0]
+    assert told.summary["headline"] == answer_of([outcome.folder]).headline
     assert told.summary["headline"] in text
 
 

@@ -5,7 +5,7 @@ import pytest
 from sweeping import TARGET, jobs, run
 from synthetic_sweep import write_sweep
 
-from vae_sweep.analysis.two_lines import two_lines
+from vae_sweep.analysis.answered import answer_of
 from vae_sweep.engine.machine import Machine
 from vae_sweep.report.__main__ import main as report
 from vae_sweep.runs.files import append_row, read_rows
@@ -36,10 +36,10 @@ def sweep(tmp_path, monkeypatch):
 
 def test_the_end_says_where_it_is_and_the_answer_and_keeps_the_commands(sweep):
     outcome, text = sweep([1, 0.5])
-    headline, why = two_lines([outcome.folder])
-    ending = [f"sweep     {outcome.folder}", f"answer    {headline}", f"          {why}"]
+    said = answer_of([outcome.folder])
+    ending = [f"sweep     {outcome.folder}", f"answer    {said.headline}", *(f"          {p}" for p in said.points)]
     ending.append(f"report    python3 -m vae_sweep.report {outcome.folder}")
-    assert text.splitlines()[-4:] == ending
+    assert text.splitlines()[-len(ending) :] == ending
     assert "roughly" not in text
     sweep([1, 0.5])  # nothing to train, but typed
     sweep([1, 0.5, 0.1])
@@ -56,6 +56,6 @@ def test_the_report_says_its_headline_and_shows_every_command(tmp_path, capsys):
         append_row(folder / "commands.jsonl", {"command": command})
     assert report([str(folder), "--no-figures"]) == 0
     page = folder / "report" / "index.html"
-    assert capsys.readouterr().out == f"{page}\n{two_lines([folder])[0]}\n"
+    assert capsys.readouterr().out == f"{page}\n{answer_of([folder]).headline}\n"
     assert "first &#39;a b&#39;" in page.read_text()
     assert "second" in page.read_text()

@@ -4,7 +4,7 @@ One object, from which the page, the terminal, the Markdown summary and `runs.an
 disagree; report/answer.json is `as_data` of it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -29,37 +29,53 @@ TITLES = {
 
 @dataclass(frozen=True)
 class Fact:
-    """One purpose beside the headline: its name, the weight, why."""
+    """One purpose: its name, the weight, where that lies, why; and whatever else is known of it."""
 
+    name: str
     title: str
     value: str
+    sure: str
     words: str
+    rest: tuple[str, ...] = ()
 
     @property
-    def first(self) -> str:
-        """The first sentence of the words."""
-        return self.words.partition(". ")[0].rstrip(".") + "."
-
-    @property
-    def rest(self) -> str:
-        return self.words.partition(". ")[2]
+    def in_full(self) -> str:
+        return " ".join((self.words, *self.rest))
 
 
 @dataclass(frozen=True)
 class Answer:
+    """`sure`: how sure the headline is, and what qualifies it as a whole. `notes`: what is known of its purposes, which
+    `facts` have, too, each in its place.
+    """
+
     headline: str
-    lead: str
+    sure: tuple[str, ...]
+    notes: tuple[str, ...]
     facts: list[Fact]
     next: Next
     questions: list[Question]
     found: Recommendation
 
+    @property
+    def points(self) -> tuple[str, ...]:
+        """Each statement below the headline, how sure it is first."""
+        return (*self.sure, *self.notes)
+
+    @property
+    def lead(self) -> str:
+        return " ".join(self.points)
+
 
 def answer(study: Study, found: Recommendation, verdicts: Mapping[str, list[Finding]]) -> Answer:
-    headline, lead = _HEADLINES[found.kind](study, found)
+    headline, *sure = _HEADLINES[found.kind](study, found)
+    known = _known(study, found) if found.kind == "curve" else {}
     ordered = [found.front, *(name for name in NAMES if name != found.front)] if found.purposes else []
-    facts = [Fact(TITLES[name], _value(found.purposes[name]), found.purposes[name].why) for name in ordered]
-    return Answer(headline, lead, facts, next_step(study, found, dict(verdicts)), questions(study, found), found)
+    return Answer(
+        headline, tuple(sure), tuple(dict.fromkeys(sentence for said in known.values() for sentence in said)),
+        [_fact(found, name, known.get(name, ())) for name in ordered],
+        next_step(study, found, dict(verdicts)), questions(study, found), found,
+    )  # fmt: skip
 
 
 def as_data(study: Study, said: Answer) -> dict[str, Any]:
@@ -71,7 +87,7 @@ def as_data(study: Study, said: Answer) -> dict[str, Any]:
     }
     return {
         "schema": SCHEMA, "sweep": study.name, "kind": found.kind, "front": found.front,
-        "headline": said.headline, "lead": said.lead, "purposes": purposes,
+        "headline": said.headline, "lead": said.lead, "points": list(said.points), "purposes": purposes,
         "samplers": {name: one.as_data() for name, one in sampling(found.curve).items()},
         "runs": [p.id for p in found.spot.points] if found.spot else [],
         "convergence": {member: known.word for member, known in found.convergence.items()},
@@ -92,6 +108,30 @@ def _value(purpose: Purpose) -> str:
         return "any"
     sign = {"below": "≤ ", "above": "≥ "}.get(purpose.beyond or "", "")
     return f"{sign}{_weight(purpose, purpose.kl_weight)}"
+
+
+def _fact(found: Recommendation, name: str, known: Sequence[str]) -> Fact:
+    """The first of what is `known`, or else of why, is shown; the rest is for whoever asks."""
+    purpose = found.purposes[name]
+    first, _, rest = purpose.why.partition(". ")
+    shown, more = (known[0], [purpose.why]) if known else (f"{first.rstrip('.')}.", [rest] if rest else [])
+    more = [sentence for sentence in (*more, *known[1:]) if sentence.lower() not in shown.lower()]
+    return Fact(name, TITLES[name], _value(purpose), _range(found, purpose), shown, tuple(more))
+
+
+def _range(found: Recommendation, purpose: Purpose) -> str:
+    """'between 0.01 and 0.1', 'below 0.003': where the weight of a purpose lies; '' where that cannot be told."""
+    if purpose.kl_weight is None:
+        return ""
+    if found.in_doubt:
+        return "so far"
+    if purpose.beyond == "indifferent":
+        return "any of those tried"
+    low, high = (None if end is None else _weight(purpose, end) for end in (purpose.low, purpose.high))
+    if low and high:
+        return f"between {low} and {high}" if low != high else f"at {low}"
+    side = f"above {low}" if low else f"below {high}" if high else ""
+    return f"{side}, how far is open" if side else "open"
 
 
 # --- without a curve -------------------------------------------------------------------------------------------------
@@ -171,22 +211,19 @@ def _one_weight(study: Study, found: Recommendation) -> tuple[str, str]:
     )
 
 
-def _curve(study: Study, found: Recommendation) -> tuple[str, str]:
+def _curve(study: Study, found: Recommendation) -> tuple[str, ...]:
     headline = _headline(study, found)
     if found.in_doubt:
         what = "train longer" if found.train_longer else "some runs are stuck, try other seeds"
         headline = f"So far: {headline[0].lower()}{headline[1:-1]}; {what} to be sure."
-    said = (
-        _by_one_model(study, found),
-        _window(study, found),
-        _sure(study, found),
-        _draws(found),
-        _stake(found),
-        _against(found),
-        _late(found),
-        _idle(found),
-    )
-    return headline, " ".join(sentence for sentence in said if sentence)
+    said = (_by_one_model(found), _sure(found), _late(found), _against(found), _idle(found))
+    return headline, *filter(None, said)
+
+
+def _known(study: Study, found: Recommendation) -> dict[str, list[str]]:
+    """What is known of a purpose beyond its rule: the pictures, what is at stake, whether one weight does both."""
+    pictures = [*_pictures(study, found), _stake(found)]
+    return {"reconstruct": list(filter(None, pictures)), "sample": list(filter(None, _draws(found)))}
 
 
 def _headline(study: Study, found: Recommendation) -> str:
@@ -214,40 +251,36 @@ def _headline(study: Study, found: Recommendation) -> str:
     return f"{title}, take KL weight {weight}."
 
 
-def _window(study: Study, found: Recommendation) -> str:
-    """What serves the purposes that most people have at once, and what it leaves."""
+def _pictures(study: Study, found: Recommendation) -> list[str]:
+    """From where on the pictures are alike, and why; what they leave."""
     purpose = found.purposes["reconstruct"]
     spot = purpose.spot
     if spot is None or purpose.kl_weight is None:
-        return purpose.why
+        return [purpose.why]
     settings = ", ".join(f"{name_of(key)} {short(value)}" for key, value in spot.family)
     where = f" ({settings})" if settings else ""
-    same, to_the_eye = alike(found.curve, purpose), ""
+    same, why = alike(found.curve, purpose), purpose.why
     if purpose.beyond in ("within", "above") and len(same) > 1:
-        to_the_eye = f"From {same[-1]:g} to {same[0]:g} the pictures are alike{where}. "
-    where = "" if to_the_eye else where
-    return (
-        f"{to_the_eye}{purpose.why[:-1]};{_leaves(study, found, spot, f' {spot.weight:g} ')}, at {_nats(spot)}{where}."
-    )
+        why = f"From {same[-1]:g} to {same[0]:g} the pictures are alike; {why[0].lower()}{why[1:]}"
+    return [why, f"{_leaves(study, found, spot, f'{spot.weight:g} ')}, at {_nats(spot)}{where}."]
 
 
-def _draws(found: Recommendation) -> str:
+def _draws(found: Recommendation) -> list[str]:
     """Whether a weight serves both to reconstruct and to draw from the prior; where none does, what drawing costs."""
     reconstruct, sample = found.purposes["reconstruct"], found.purposes["sample"]
     judged, good = sampling(found.curve), reconstructing(found.curve, reconstruct)
     fitted, prior = from_codes(judged, good), judged.get("prior")
     if prior and not prior.whole:
-        return f"Draws from the prior fall into holes at every weight tried. {fitted}".rstrip()
+        return ["Draws from the prior fall into holes at every weight tried.", fitted]
     if not prior or not prior.serves or not good:
-        return fitted
+        return [fitted]
     if both := [weight for weight in prior.serves if weight in good]:
         near = "as near to pictures as any run's, by textures, edges and layout"
-        return f"At {prior.named(both)} the prior's draws, too, are {near}."
+        return [f"At {prior.named(both)} the prior's draws, too, are {near}."]
     own, other = reconstruct.spot, sample.spot
     lost = (quality(own) or 0.0) - (quality(other) or 0.0) if own and other else 0.0
     at = f"{sample.kl_weight:g}, {lost:.1f} dB worse"
-    cost = f"No weight both reconstructs and samples: draws from the prior come nearest to pictures at {at}."
-    return f"{cost} {fitted}".rstrip()
+    return [f"No weight both reconstructs and samples: draws from the prior come nearest to pictures at {at}.", fitted]
 
 
 def _leaves(study: Study, found: Recommendation, spot: Spot, who: str, images: str = "") -> str:
@@ -269,22 +302,28 @@ def _leaves(study: Study, found: Recommendation, spot: Spot, who: str, images: s
     return f"{who}leaves {own:.1f} dB{' ' * bool(images)}{images}{short_of}"
 
 
-def _by_one_model(study: Study, found: Recommendation) -> str:
+def _by_one_model(found: Recommendation) -> str:
     if not found.one_model:
         return ""
     return f"By the curve of one model for all weights, {len(found.curve)} of them; no weight has a run of its own yet."
 
 
-def _sure(study: Study, found: Recommendation) -> str:
+def _sure(found: Recommendation) -> str:
     """The interval, and what it rests on."""
     purpose = found.chosen
-    if found.in_doubt or purpose is None or purpose.beyond != "within" or purpose.low is None:
+    if found.in_doubt or purpose is None:
         return ""
     seeds = {len(s.points) for s in found.curve}
     known = f"{min(seeds)} to {max(seeds)} seeds" if len(seeds) > 1 else count(seeds.pop(), "seed")
-    low, high = _weight(purpose, purpose.low), purpose.high
-    where = f"at {low} or above" if high is None else f"between {low} and {_weight(purpose, high)}"
-    return f"How sure: that weight lies {where}, by {known}, the images and the weights tried."
+    by = f"by {known}, the images and the weights tried"
+    if purpose.beyond == "indifferent":
+        return f"How sure: {by}."
+    low, high = (None if end is None else _weight(purpose, end) for end in (purpose.low, purpose.high))
+    if low and high:
+        return f"How sure: that weight lies between {low} and {high}, {by}."
+    if low:
+        return f"How sure: that weight is {low} or more, {by}."
+    return f"How sure: that weight is {high} or less, {by}." if high else ""
 
 
 def _stake(found: Recommendation) -> str:

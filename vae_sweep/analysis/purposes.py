@@ -259,7 +259,7 @@ def _likelihood(study: Study, curve: Sequence[Spot]) -> Purpose:
     )
     best = max(known, key=lambda pair: pair[0].mean("val", "elbo_calibrated") or -math.inf)[0]
     if best.mean("val", "elbo_calibrated") is not None:
-        why += f"; of those tried {best.weight:g} has the largest calibrated bound {study.held_out_words}"
+        why += f". Of those tried {best.weight:g} has the largest calibrated bound {study.held_out_words}"
     low, high = (end * own if end else None for end in (chosen.low, chosen.high))
     scaled = replace(chosen, weight=chosen.weight * own, low=low, high=high)
     return replace(_purpose("likelihood", curve, scaled, why + "."), beta=chosen.weight, spot=nearest)
@@ -305,17 +305,21 @@ def _code(study: Study, curve: Sequence[Spot]) -> Purpose:
     if chosen is None or not d:
         return _nothing("code", "No run has counted its active units.")
     spot, active = next((s, a) for s, a in known if s.weight == chosen.weight)
-    why = f"{active:.0f} of {d} units in use, {figure(spot.nats)} nats"
+    few = f", fewer than {choice.IN_USE:.0%}" if chosen.beyond == "below" else ""
+    why = f"{active:.0f} of {d} units in use{few}, {figure(spot.nats)} nats."
     low, log_n = spot.mean("val", "mi_leave_one_out"), spot.mean("val", "log_n")
     if low is not None and log_n is not None:
         told = spot.mean("val", "mi_leave_in") or log_n
-        most = ("at least ", ", the most that so many images can show,") if told > log_n - 0.5 else ("", "")
-        why += f", {most[0]}{figure(min(told, log_n))} of them{most[1]} about which image it is"
+        told_of = f"{figure(min(told, log_n))} nats"
+        most = (
+            f"At least {told_of}, the most that so many images can show,"
+            if told > log_n - 0.5
+            else f"Of them {told_of}"
+        )
+        why += f" {most} tell which image it is."
     if (second := spot.mean("train", "moment_second")) is not None and second > 0:
-        why += f"; codes spread {figure(math.sqrt(second), 2)} where the prior has 1"
-    if chosen.beyond == "below":
-        why += f"; fewer than {choice.IN_USE:.0%} of the units"
-    return _purpose("code", curve, chosen, why + ".")
+        why += f" Codes spread {figure(math.sqrt(second), 2)} where the prior has 1."
+    return _purpose("code", curve, chosen, why)
 
 
 # --- shared ----------------------------------------------------------------------------------------------------------

@@ -176,9 +176,11 @@ def in_words(found: Mapping[str, Sampling], reconstructs: Collection[float] = ()
 
 def from_codes(found: Mapping[str, Sampling], reconstructs: Collection[float]) -> str:
     """For the lead: whether the fitted sampler closes the holes where a weight reconstructs; '' where it does not."""
-    if not any(weight in reconstructs for weight in closes(found)):
+    where = [weight for weight in closes(found) if weight in reconstructs]
+    if not where:
         return ""
-    return "New pictures drawn from its codes are nearer to yours than draws of the prior at any weight."
+    at = found["fitted"].named(where)
+    return f"New pictures drawn from the codes at {at} are nearer to yours than draws of the prior at any weight."
 
 
 def _of_prior(prior: Sampling, reconstructs: Collection[float]) -> str:

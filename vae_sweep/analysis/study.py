@@ -180,6 +180,11 @@ class Point:
         return self.likelihood.distortion
 
     @property
+    def error_name(self) -> str:
+        """What the distortion is, before 'per image'."""
+        return "squared error" if self.likelihood.squared_error else "reconstruction term, nats"
+
+    @property
     def beta(self) -> float | None:
         """The distortion that the objective gives for one nat: as planned, or as evaluated where training decides it.
 
@@ -254,10 +259,8 @@ class Study:
     @property
     def error_name(self) -> str:
         """Of an axis with the distortions of all runs, before 'per image'."""
-        kinds = {point.likelihood.squared_error for point in self.points}
-        if len(kinds) > 1:
-            return "error, each curve in its own unit,"
-        return "squared error" if self.squared_error else "reconstruction term, nats"
+        names = {point.error_name for point in self.points}
+        return names.pop() if len(names) == 1 else "error, each curve in its own unit,"
 
     def scale(self, point: Point, value: float) -> float | None:
         """What a difference of objectives is a share of: `value` itself where its zero means something.

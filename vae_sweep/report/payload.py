@@ -106,7 +106,7 @@ def _run(point: Point, findings: list[Finding], colours: dict[float, int], pictu
         "colour": colours.get(point.weight) if point.weight is not None else None, "beta": point.beta,
         "autoencoder": point.autoencoder, "multiRate": point.multi_rate,
         "family": family_name(point.family), "seed": point.seed, "latent": point.latent_dim,
-        "schedule": point.schedule, "status": point.status, "kept": kept(point),
+        "error": point.error_name, "schedule": point.schedule, "status": point.status, "kept": kept(point),
         "verdict": findings[0].words if findings else "", "grade": findings[0].grade if findings else "info",
         "folder": f"{point.run.folder.parent.name}/{point.run.folder.name}",
         "pictures": sorted(pictures.runs.get(point.id, {})), "data": pictures.data.get(point.data),

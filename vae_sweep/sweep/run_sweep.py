@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 
 from vae_sweep import commands
-from vae_sweep.analysis.two_lines import answer_of
+from vae_sweep.analysis.answered import answer_of
 from vae_sweep.data.image_data import ImageData
 from vae_sweep.engine import live
 from vae_sweep.engine.place import Place
@@ -293,7 +293,7 @@ def _outcome(
     lines = ["", f"sweep     {folder}"]
     if len(manifest["members"]) > 1:
         said = answer_of([folder])
-        lines += [f"answer    {said.headline}", f"          {said.lead}"]
+        lines += [f"answer    {said.headline}", *(f"          {point}" for point in said.points)]
         if said.next.command and said.found.kind != "unfinished" and not left:
             lines += [f"next      {said.next.words}:", f"          {said.next.command}"]
     lines.append(f"report    {commands.command('report', str(folder))}")

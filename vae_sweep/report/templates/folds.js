@@ -7,7 +7,7 @@ function openFold() {
 }
 
 function drawAll() {
-  const folded = [...document.querySelectorAll("details:not([open])")].filter((details) => !details.closest("table"));
+  const folded = [...document.querySelectorAll("details:not([open])")].filter((details) => !details.closest("#table"));
   folded.forEach((details) => { details.open = true; });
   while (waiting.size) [...waiting].forEach((draw) => draw()); // drawing one part may leave others to be drawn
   document.querySelectorAll(".chart").forEach((node) => node.redraw());

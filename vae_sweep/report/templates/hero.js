@@ -16,18 +16,18 @@ function drawHero() {
       return el("button", { "aria-label": `Enlarge image ${index + 1}: ${title}`, onclick: () => openViewer(source, index) }, canvas);
     });
     root.append(el("figure", { class: options.chosen ? "chosen" : null, style: options.colour ? `--c:${options.colour}` : null },
-      el("figcaption", {}, el("b", {}, title), words), el("div", {}, figures)));
+      el("figcaption", {}, el("b", {}, title), words.map((line) => el("span", {}, line))), el("div", {}, figures)));
   };
   root.className = "hero";
-  add(original, "original", "held out");
+  add(original, "original", ["held out"]);
   for (const id of columns) {
     const run = runs.get(id);
-    add(id, weightName(run), `${quality(run)}, ${figure(run.val.kl ?? run.train.kl)} nats`,
+    add(id, weightName(run), [quality(run), `${figure(run.val.kl ?? run.train.kl)} nats`],
       { chosen: id === chosen, colour: colourOf(run) });
   }
   for (const stop of spread(stops, 6, stops.find(isAdvised))) {
     const { rate, distortion } = stop.at.val || {};
-    add(stop.source, stop.name, `${figure(rate)} nats, error ${figure(distortion)}`, { chosen: isAdvised(stop), colour: stop.colour });
+    add(stop.source, stop.name, [`${errorOf(stop.source)} ${figure(distortion)}`, `${figure(rate)} nats`], { chosen: isAdvised(stop), colour: stop.colour });
   }
-  if (anchor) add(anchor, "no KL", `${quality(runs.get(anchor))}, autoencoder`);
+  if (anchor) add(anchor, "no KL", [quality(runs.get(anchor)), "autoencoder"]);
 }

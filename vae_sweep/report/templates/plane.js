@@ -46,7 +46,7 @@ function planeChart(state) {
   const height = state.small ? 280 : Math.min(560, Math.max(380, innerHeight * 0.6));
   return chart({
     label: state.small ? "The slider's place in the rate-distortion plane" : "Rate-distortion plane; use the arrow keys to move from run to run",
-    interactive: !state.small, clip: false, height, margin: { right: state.small || innerWidth < 720 ? 16 : 120 },
+    interactive: !state.small, clip: false, height, margin: { top: 38, right: state.small || innerWidth < 720 ? 16 : 120 },
     x: { title: "information in the code: KL, nats per image →", range: view.xRange, log: view.logX },
     y: { title: `${data.errorName} per image, ${state.split === "val" ? "held out" : "training"}`, range: view.yRange, log: view.logY },
   }, (g, sx, sy, size) => {

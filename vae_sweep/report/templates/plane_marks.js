@@ -16,9 +16,10 @@ function linearCurves(space, plane) {
 
 function autoencoderLines({ g, sy, size, hidden }, plane) {
   const right = size.width - size.margin.right;
+  const bottom = size.height - size.margin.bottom;
   const label = (y, text) => (size.margin.right > 50
     ? el("text", { x: right + 8, y: y + 4 }, text)
-    : el("text", { x: size.margin.left + 4, y: y + 14 }, text));
+    : el("text", { x: size.margin.left + 4, y: y + 18 > bottom ? y - 5 : y + 14 }, text));
   for (const [f, family] of plane.families.entries()) {
     if (family.autoencoder === null || hidden.has(f)) continue;
     const y = sy(family.autoencoder);
@@ -125,13 +126,19 @@ function walkable(g, nodes) {
   });
 }
 
-// Weights beside the recommended curve only: more would be a thicket.
+// Weights beside the recommended curve only: more would be a thicket. Above the mark, else below it, else not at all.
 function weightLabels({ g, sx, sy, size, hidden }, plane) {
   const shown = plane.families.filter((_, f) => !hidden.has(f));
   const labelled = shown.find((f) => f.spots.some(isRecommended)) || shown[0];
-  for (const spot of labelled ? spread(labelled.spots, 9) : []) {
-    const last = sx(spot.rate) + 50 > size.width;
-    g.append(el("text", { x: sx(spot.rate) + (last ? -8 : 10), y: sy(spot.distortion) - 9, "text-anchor": last ? "end" : "start", style: "fill:var(--ink);font-weight:600" }, figure(spot.weight, 4)));
+  const taken = [], spots = labelled ? spread(labelled.spots, 9) : [];
+  for (const spot of new Set([...spots.slice(0, 1), ...spots.slice(-1), ...spots])) { // its two ends first
+    const text = figure(spot.weight, 4), width = 8 * text.length, last = sx(spot.rate) + 50 > size.width;
+    const x = sx(spot.rate) + (last ? -8 - width : 10);
+    const free = (at) => at < size.height - size.margin.bottom && taken.every(([left, right, y]) => left > x + width || right < x || Math.abs(y - at) > 13);
+    const y = [sy(spot.distortion) - 9, sy(spot.distortion) + 19].find(free);
+    if (y === undefined) continue;
+    taken.push([x, x + width, y]);
+    g.append(el("text", { x: last ? x + width : x, y, "text-anchor": last ? "end" : "start", style: "fill:var(--ink);font-weight:600" }, text));
   }
 }
 

@@ -52,6 +52,9 @@ function quality(run) {
   return `${Number.isFinite(decibels) ? decibels.toFixed(1) : figure(decibels)} dB`;
 }
 
+// What a run's error is, with its unit where it has one; the same in the read-out, beside a picture and on an axis.
+const errorOf = (source) => runOf(source).error;
+
 function sourceName(source) {
   if (!runOf(source)) return source.split(":")[0];
   const [id, at] = source.split("@");

@@ -5,7 +5,7 @@ function runStop(run) {
   const at = Object.fromEntries(["train", "val"].map((split) => [split, placeOf(run, split)]));
   const units = run.val.active_units === null ? "–" : `${run.val.active_units}/${run.latent}`;
   const words = [[run.autoencoder ? "no KL " : "KL weight ", weightName(run)], ["code ", `${figure(run.val.kl)} nats`],
-    ["held-out error ", figure(run.val.sse ?? run.val.recon)], ["", quality(run)], ["units in use ", units]];
+    [`held-out ${errorOf(run.id)} `, figure(run.val.distortion)], ["", quality(run)], ["units in use ", units]];
   return { source: run.id, name: run.autoencoder ? "no KL" : weightName(run), weight: run.weight, colour: colourOf(run), at, words };
 }
 
@@ -47,7 +47,7 @@ function modelStops(run) {
   return sheetsOf(run.id).curve.weights.map((weight, k) => {
     const at = Object.fromEntries(["train", "val"].map((split) => [split, curvePlace(run, split, weight)]));
     const words = [["KL weight ", figure(weight, 4)], ["code ", `${figure(at.val && at.val.rate)} nats`],
-      ["held-out error ", figure(at.val && at.val.distortion)], ["one model for all weights, its own pictures", ""]];
+      [`held-out ${errorOf(run.id)} `, figure(at.val && at.val.distortion)], ["one model for all weights, its own pictures", ""]];
     return { source: `${run.id}@${k}`, name: figure(weight, 3), weight, colour: nearestColour(weight), at, words };
   });
 }

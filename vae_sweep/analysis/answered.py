@@ -15,9 +15,3 @@ def answer_of(folders: Sequence[Path]) -> Answer:
     study = studies.read([load_sweep(folder) for folder in folders])
     verdicts = judge(study)
     return answer(study, recommend(study, verdicts), verdicts)
-
-
-def two_lines(folders: Sequence[Path]) -> tuple[str, str]:
-    """(headline, why)"""
-    said = answer_of(folders)
-    return said.headline, said.lead
