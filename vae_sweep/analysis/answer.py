@@ -127,11 +127,15 @@ def _range(found: Recommendation, purpose: Purpose) -> str:
         return "so far"
     if purpose.beyond == "indifferent":
         return "any of those tried"
+    known = _interval(purpose) or "open"
+    return f"{known}, how far is open" if known.startswith(("above", "below")) else known
+
+
+def _interval(purpose: Purpose) -> str:
     low, high = (None if end is None else _weight(purpose, end) for end in (purpose.low, purpose.high))
     if low and high:
         return f"between {low} and {high}" if low != high else f"at {low}"
-    side = f"above {low}" if low else f"below {high}" if high else ""
-    return f"{side}, how far is open" if side else "open"
+    return f"above {low}" if low else f"below {high}" if high else ""
 
 
 # --- without a curve -------------------------------------------------------------------------------------------------
@@ -216,7 +220,7 @@ def _curve(study: Study, found: Recommendation) -> tuple[str, ...]:
     if found.in_doubt:
         what = "train longer" if found.train_longer else "some runs are stuck, try other seeds"
         headline = f"So far: {headline[0].lower()}{headline[1:-1]}; {what} to be sure."
-    said = (_by_one_model(found), _sure(found), _late(found), _against(found), _idle(found))
+    said = (_by_one_model(found), _sure(found), _late(found), _against(found), _about(found), _idle(found))
     return headline, *filter(None, said)
 
 
@@ -249,6 +253,14 @@ def _headline(study: Study, found: Recommendation) -> str:
             return f"{title}, KL weight {weight} is enough, the largest {largest_what}."
         return f"{title}, go above KL weight {largest:g}, the largest {largest_what}."
     return f"{title}, take KL weight {weight}."
+
+
+def _about(found: Recommendation) -> str:
+    """Which of several curves was judged."""
+    settings = ", ".join(f"{name_of(key)} {short(value)}" for key, value in found.curve[0].family)
+    if found.families < 2 or not settings:
+        return ""
+    return f"It is about {settings}, chosen of {found.families} curves by its reconstructions."
 
 
 def _pictures(study: Study, found: Recommendation) -> list[str]:
@@ -318,12 +330,8 @@ def _sure(found: Recommendation) -> str:
     by = f"by {known}, the images and the weights tried"
     if purpose.beyond == "indifferent":
         return f"How sure: {by}."
-    low, high = (None if end is None else _weight(purpose, end) for end in (purpose.low, purpose.high))
-    if low and high:
-        return f"How sure: that weight lies between {low} and {high}, {by}."
-    if low:
-        return f"How sure: that weight is {low} or more, {by}."
-    return f"How sure: that weight is {high} or less, {by}." if high else ""
+    known = _interval(purpose)
+    return f"How sure: that weight lies {known}, {by}." if known else ""
 
 
 def _stake(found: Recommendation) -> str:

@@ -16,10 +16,14 @@ function linearCurves(space, plane) {
 
 function autoencoderLines({ g, sy, size, hidden }, plane) {
   const right = size.width - size.margin.right;
-  const bottom = size.height - size.margin.bottom;
-  const label = (y, text) => (size.margin.right > 50
-    ? el("text", { x: right + 8, y: y + 4 }, text)
-    : el("text", { x: size.margin.left + 4, y: y + 18 > bottom ? y - 5 : y + 14 }, text));
+  const beside = size.margin.right > 50, x = beside ? right + 8 : size.margin.left + 4, taken = [];
+  const free = (at) => at < size.height - size.margin.bottom - (beside ? -8 : 4) && taken.every((other) => Math.abs(other - at) > 12);
+  const label = (y, text) => {
+    const at = (beside ? [y + 4] : [y + 14, y - 5]).find(free);
+    if (at === undefined) return "";
+    taken.push(at);
+    return el("text", { x, y: at }, text);
+  };
   for (const [f, family] of plane.families.entries()) {
     if (family.autoencoder === null || hidden.has(f)) continue;
     const y = sy(family.autoencoder);
