@@ -1,6 +1,7 @@
 """Networks of other libraries: by what they offer, and on the real packages where they are installed."""
 
 import io
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -62,13 +63,14 @@ FORMS = {
         latent_dist=SimpleNamespace(mean=mean, logvar=logvar, sample=0, kl=0)
     ),
     "pythae": lambda mean, logvar: SimpleNamespace(embedding=mean, log_covariance=logvar),
+    "dict": lambda mean, logvar: {"mu": mean, "log_var": logvar, "z": mean},
     "torch": lambda mean, logvar: Independent(Normal(mean, (logvar / 2).exp()), 3),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_what_encode_and_decode_give_is_understood(form: str) -> None:
-    for unwrap in (lambda x: x, lambda x: SimpleNamespace(sample=x), lambda x: SimpleNamespace(reconstruction=x)):
+    for unwrap in (lambda x: x, lambda x: SimpleNamespace(sample=x), lambda x: {"x_hat": x}):
         network = Plain(FORMS[form], unwrap)
         vae, x = as_vae(network, 8, SHAPE), torch.rand(3, *SHAPE)
         mean, logvar = network.down(x).chunk(2, 1)
@@ -77,6 +79,29 @@ def test_what_encode_and_decode_give_is_understood(form: str) -> None:
         torch.testing.assert_close(posterior.mean, mean.flatten(1))
         torch.testing.assert_close(posterior.variance, logvar.flatten(1).exp())
         torch.testing.assert_close(vae.decode(posterior.mean), network.up(mean))
+
+
+@pytest.mark.parametrize(
+    ("network", "said"),
+    [
+        (Plain(lambda mean, logvar: (mean, mean, logvar)), "Plain.encode returns tuple of 3, expected (mean, logvar)"),
+        (Plain(lambda mean, logvar: {"mu": mean, "std": logvar}), "Plain.encode returns dict of mu, std, expected"),
+        (Plain(unwrap=lambda x: (x, None)), "Plain.decode returns tuple of 2, expected images (B, C, H, W)"),
+    ],
+)
+def test_what_is_not_understood_is_told(network: nn.Module, said: str) -> None:
+    with pytest.raises(TypeError, match=re.escape(said)):
+        as_vae(network, 8, SHAPE)
+
+
+class InPlace(Plain):
+    def encode(self, x):
+        return super().encode(x.mul_(2).sub_(1))
+
+
+def test_a_network_that_changes_its_images_would_be_measured_against_others() -> None:
+    with pytest.raises(ValueError, match="encode changes the images that it is given, in place"):
+        as_vae(InPlace(), 8, SHAPE)
 
 
 def test_a_pair_of_sequentials_is_a_network() -> None:

@@ -2,8 +2,11 @@
 
 import errno
 import io
+import struct
 import tarfile
 import zipfile
+import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +16,7 @@ from marks import slow
 from PIL import Image
 
 from vae_sweep.data import load
-from vae_sweep.data.decoding import Decoding, Unreadable, decode
+from vae_sweep.data.decoding import Decoding, Unreadable, decode, decode_noting
 from vae_sweep.data.folder import find_images
 from vae_sweep.data.image_data import DataError
 from vae_sweep.data.kinds import kind_of
@@ -63,7 +66,8 @@ def test_a_picture_is_known_by_its_bytes(tmp_path: Path, ending: str) -> None:
     assert np.array_equal(decode(tmp_path / "d.jpg", Decoding(8))[1], expected)
 
 
-def test_what_is_left_aside_is_counted_by_kind(tmp_path: Path, caplog) -> None:
+def test_what_is_left_aside_is_counted_by_kind(tmp_path: Path, caplog, monkeypatch) -> None:
+    monkeypatch.setattr("vae_sweep.data.folder.reads_heic", lambda: False)
     caplog.set_level("INFO", "vae_sweep")
     paint(tmp_path, "1.jpg", "2.png")
     (tmp_path / "a.heic").write_bytes(HEIC_HEAD)
@@ -142,6 +146,48 @@ def test_twelve_bits_in_sixteen(tmp_path: Path, read) -> None:
     assert bright.images.astype(float).var() / dark.images.astype(float).var() == pytest.approx(256, rel=0.1)
     with pytest.raises(DataError, match=r"integer pixels outside 0\.\.255"):
         read(tmp_path, white=255)
+
+
+def _png_of_16_bits(bands: np.ndarray) -> bytes:
+    """(H, W, 3) uint16. Pillow reads such files, and writes none."""
+
+    def part(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    height, width = bands.shape[:2]
+    rows = b"".join(b"\0" + row.tobytes() for row in bands.astype(">u2"))
+    head = part(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + head + part(b"IDAT", zlib.compress(rows)) + part(b"IEND", b"")
+
+
+def test_sixteen_bits_in_several_bands_are_read_by_their_upper_byte_and_no_white_is_feigned(tmp_path: Path) -> None:
+    bands = RNG.integers(0, 4096, (8, 8, 3), np.uint16)
+    (tmp_path / "a.png").write_bytes(_png_of_16_bits(bands))
+    _, pixels, notes = decode_noting(tmp_path / "a.png", Decoding(8))
+    assert np.array_equal(pixels, bands >> 8)
+    assert notes["high"] == (bands.max() >> 8) * 256 + 255
+    with pytest.raises(Unreadable, match=r"16 bits in each of 3 bands, which data\.white needs as TIFF"):
+        decode(tmp_path / "a.png", Decoding(8, white=4095))
+    bmp = Image.fromarray(bands.astype(np.uint8))
+    bmp.save(tmp_path / "a.bmp")
+    assert "high" not in decode_noting(tmp_path / "a.bmp", Decoding(8, white=4095))[2]
+
+
+@pytest.mark.parametrize("kind", ["16 bits", "double", "colour"])
+def test_tiffs_whose_numbers_pillow_does_not_read(kind: str, tmp_path: Path, monkeypatch) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    levels = RNG.integers(0, 256, (8, 8, 3), np.uint8)
+    numbers = {"16 bits": levels.astype(np.uint16) * 16, "double": levels[..., 0] / 255,
+               "colour": (levels / 255).astype(np.float32)}[kind]  # fmt: skip
+    tifffile.imwrite(tmp_path / "a.tif", numbers, photometric="minisblack" if kind == "double" else "rgb")
+    how = Decoding(8, white=4080 if kind == "16 bits" else None)
+    expected = levels[..., :1].repeat(3, 2) if kind == "double" else levels
+    assert np.array_equal(decode(tmp_path / "a.tif", how)[1], expected)
+    grey = np.asarray(Image.fromarray(expected).convert("L"))[..., None]
+    assert np.array_equal(decode(tmp_path / "a.tif", replace(how, channels=1))[1], grey)
+    monkeypatch.setattr("vae_sweep.data.decoding.reads_bands", lambda: False)
+    with pytest.raises(Unreadable, match=r"pip install 'vae-sweep\[tiff\]'"):
+        decode(tmp_path / "a.tif", how)
 
 
 def test_floating_point_files(tmp_path: Path, read) -> None:

@@ -1,14 +1,16 @@
-"""TIFF files of any number of bands, such as satellites and microscopes make: by tifffile, the extra `tiff`.
+"""TIFF files of any number of bands, and of numbers that Pillow does not read in several, such as satellites and
+microscopes make: by tifffile, the extra `tiff`.
 
 Bands are axes of a picture (H, W, C) or (C, H, W), or pages of a file. None is opacity, and none is left out.
 """
 
 import importlib.util
+from collections.abc import Sequence
 from typing import IO
 
 import numpy as np
 
-MISSING = "pip install 'vae-sweep[tiff]' reads pictures of other than 1, 3 or 4 bands"
+MISSING = "pip install 'vae-sweep[tiff]' reads TIFF files of other bands, and of 16 bits or floats in several"
 _ORIENTATION = 274
 
 
@@ -17,10 +19,10 @@ def reads_bands() -> bool:
     return importlib.util.find_spec("tifffile") is not None
 
 
-def read_bands(file: IO[bytes], channels: int) -> tuple[np.ndarray, int]:
-    """((H, W, channels) of the file's own numbers, its orientation from 1 to 8).
+def read_bands(file: IO[bytes], channels: Sequence[int]) -> tuple[np.ndarray, int]:
+    """((H, W, bands) of the file's own numbers, its orientation from 1 to 8).
 
-    Raises ValueError, a line, where there are not so many bands; else as tifffile does.
+    channels: how many bands there may be. Raises ValueError, a line, where there are others; else as tifffile does.
     """
     import tifffile
 
@@ -30,10 +32,10 @@ def read_bands(file: IO[bytes], channels: int) -> tuple[np.ndarray, int]:
     array = array[..., None] if array.ndim == 2 else array
     if array.ndim != 3:
         raise ValueError(f"an array of shape {array.shape}, which is no picture")
-    if array.shape[2] != channels and array.shape[0] == channels:
+    if array.shape[2] not in channels and array.shape[0] in channels:
         array = array.transpose(1, 2, 0)
-    if array.shape[2] != channels:
-        raise ValueError(f"{min(array.shape[0], array.shape[2])} bands, of {channels}")
+    if array.shape[2] not in channels:
+        raise ValueError(f"{min(array.shape[0], array.shape[2])} bands, of {channels[0]}")
     return array, int(tag.value) if tag is not None else 1
 
 

@@ -12,6 +12,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import sys
 import warnings
 from dataclasses import asdict, dataclass, replace
@@ -41,6 +42,7 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _EXIF_ORIENTATION = 0x0112
+_DEEP = re.compile(r"(?:RGB|LA|CMYK)\w*;16[BLN]")  # raw modes of Pillow
 
 
 Notes = dict[str, float]
@@ -114,14 +116,28 @@ def from_file(file: IO[bytes], how: Decoding) -> tuple[np.ndarray, Notes]:
 
 
 def _pixels(file: IO[bytes], how: Decoding) -> tuple[np.ndarray, Notes]:
-    if kind_of(file.read(HEAD)) == HEIC and reads_heic():
+    kind = kind_of(file.read(HEAD))
+    if kind == HEIC and reads_heic():
         import pillow_heif
 
         pillow_heif.register_heif_opener()
     file.seek(0)
     if how.channels not in OF_PILLOW:
         return _banded(file, how)
-    return from_pil(Image.open(file), how)
+    try:
+        image = Image.open(file)
+    except UnidentifiedImageError:
+        if kind.name != "TIFF":
+            raise
+        if not reads_bands():
+            raise Unreadable(f"{_what_else(file)}; {MISSING}") from None
+        return _banded(file, how)
+    if _upper_bytes(image) and how.white not in (None, 65535):
+        if kind.name != "TIFF" or not reads_bands():
+            said = f"16 bits in each of {len(image.getbands())} bands, which data.white needs as TIFF"
+            raise Unreadable(said if reads_bands() else f"{said}; {MISSING}")
+        return _banded(file, how)
+    return from_pil(image, how)
 
 
 def from_pil(image: Image.Image, how: Decoding) -> tuple[np.ndarray, Notes]:
@@ -130,8 +146,12 @@ def from_pil(image: Image.Image, how: Decoding) -> tuple[np.ndarray, Notes]:
     # JPEG can decode at 1/2, 1/4 or 1/8 of its size, several times faster; twice the wanted size leaves the resampling
     # enough to work on.
     image.draft(None, (2 * how.image_size, 2 * how.image_size))
+    upper = _upper_bytes(image)
     image.load()
     notes: Notes = {"kept": 1.0 if how.fit == "squeeze" else sides[0] / sides[1]}
+    if upper:
+        levels = np.asarray(image)[..., : -1 if image.mode.endswith("A") else None]
+        notes["high"] = int(levels.max()) * 256 + 255
     profile = image.info.get("icc_profile")
     if (profile and b"sRGB" not in profile) or image.mode == "CMYK":
         notes["profile"] = 1.0
@@ -140,6 +160,11 @@ def from_pil(image: Image.Image, how: Decoding) -> tuple[np.ndarray, Notes]:
     if image.format in _OF_FRAMES and _has_more(image):
         notes["frames"] = 1.0
     return pixels, notes
+
+
+def _upper_bytes(image: Image.Image) -> bool:
+    """Whether Pillow will read the upper byte alone of each number: so of 16 bits in several bands."""
+    return any(_DEEP.search(str(tile[3])) for tile in getattr(image, "tile", []))
 
 
 def _has_more(image: Image.Image) -> bool:
@@ -151,15 +176,19 @@ def _has_more(image: Image.Image) -> bool:
 
 
 def _banded(file: IO[bytes], how: Decoding) -> tuple[np.ndarray, Notes]:
-    """Every band is resized as a grey picture."""
+    """Every band is resized as a grey picture. Of grey and colour, either is made of the other."""
     if not reads_bands():
         raise Unreadable(MISSING)
+    file.seek(0)
     try:
-        array, orientation = read_bands(file, how.channels)
+        array, orientation = read_bands(file, (how.channels, *({1: (3,), 3: (1,)}.get(how.channels, ()))))
     except (ValueError, KeyError, IndexError) as error:  # tifffile's are ValueErrors
         raise Unreadable(_one_line(error)) from None
     notes: Notes = {"kept": 1.0 if how.fit == "squeeze" else min(array.shape[:2]) / max(array.shape[:2])}
     levels = upright(_as_bytes(array, how, notes), orientation)
+    if levels.shape[2] > how.channels:
+        levels = np.asarray(Image.fromarray(np.ascontiguousarray(levels)).convert("L"))[..., None]
+    levels = np.broadcast_to(levels, (*levels.shape[:2], how.channels))
     grey = replace(how, channels=1)
     bands = [_fitted(Image.fromarray(np.ascontiguousarray(levels[..., k])), grey, None) for k in range(how.channels)]
     return np.stack([np.asarray(band) for band in bands], axis=-1), notes
@@ -172,7 +201,8 @@ def _as_bytes(array: np.ndarray, how: Decoding, notes: Notes) -> np.ndarray:
     if array.dtype.kind in "ui":
         white = how.white or 65535
         if array.min() < 0 or array.max() > white:
-            raise Unreadable(f"integer pixels outside 0..{white}")
+            hint = "" if how.white else "; data.white says which number is white"
+            raise Unreadable(f"integer pixels outside 0..{white}{hint}")
         notes["high"] = int(array.max())
         return to_bytes(array, white)
     black, top = how.span or (0, 1)

@@ -5,12 +5,18 @@ gives as pictures.
     pythae      encoder(x) with embedding and log_covariance; decoder(z).reconstruction
     a pair      (encoder, decoder), such as two nn.Sequential: the encoder's channels are means, then log variances
     torch       encode(x) a distributions.Normal, or Independent of one
+    named       encode(x) a dict or an object with `mean` or `mu`, `logvar` or `log_var`; decode(z) one with `recon`
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal
+
+_MEANS = ("mean", "mu", "embedding", "z_mean", "loc")
+_LOG_VARIANCES = ("logvar", "log_var", "log_variance", "log_covariance", "z_logvar", "z_log_var")
+_PICTURES = ("sample", "reconstruction", "recon", "recon_x", "x_recon", "x_hat", "xhat")
 
 
 class Parts(nn.Module):
@@ -52,16 +58,20 @@ def as_pair(encoded: Any) -> Any:
         return encoded.mean, 2 * encoded.stddev.log()
     if hasattr(encoded, "log_prob_per_unit"):  # a posterior of ours, or one that does as they do
         return encoded
-    for mean, logvar in (("mean", "logvar"), ("embedding", "log_covariance")):
-        pair = getattr(encoded, mean, None), getattr(encoded, logvar, None)
-        if all(isinstance(part, Tensor) for part in pair):
-            return pair
-    return encoded
+    pair = _named(encoded, _MEANS), _named(encoded, _LOG_VARIANCES)
+    return encoded if None in pair else pair
 
 
 def as_pictures(decoded: Any) -> Any:
     """What decode gives as a tensor, where it wraps one."""
-    for name in ("sample", "reconstruction"):
-        if not isinstance(decoded, Tensor) and isinstance(getattr(decoded, name, None), Tensor):
-            return getattr(decoded, name)
-    return decoded
+    found = None if isinstance(decoded, Tensor) else _named(decoded, _PICTURES)
+    return decoded if found is None else found
+
+
+def _named(given: Any, names: Sequence[str]) -> Tensor | None:
+    """The first tensor of one of these names that a mapping or an object has."""
+    for name in names:
+        found = given.get(name) if isinstance(given, Mapping) else getattr(given, name, None)
+        if isinstance(found, Tensor):
+            return found
+    return None

@@ -52,7 +52,11 @@ def as_vae(network: nn.Module, latent_dim: int | None, image_shape: ImageShape) 
     network.eval()  # statistics of batches stay as they are
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            encoded = as_pair(network.encode(torch.full((2, *image_shape), 0.5)))  # type: ignore[operator]
+            grey = torch.full((2, *image_shape), 0.5)
+            before = grey._version
+            encoded = as_pair(network.encode(grey))  # type: ignore[operator]
+            if grey._version != before:
+                raise ValueError(f"{name}.encode changes the images that it is given, in place: let it make its own")
             vae = OwnVAE(network, _latent_shape(name, encoded))
             if latent_dim is not None and vae.latent_dim != latent_dim:
                 of = " x ".join(map(str, vae.latent_shape))
@@ -61,6 +65,8 @@ def as_vae(network: nn.Module, latent_dim: int | None, image_shape: ImageShape) 
                     f" which is model.latent_dim={vae.latent_dim}"
                 )
             out = vae.decode(torch.zeros(2, vae.latent_dim))
+            if not isinstance(out, Tensor):
+                raise TypeError(f"{name}.decode returns {_told(out)}, expected images (B, C, H, W)")
             if tuple(out.shape) != (2, *image_shape):
                 raise ValueError(
                     f"{name}.decode gives {tuple(out.shape)} for two images, expected {(2, *image_shape)}: (B, C, H, W)"
@@ -78,7 +84,14 @@ def _latent_shape(name: str, encoded: Any) -> tuple[int, ...]:
         return tuple(mean.shape[1:])
     if all(hasattr(encoded, needed) for needed in ("mean", "sample", "kl")):
         return tuple(encoded.mean.shape[1:])
-    raise TypeError(f"{name}.encode returns {type(encoded).__name__}, expected (mean, logvar) or a posterior")
+    raise TypeError(f"{name}.encode returns {_told(encoded)}, expected (mean, logvar) or a posterior")
+
+
+def _told(found: Any) -> str:
+    """What it is: "tuple of 3", "dict of mu, std"."""
+    if isinstance(found, Mapping):
+        return f"{type(found).__name__} of {', '.join(map(str, found))}"
+    return type(found).__name__ + (f" of {len(found)}" if isinstance(found, (tuple, list)) else "")
 
 
 def taken(function: Callable[..., Any], offered: Mapping[str, Any]) -> dict[str, Any]:
