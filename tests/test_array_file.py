@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from vae_sweep.data.array_file import Meaning, read_array_file
 from vae_sweep.data.decoding import Decoding, decode
 from vae_sweep.data.image_data import DataError
+from vae_sweep.data.torch_file import arrays_of
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (6, 8, 9), np.uint8)
@@ -270,3 +272,54 @@ def test_missing_and_other_files(tmp_path: Path):
 def test_labels_and_factors_that_do_not_fit(tmp_path: Path, more: dict, message: str):
     np.savez(tmp_path / "x.npz", images=COLOUR, **more)
     refused(tmp_path / "x.npz", message)
+
+
+@pytest.mark.parametrize(
+    ("labels", "known", "names"),
+    [
+        (np.array([b"b", b"a", b"b"] * 2), [1, 0, 1] * 2, ("a", "b")),
+        (np.eye(3)[[2, 0, 1] * 2], [2, 0, 1] * 2, ()),
+        (np.array(["b", 1, None] * 2, object), None, ()),
+        (np.ones((6, 2)), None, ()),
+    ],
+)
+def test_labels_as_people_keep_them(tmp_path: Path, labels: np.ndarray, known: list[int] | None, names: tuple):
+    np.savez(tmp_path / "x.npz", images=COLOUR, labels=labels)
+    found = read_array_file(tmp_path / "x.npz")
+    assert found.labels is None if known is None else found.labels.tolist() == known
+    assert found.label_names == names
+
+
+def test_labels_that_are_asked_for_are_not_left_aside(tmp_path: Path):
+    np.savez(tmp_path / "x.npz", images=COLOUR, labels=np.array(["b"] * 6, object))
+    with pytest.raises(DataError, match="pickled Python objects"):
+        read_array_file(tmp_path / "x.npz", labels="labels")
+
+
+def test_one_image_is_not_a_set_of_narrow_ones(tmp_path: Path):
+    refused(saved(tmp_path, COLOUR[0]), r"shape \(8, 9, 3\) is one image, or 8 that are 3 pixels wide")
+    assert read_array_file(saved(tmp_path, COLOUR[0]), "nhw").images.shape == (8, 9, 3, 1)
+
+
+def test_rows_of_pixels_say_how_they_become_images(tmp_path: Path):
+    refused(saved(tmp_path, np.zeros((5, 784), np.uint8)), r"rows of 784 may be reshape\(-1, 28, 28\)")
+    refused(saved(tmp_path, np.zeros((5, 3072), np.uint8)), r"rows of 3072 may be reshape\(-1, 3, 32, 32\)")
+
+
+@pytest.mark.parametrize(
+    ("content", "names"),
+    [
+        (torch.zeros(6, 3, 8, 8), ["images"]),
+        ((torch.zeros(6, 8, 8), torch.zeros(6)), ["images", "labels"]),
+        ([torch.zeros(3, 8, 8)] * 6, ["images"]),
+        ({"x_train": torch.zeros(6, 8, 8, dtype=torch.bfloat16), "epoch": 3}, ["x_train"]),
+    ],
+)
+def test_tensors_that_torch_saved(content, names: list[str]):
+    assert list(arrays_of(content)) == names
+
+
+@pytest.mark.parametrize("content", [{"a": 1}, (), "words", [torch.zeros(1), torch.zeros(2), torch.zeros(3)]])
+def test_what_holds_no_images(content):
+    with pytest.raises(ValueError, match="holds"):
+        arrays_of(content)

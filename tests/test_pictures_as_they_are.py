@@ -20,6 +20,7 @@ from vae_sweep.data.decoding import Decoding, Unreadable, decode, decode_noting
 from vae_sweep.data.folder import find_images
 from vae_sweep.data.image_data import DataError
 from vae_sweep.data.kinds import kind_of
+from vae_sweep.data.list_file import read_list
 from vae_sweep.evaluation.showing import as_bytes
 
 RNG = np.random.default_rng(0)
@@ -75,12 +76,15 @@ def test_what_is_left_aside_is_counted_by_kind(tmp_path: Path, caplog, monkeypat
         (tmp_path / name).write_text('<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>')
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("a", "b")
+    for name in ("a.npz", "a.docx"):
+        (tmp_path / name).write_bytes((tmp_path / "a.zip").read_bytes())
     (tmp_path / "notes").write_text("words")
     (tmp_path / "movie.mp4").write_bytes(b"\x00\x00\x00\x18ftypisom")
     assert len(find_images(tmp_path)) == 2
-    assert "left aside 2 SVG drawings, 1 .mp4 file, 1 HEIC picture (pip install 'vae-sweep[heic]' reads them)" in (
+    assert "left aside 2 SVG drawings, 1 .docx file, 1 .mp4 file, 1 HEIC picture (pip install 'vae-sweep[heic]'" in (
         caplog.text
     )
+    assert "1 NumPy file (data=arrays data.path=FILE reads it)" in caplog.text
     assert "1 zip archive (data.root=FILE.zip reads one)" in caplog.text
     assert "1 extensionless file" in caplog.text
 
@@ -223,6 +227,29 @@ def test_a_list_with_and_without_labels(tmp_path: Path, read) -> None:
         data, _ = read(tmp_path / name)
         told = {Path(name).name: data.label_names[label] for name, label in zip(data.names, data.labels, strict=True)}
         assert told == {"a b.png": "cat", "c,d.png": "dog", "e.png": "cat"}
+
+
+@pytest.mark.parametrize(
+    ("ending", "content", "labels"),
+    [
+        ("csv", "\ufefffilename,label\r\nü.png,cat\r\nb.png,dog\r\n".encode(), ["cat", "dog"]),
+        ("csv", "filename;label\r\nü.png;cat\r\nb.png;dog\r\n".encode("cp1252"), ["cat", "dog"]),
+        ("csv", "filename,label\nü.png,cat\nb.png,dog\n".encode("utf-16"), ["cat", "dog"]),
+        ("tsv", "Image Path\tLabel\nü.png\tcat\nb.png\tdog\n".encode(), ["cat", "dog"]),
+        ("csv", "id,label\nü,cat\nb,dog\n".encode(), ["cat", "dog"]),
+        ("csv", ",what,label\n0,ü.png,cat\n1,b.png,dog\n".encode(), ["cat", "dog"]),
+        ("csv", "0,ü.png\n1,b.png\n".encode(), ["0", "1"]),
+        ("csv", "path,label\n..\\pics\\ü.png,cat\n.\\b.png,dog\n".encode(), ["cat", "dog"]),
+        ("txt", "ü cat\rb dog\r".encode(), ["cat", "dog"]),
+    ],
+)
+def test_a_list_as_other_programs_write_it(tmp_path: Path, ending: str, content: bytes, labels: list[str]) -> None:
+    paint(tmp_path / "pics", "ü.png", "b.png")
+    path = tmp_path / "pics" / f"list.{ending}"
+    path.write_bytes(content)
+    files, found = read_list(path)
+    assert [Path(file.name).name for file in files] == ["ü.png", "b.png"]
+    assert found == labels
 
 
 @pytest.mark.parametrize(

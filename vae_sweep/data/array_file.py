@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vae_sweep.data.folder import EXTENSIONS
 from vae_sweep.data.image_data import DataError
 from vae_sweep.data.pixels import LAYOUTS, Meaning, as_images
 
@@ -65,7 +66,7 @@ def read_array_file(
         parts = [as_images(read(str(name)), meaning, _where(path, names, str(name))) for name, _ in pairs]
         if len(pairs) == 1:
             label = pairs[0][1] or next((name for name in _LABELS if name in names), None)
-            found = None if label is None else read(label)
+            found = None if label is None else _labels(read, label, asked=labels is not None, path=path)
             factors, factor_names = _factors_of(names, read, len(parts[0]), path)
         else:
             told = " and ".join(f"{len(part):,} of {name}" for (name, _), part in zip(pairs, parts, strict=True))
@@ -75,6 +76,17 @@ def read_array_file(
     known, label_names = known_labels(found, sum(map(len, parts)), path)
     whole = parts[0] if len(parts) == 1 else np.concatenate(parts)
     return ArrayFile(whole, known, label_names, factors, factor_names, len(parts[1]) if len(parts) > 1 else None)
+
+
+def _labels(read: Read, name: str, asked: bool, path: Path) -> np.ndarray | None:
+    """Those that nobody asked for are no reason to refuse the images."""
+    try:
+        return read(name)
+    except ValueError as error:
+        if asked or "pickle" not in str(error):
+            raise
+        log.info("%s: %s are pickled Python objects, which are never loaded, and left aside", path.name, name)
+        return None
 
 
 def _official(names: Sequence[str]) -> list[tuple[str, str | None]]:
@@ -113,7 +125,9 @@ def _opened(path: Path) -> Iterator[tuple[list[str], Read, Callable[[str], tuple
     Only what is asked for is read: a pickled array beside the images is no matter.
     """
     if path.suffix.lower() not in (".npy", ".npz"):
-        raise DataError(f"data.path: {path} is neither .npy nor .npz")
+        pictures = path.is_dir() or path.suffix.lower() in EXTENSIONS
+        hint = "data=image_folder data.root=... reads pictures" if pictures else "numpy.save writes such a file"
+        raise DataError(f"data.path: {path} is neither .npy nor .npz, nor .pt; {hint}")
     if not path.is_file():
         raise DataError(f"data.path: no such file: {path}")
     with _refused(path):
@@ -162,17 +176,27 @@ def known_labels(array: np.ndarray | None, images: int, path: Path) -> tuple[np.
     if array is None:
         return None, ()
     array = _flat(array)
+    if array.ndim == 2 and len(array) == images and _one_hot(array):
+        array = array.argmax(1)
     if array.ndim == 2 and len(array) == images:
         log.info("%s: labels of shape %s are several to an image, and left aside", path.name, array.shape)
         return None, ()
     if array.shape != (images,):
         raise DataError(f"data.path: {path} has labels of shape {array.shape} for {images} images")
+    if array.dtype.kind == "S":
+        array = np.char.decode(array, "utf-8", "replace")
     if array.dtype.kind == "U":
         names, labels = np.unique(array, return_inverse=True)
         return labels.astype(np.int64), tuple(names.tolist())
     if array.dtype.kind not in "bui" and not (array.dtype.kind == "f" and (array == np.round(array)).all()):
         raise DataError(f"data.path: {path} has labels of dtype {array.dtype}; they are whole numbers or text")
     return array.astype(np.int64), ()
+
+
+def _one_hot(array: np.ndarray) -> bool:
+    """Of several classes, one to an image."""
+    plain = array.dtype.kind in "buif" and array.shape[1] > 1
+    return plain and bool(((array == 0) | (array == 1)).all() and (array.sum(1) == 1).all())
 
 
 def _factors_of(names: Sequence[str], read: Read, images: int, path: Path) -> tuple[np.ndarray | None, tuple[str, ...]]:

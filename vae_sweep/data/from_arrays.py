@@ -1,4 +1,4 @@
-"""Arrays in .npy and .npz files."""
+"""Arrays in .npy and .npz files, and tensors in .pt files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from vae_sweep.checks import optional
-from vae_sweep.data import shards
+from vae_sweep.data import shards, torch_file
 from vae_sweep.data.array_file import read_array_file
 from vae_sweep.data.cache import cached_array, cached_folder, resolve_cache_dir
 from vae_sweep.data.content import absolute, split_by_content
@@ -29,7 +29,8 @@ def arrays(
     max_images: int | None = None,
     cache_dir: str | None = None,
 ) -> ImageData:
-    """Images from a .npy or .npz file, in its order. See array_file.py for what it may hold, pixels.py for its numbers.
+    """Images from a .npy, .npz or .pt file, in its order. See array_file.py and torch_file.py for what it may hold,
+    pixels.py for its numbers.
 
     images, labels: names of arrays in a .npz. image_size: null leaves the size as it is. An official split is kept.
     cache_dir: for the digests of memory-mapped files.
@@ -44,6 +45,12 @@ def arrays(
     if several := shards.shards_of(file, shards.ARRAYS):
         name = file.name if file.is_dir() else file.parent.name
         content, file = shards.read_shards(several, meaning, images, labels, resolve_cache_dir(cache_dir))
+    elif file.suffix.lower() in torch_file.TORCH:
+        made = torch_file.as_arrays(file, resolve_cache_dir(cache_dir))
+        try:
+            content, file = read_array_file(made, meaning, images, labels), made
+        except DataError as error:
+            raise DataError(str(error).replace(str(made), str(file))) from None
     else:
         content = read_array_file(file, meaning, images, labels)
     contents = _array_digests(file, content.images, resolve_cache_dir(cache_dir))

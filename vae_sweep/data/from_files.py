@@ -32,7 +32,7 @@ def image_folder(
     workers: int | None = None,
     cache_dir: str | None = None,
 ) -> ImageData:
-    """Anybody's pictures, decoded once: below a folder, in a zip or tar, or by a list of paths (.txt, .csv).
+    """Anybody's pictures, decoded once: below a folder, in a zip or tar, or by a list of paths (.txt, .csv, .tsv).
 
     Labels are those of the list, else the names of the first-level folders, if there are any.
     max_images: the images whose names (below root) have the lowest digests; only they are decoded.
@@ -77,7 +77,7 @@ def image_folder(
 
 def _pictures(path: Path, cache_dir: Path) -> tuple[str, Path, list[ImageFile], dict[str, str] | None]:
     """(name of the set, folder, its files, their labels by a list; None: labels are folders)"""
-    if path.is_file() and path.suffix.lower() in (".txt", ".csv"):
+    if path.is_file() and path.suffix.lower() in list_file.LISTS:
         files, labels = list_file.read_list(path)
         return path.stem, path.parent, files, {f.name: label for f, label in zip(files, labels or [], strict=False)}
     archives = [path] if archive.is_archive(path) else shards.shards_of(path, shards.ARCHIVES)
@@ -94,7 +94,11 @@ def _existing_folder(folder: Path) -> Path:
     if not folder.exists():
         raise DataError(f"data.root: no such folder: {folder}")
     if not folder.is_dir():
-        raise DataError(f"data.root: not a folder: {folder}, nor a zip or tar, or a list of paths (.txt, .csv)")
+        arrays = "; data=arrays data.path=FILE reads arrays" if folder.suffix.lower() in shards.READ_AS_ARRAYS else ""
+        raise DataError(
+            f"data.root: not a folder: {folder}, nor a zip or tar, or a list of paths ({', '.join(list_file.LISTS)})"
+            f"{arrays}"
+        )
     return folder
 
 

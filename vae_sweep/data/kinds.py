@@ -23,6 +23,8 @@ UNREADABLE = Kind("unreadable file")
 
 # `ftyp` boxes of ISO media files name a brand.
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+_ZIP = Kind("zip archive", hint="data.root=FILE.zip reads one")
+_ARRAYS = Kind("NumPy file", hint="data=arrays data.path=FILE reads it")
 _BY_BYTES: tuple[tuple[str, Kind], ...] = (
     (r"\xff\xd8\xff", Kind("JPEG", True)),
     (r"\x89PNG\r\n\x1a\n", Kind("PNG", True)),
@@ -36,9 +38,9 @@ _BY_BYTES: tuple[tuple[str, Kind], ...] = (
     (r"version https://git-lfs", Kind("Git-LFS pointer", hint="`git lfs pull` fetches the pictures")),
     (r"\s*(?i:<!doctype html|<html)", Kind("HTML page", hint="what a server sends when a download fails")),
     (r"\s*(?:<\?xml[^>]*>\s*(?:<!--.*?-->\s*)*)?(?:<!DOCTYPE svg[^>]*>\s*)?<svg", Kind("SVG drawing")),
-    (r"PK\x03\x04", Kind("zip archive", hint="data.root=FILE.zip reads one")),
+    (r"PK\x03\x04", _ZIP),
     (r"%PDF", Kind("PDF")),
-    (r"\x93NUMPY", Kind("NumPy file", hint="data=arrays data.path=FILE reads it")),
+    (r"\x93NUMPY", _ARRAYS),
     (r"\x1f\x8b", Kind("gzip file")),
 )
 _KNOWN = [(re.compile(pattern.encode("latin-1"), re.DOTALL), kind) for pattern, kind in _BY_BYTES]
@@ -52,12 +54,19 @@ def kind_of(head: bytes, name: str = "") -> Kind:
         return Kind("AVIF", True) if b"avif" in head[8:64] else HEIC
     for pattern, kind in _KNOWN:
         if pattern.match(head):
-            return kind
+            return kind_by_name(name) if kind == _ZIP and _is_other(name) else kind
     return kind_by_name(name)
+
+
+def _is_other(name: str) -> bool:
+    """Of a zip archive whose name says that it is something more: arrays, a network, a document."""
+    return PurePath(name).suffix.lower() not in ("", ".zip", ".cbz")
 
 
 def kind_by_name(name: str) -> Kind:
     ending = PurePath(name).suffix.lower()
+    if ending in (".npz", ".npy"):
+        return _ARRAYS
     return Kind(f"{ending} file" if ending else "extensionless file", told=False)
 
 

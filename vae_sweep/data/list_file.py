@@ -1,25 +1,33 @@
-"""Pictures by a list: a .txt or .csv of paths, with labels if it has them. Paths are relative to the list."""
+"""Pictures by a list: a .txt, .csv or .tsv of paths, with labels if it has them. Paths are relative to the list; the
+ending of a picture may be left out, and Windows' backslashes are slashes."""
 
 import csv
 import os
+import re
+from collections.abc import Callable
 from pathlib import Path
 
-from vae_sweep.data.folder import ImageFile
+from vae_sweep.data.folder import EXTENSIONS, ImageFile
 from vae_sweep.data.image_data import DataError
 
-_PATHS = ("path", "file", "filename", "file_name", "filepath", "image", "img", "image_path", "name")
+LISTS = (".txt", ".csv", ".tsv")
+
+_PATHS = (
+    "path", "file", "filename", "file_name", "filepath", "file_path", "image", "img", "image_path", "img_path",
+    "image_name", "image_file", "name", "image_id", "id",
+)  # fmt: skip
 _LABELS = ("label", "class", "target", "category", "y")
 
 
 def read_list(path: Path) -> tuple[list[ImageFile], list[str] | None]:
     """(files, a label of each or None). A .txt has a path per line, and may have a label after a tab, comma or space; a
-    .csv may begin with the columns' names.
+    .csv or .tsv may begin with the columns' names; where none of those tells, the first column that has a file counts.
 
     Raises DataError for what is no such list, and for the first file that is not there.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-        rows = _columns(lines) if path.suffix.lower() == ".csv" else _rows(lines, path.parent)
+        lines = _text(path.read_bytes()).splitlines()
+        rows = _rows(lines, path.parent) if path.suffix.lower() == ".txt" else _columns(lines, path.parent)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"data.root: {path}: cannot be read as a list of paths: {error}") from None
     if not rows:
@@ -32,20 +40,49 @@ def read_list(path: Path) -> tuple[list[ImageFile], list[str] | None]:
     return files, [row[1] for row in rows.values()] if labelled else None
 
 
-def _columns(lines: list[str]) -> dict[int, list[str]]:
-    """Number of the line -> [path, label] or [path]; by the names of the columns, else the first two. A row that is too
-    short has what there is."""
+def _text(content: bytes) -> str:
+    """UTF-8, UTF-16 with its mark, or what older Windows programs write."""
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return content.decode("utf-16")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("cp1252")
+
+
+def _columns(lines: list[str], folder: Path) -> dict[int, list[str]]:
+    """Number of the line -> [path, label] or [path]; by the names of the columns, else by the files that there are,
+    else the first two. A row that is too short has what there is."""
     mark = max(",;\t", key=next((line for line in lines if line.strip()), "").count)
     reader = csv.reader(lines, delimiter=mark)
     cells = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
     rows = {number: row for number, row in cells if any(row)}
-    names = [cell.lower() for cell in next(iter(rows.values()), [])]
+    first, second = [*rows.values(), [], []][:2]
+    names = [re.sub(r"[\s-]+", "_", cell.lower()) for cell in first]
     at = next((names.index(name) for name in _PATHS if name in names), None)
     if at is None:
-        return {number: row[:2] for number, row in rows.items()}
+        without = _where(first, folder) is not None
+        at = _where(first if without else second, folder)
+        if without or at is None:
+            columns = [at or 0, *(k for k in range(len(first)) if k != (at or 0))][:2]
+            return {number: [row[k] for k in columns if k < len(row)] for number, row in rows.items()}
     label = next((names.index(name) for name in _LABELS if name in names), None)
     columns = [at] if label is None else [at, label]
     return {n: [row[k] for k in columns if k < len(row)] if at < len(row) else [] for n, row in [*rows.items()][1:]}
+
+
+def _where(row: list[str], folder: Path) -> int | None:
+    """The first cell that is a file."""
+    return next((k for k, cell in enumerate(row) if cell and _spelled(cell, Path.is_file, folder)), None)
+
+
+def _spelled(name: str, there: Callable[[Path], bool], folder: Path) -> str | None:
+    """The name of what is there, as it is or as other systems and lists of names write it."""
+    file = os.path.expanduser(name)
+    spellings = [file, file.replace("\\", "/")]
+    if Path(file).suffix.lower() not in EXTENSIONS:
+        spellings += [spellings[1] + ending for ending in EXTENSIONS]
+    return next((spelling for spelling in spellings if there(folder / spelling)), None)
 
 
 def _rows(lines: list[str], folder: Path) -> dict[int, list[str]]:
@@ -55,17 +92,17 @@ def _rows(lines: list[str], folder: Path) -> dict[int, list[str]]:
 def _row(line: str, folder: Path) -> list[str]:
     """A line that is a path as a whole has no label, whatever marks are in it."""
     line = line.strip()
-    if (folder / line).exists():
+    if _spelled(line, Path.exists, folder):
         return [line]
     for mark in ("\t", ",", " "):
         path, found, label = line.rpartition(mark)
-        if found and (folder / path.strip()).exists():
+        if found and _spelled(path.strip(), Path.exists, folder):
             return [path.strip(), label.strip()]
     return [line]
 
 
 def _found(listing: Path, name: str, number: int) -> ImageFile:
-    file = os.path.expanduser(name)
+    file = _spelled(name, Path.exists, listing.parent) or os.path.expanduser(name)
     try:
         status = (listing.parent / file).stat()
     except OSError as error:

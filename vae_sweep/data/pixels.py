@@ -6,6 +6,7 @@ are shown.
 """
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -80,9 +81,17 @@ def _with_channels(array: np.ndarray, meaning: Meaning, where: str) -> np.ndarra
 
 def _guess_layout(shape: tuple[int, ...], known: Sequence[int], where: str) -> str:
     if len(shape) == 3:
+        if shape[2] in (3, 4) and shape[1] != shape[2]:
+            raise DataError(
+                f"data.layout=auto: {where} of shape {shape} is one image, or {shape[0]} that are {shape[2]} pixels"
+                " wide, which data.layout=nhw says"
+            )
         return "nhw"
     if len(shape) != 4:
-        raise DataError(f"data.path: {where} has shape {shape}; images are (N, H, W), (N, H, W, C) or (N, C, H, W)")
+        hint = _flattened(*shape) if len(shape) == 2 else ""
+        raise DataError(
+            f"data.path: {where} has shape {shape}; images are (N, H, W), (N, H, W, C) or (N, C, H, W){hint}"
+        )
     fits = [layout for layout, channels in (("nhwc", shape[3]), ("nchw", shape[1])) if channels in known]
     if len(fits) == 2:
         raise DataError(f"data.layout=auto: {where} of shape {shape} may be either; set data.layout=nhwc or nchw")
@@ -93,6 +102,15 @@ def _guess_layout(shape: tuple[int, ...], known: Sequence[int], where: str) -> s
             f"data.path: {where} has shape {shape}, in which no axis is {' or '.join(map(str, known))} channels{hint}"
         )
     return fits[0]
+
+
+def _flattened(_: int, pixels: int) -> str:
+    """What makes images of rows, if those can be square ones."""
+    for bands, shape in ((1, "{0}, {0}"), (3, "3, {0}, {0}")):
+        side = math.isqrt(pixels // bands)
+        if side > 1 and bands * side**2 == pixels:
+            return f"; rows of {pixels} may be reshape(-1, {shape.format(side)})"
+    return ""
 
 
 def _in_units(array: np.ndarray, meaning: Meaning, where: str) -> np.ndarray:

@@ -14,12 +14,14 @@ import numpy as np
 from vae_sweep.data.array_file import ArrayFile, Meaning, known_labels, read_array_file
 from vae_sweep.data.cache import cached_array, cached_folder
 from vae_sweep.data.image_data import DataError
+from vae_sweep.data.torch_file import TORCH
 from vae_sweep.runs.files import read_json, write_json
 
 log = logging.getLogger("vae_sweep")
 
 ARCHIVES = (".tar", ".zip", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 ARRAYS = (".npz", ".npy")
+READ_AS_ARRAYS = (*ARRAYS, *TORCH)
 
 
 def shards_of(path: Path, endings: Sequence[str]) -> list[Path]:
@@ -35,7 +37,7 @@ def shards_of(path: Path, endings: Sequence[str]) -> list[Path]:
 
 def loader_of(path: Path) -> tuple[str, str]:
     """Which data set of ours reads what lies there, and the setting that names it: ("arrays", "data.path")."""
-    arrays = path.name.lower().endswith(ARRAYS) or (path.is_dir() and shards_of(path, ARRAYS))
+    arrays = path.name.lower().endswith(READ_AS_ARRAYS) or (path.is_dir() and shards_of(path, ARRAYS))
     return ("arrays", "data.path") if arrays else ("image_folder", "data.root")
 
 
