@@ -360,7 +360,7 @@ def _late(found: Recommendation) -> str:
     if not found.in_doubt:
         return f"{many}; the most that twice the training may gain there does not change the weight named."
     weight = found.weight if found.weight in late else next(iter(late))
-    return f"{many} (at {weight:g}: {late[weight]})."
+    return f"{many} (at {weight:g}: {late[weight].removeprefix('not converged: ')})."
 
 
 def _idle(found: Recommendation) -> str:

@@ -27,7 +27,7 @@ function drawHero() {
   }
   for (const stop of spread(stops, 6, stops.find(isAdvised))) {
     const { rate, distortion } = stop.at.val || {};
-    add(stop.source, stop.name, [`${errorOf(stop.source)} ${figure(distortion)}`, `${figure(rate)} nats`], { chosen: isAdvised(stop), colour: stop.colour });
+    add(stop.source, stop.name, [errorOf(stop.source, distortion).join(" "), `${figure(rate)} nats`], { chosen: isAdvised(stop), colour: stop.colour });
   }
   if (anchor) add(anchor, "no KL", [quality(runs.get(anchor)), "autoencoder"]);
 }

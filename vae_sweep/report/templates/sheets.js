@@ -52,8 +52,11 @@ function quality(run) {
   return `${Number.isFinite(decibels) ? decibels.toFixed(1) : figure(decibels)} dB`;
 }
 
-// What a run's error is, with its unit where it has one; the same in the read-out, beside a picture and on an axis.
-const errorOf = (source) => runOf(source).error;
+// A run's error as on the axes: ["squared error", "62.7"] or ["reconstruction term", "77.2 nats"]
+function errorOf(source, value) {
+  const [name, unit] = runOf(source).error.split(", ");
+  return [name, [figure(value), unit].filter(Boolean).join(" ")];
+}
 
 function sourceName(source) {
   if (!runOf(source)) return source.split(":")[0];

@@ -3,9 +3,10 @@
 // A stop: {source, name, weight (null without KL), colour, at: {train, val: {rate, distortion}}, words}
 function runStop(run) {
   const at = Object.fromEntries(["train", "val"].map((split) => [split, placeOf(run, split)]));
+  const [error, value] = errorOf(run.id, run.val.distortion);
   const units = run.val.active_units === null ? "–" : `${run.val.active_units}/${run.latent}`;
   const words = [[run.autoencoder ? "no KL " : "KL weight ", weightName(run)], ["code ", `${figure(run.val.kl)} nats`],
-    [`held-out ${errorOf(run.id)} `, figure(run.val.distortion)], ["", quality(run)], ["units in use ", units]];
+    [`held-out ${error} `, value], ["", quality(run)], ["units in use ", units]];
   return { source: run.id, name: run.autoencoder ? "no KL" : weightName(run), weight: run.weight, colour: colourOf(run), at, words };
 }
 
@@ -46,8 +47,9 @@ function modelBetween(family) {
 function modelStops(run) {
   return sheetsOf(run.id).curve.weights.map((weight, k) => {
     const at = Object.fromEntries(["train", "val"].map((split) => [split, curvePlace(run, split, weight)]));
+    const [error, value] = errorOf(run.id, at.val && at.val.distortion);
     const words = [["KL weight ", figure(weight, 4)], ["code ", `${figure(at.val && at.val.rate)} nats`],
-      [`held-out ${errorOf(run.id)} `, figure(at.val && at.val.distortion)], ["one model for all weights, its own pictures", ""]];
+      [`held-out ${error} `, value], ["one model for all weights, its own pictures", ""]];
     return { source: `${run.id}@${k}`, name: figure(weight, 3), weight, colour: nearestColour(weight), at, words };
   });
 }
