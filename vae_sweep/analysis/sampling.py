@@ -199,11 +199,11 @@ def _of_prior(prior: Sampling, reconstructs: Collection[float]) -> str:
 
 
 def _below(sampler: Sampling) -> str:
-    """' At 0.1 and 0.01 they fall into holes: they differ more ... than that from the pictures, by textures.'"""
+    """' At 0.1 and 0.01 they fall into holes, which rules them out: they differ more ..., by textures.'"""
     if not sampler.torn:
         return ""
     torn = sampler.named(sorted(sampler.torn, reverse=True))
-    return f" At {torn} they fall into holes: {_against_blur(sampler)}."
+    return f" At {torn} they fall into holes, which rules them out: {_against_blur(sampler)}."
 
 
 def _against_blur(sampler: Sampling) -> str:

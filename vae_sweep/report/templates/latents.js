@@ -33,8 +33,14 @@ function sharedAxes(ids) {
   return {
     kl: most(0.1, found.map(({ kl }) => kl || [])) * 1.05,
     density: Math.min(1.6, most(0.4, found.map(({ marginals }) => (marginals ? marginals.density : [])))) * 1.05,
-    reach: most(3.2, found.map(({ cloud }) => (cloud || []).map(([x, y]) => [Math.abs(x), Math.abs(y)]))) * 1.05,
+    reach: most(3.5, found.map(({ cloud }) => farOut(cloud || []))) * 1.05,
   };
+}
+
+// How far all but the outermost of twenty codes lie; a few far ones would leave a dot of all others and the prior.
+function farOut(cloud) {
+  const far = cloud.map(([x, y]) => Math.max(Math.abs(x), Math.abs(y))).toSorted((a, b) => a - b);
+  return far.length ? far[Math.ceil(0.95 * far.length) - 1] : 0;
 }
 
 function latentPanel(run, axes) {
@@ -84,19 +90,26 @@ function marginalChart(run, { density }, axes) {
 
 const LABEL_COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8f7f00", "#7f5fd0", "#8a8a8a", "#b03030"]; // after Okabe & Ito
 const labelColour = (label) => LABEL_COLOURS[Math.abs(label) % LABEL_COLOURS.length];
+const isHollow = (label) => Math.floor(Math.abs(label) / LABEL_COLOURS.length) % 2 === 1; // the colours come round again
 
 function cloudChart(run, found, { reach }) {
+  const [inside, count] = [(v) => Math.min(reach, Math.max(-reach, v)), found.cloud.filter((code) => code.some((v) => Math.abs(v) > reach)).length];
   const node = chart({ label: `Codes of images of ${run.label} in the plane of largest variance, against the prior`, square: 380,
     x: { title: run.autoencoder ? "codes, first two principal directions" : "one code per image; circles: 68, 95, 99.7 % of the prior", range: [-reach, reach], log: false },
-    y: { title: `variance ${found.variance.map((v) => figure(v, 2)).join(" and ")} (prior 1)`, range: [-reach, reach], log: false } },
+    y: { title: `variance ${found.variance.map((v) => figure(v, 2)).join(" and ")} (prior 1)${count ? `; ${count} at the edge lie beyond` : ""}`, range: [-reach, reach], log: false } },
   (g, sx, sy) => {
+    found.cloud.forEach(([x, y], i) => g.append(codeDot(sx(inside(x)), sy(inside(y)), run, found.labels && found.labels[i])));
     if (!run.autoencoder) for (const r of [1.51, 2.45, 3.41]) {
       const circle = Array.from({ length: 61 }, (_, i) => [sx(r * Math.cos(i * Math.PI / 30)), sy(r * Math.sin(i * Math.PI / 30))]);
-      g.append(el("path", { d: linePath(circle), fill: "none", stroke: "var(--soft)", "stroke-dasharray": "5 4" }));
+      g.append(el("path", { d: linePath(circle), fill: "none", stroke: "var(--ink)", "stroke-dasharray": "5 4" }));
     }
-    found.cloud.forEach(([x, y], i) => g.append(el("circle", { cx: sx(x), cy: sy(y), r: 2.4, opacity: 0.7, fill: found.labels ? labelColour(found.labels[i]) : colourOf(run) })));
   });
   if (!found.labels) return node;
   const labels = [...new Set(found.labels)].toSorted((a, b) => a - b);
-  return el("div", {}, node, el("div", { class: "key" }, "label", labels.slice(0, 20).map((label) => el("span", {}, el("i", { style: `--c:${labelColour(label)}` }), String(label)))));
+  return el("div", {}, node, el("div", { class: "key" }, "label", labels.slice(0, 20).map((label) => el("span", {}, el("i", { class: isHollow(label) ? "hollow" : null, style: `--c:${labelColour(label)}` }), String(label)))));
+}
+
+function codeDot(cx, cy, run, label) {
+  const colour = label === undefined || label === null ? colourOf(run) : labelColour(label), hollow = isHollow(label || 0);
+  return el("circle", { cx, cy, r: hollow ? 2 : 2.4, opacity: 0.7, fill: hollow ? "none" : colour, stroke: hollow ? colour : null });
 }
