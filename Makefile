@@ -10,7 +10,7 @@ PYTORCH := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 # So that what they print is what the README shows. (A comment on its line would be part of the value.)
 demo report sync: export VAE_SWEEP_CALLED_AS := python3
 
-.PHONY: help setup demo report sync test test-all lint format bench clean
+.PHONY: help setup extras demo report sync test test-all lint format bench clean
 help:  ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
@@ -19,6 +19,10 @@ $(READY): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PYTORCH) -c constraints.txt -e '.[dev,notebook,slurm]'
 	@touch $@
+
+EXTRAS := bench,heic,hf,mlflow,optuna,ray,safetensors,tensorboard,tiff,workspace
+extras: $(READY)  ## what is optional, 0.8 GB, so that make test-all leaves out no test for its want
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PYTORCH) -c constraints.txt -e '.[$(EXTRAS)]' diffusers
 
 demo: $(READY)  ## four KL weights and the autoencoder on embedded paintings, then the report
 	$(BIN)/python -m vae_sweep.run -m objective=vae,autoencoder loss.kl_weight=1,0.1,0.02,0.003 \

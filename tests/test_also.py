@@ -1,6 +1,7 @@
 """Loggers beside W&B: fed with what a run writes; read back by their own readers where they are installed."""
 
 import csv
+import importlib.util
 import threading
 from pathlib import Path
 
@@ -117,6 +118,15 @@ def test_a_run_does_not_wait_for_a_logger_that_hangs(small_sweep) -> None:
 @pytest.mark.parametrize(("also", "said"), [("logger.also=wandb", "wandb"), ("logger.also=[csv,3]", "3")])
 def test_what_is_none_is_refused(also: str, said: str, compose) -> None:
     with pytest.raises(SettingsError, match=f"logger.also=.*{said}.*: expected tensorboard, csv, mlflow"):
+        check_member(compose(also))
+
+
+@pytest.mark.parametrize("also", ["logger.also=tensorboard", "logger.also=[csv,mlflow]"])
+def test_without_the_extra_it_says_what_to_install(also: str, compose, monkeypatch) -> None:
+    of_others, gone = importlib.util.find_spec, ("tensorboard", "tensorboardX", "mlflow")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name in gone else of_others(name))
+    name = "mlflow" if "mlflow" in also else "tensorboard"
+    with pytest.raises(SettingsError, match=rf"^logger.also={name}: pip install 'vae-sweep\[{name}\]'$"):
         check_member(compose(also))
 
 

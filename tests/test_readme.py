@@ -60,8 +60,9 @@ def test_run_reads_it(command: Command, monkeypatch: pytest.MonkeyPatch, tmp_pat
         check_members([job.config for job in jobs])
         raise Checked
 
-    if OPTUNA in command.words:
-        pytest.importorskip("optuna")
+    for word, package in ((OPTUNA, "optuna"), ("logger.also=tensorboard", "tensorboard")):
+        if word in command.words:
+            pytest.importorskip(package)
     own_network(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))

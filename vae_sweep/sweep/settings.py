@@ -212,6 +212,16 @@ def _importable(config: Mapping[str, Any]) -> str | None:
     return None
 
 
+def _loggers_are_there(config: Mapping[str, Any]) -> str | None:
+    """Of the extras: a run would go on without them."""
+    also = config["logger"].get("also") or []
+    for name in [also] if isinstance(also, str) else also:
+        packages = {"tensorboard": ("tensorboard", "tensorboardX"), "mlflow": ("mlflow",)}.get(str(name), ())
+        if packages and not any(importlib.util.find_spec(package) for package in packages):
+            return f"logger.also={name}: pip install 'vae-sweep[{name}]'"
+    return None
+
+
 def _nesterov(config: Mapping[str, Any]) -> str | None:
     if config["optimizer"].get("nesterov") and not config["optimizer"].get("momentum"):
         return "optimizer.nesterov=true: needs optimizer.momentum above 0"
@@ -322,8 +332,8 @@ def _multi_rate(config: Mapping[str, Any]) -> str | None:
 
 
 _RULES = (
-    _importable, _nesterov, _devices, _until_converged, _keep_best, _scale, _free_bits, _free_bits_groups, _some_kl,
-    _random_weights, _multi_rate,
+    _importable, _loggers_are_there, _nesterov, _devices, _until_converged, _keep_best, _scale, _free_bits,
+    _free_bits_groups, _some_kl, _random_weights, _multi_rate,
 )  # fmt: skip
 
 
