@@ -50,7 +50,7 @@ def switching(n: int, seed: int) -> np.ndarray:
 
 
 def test_codes_that_are_the_prior_give_one_gaussian_of_all_units() -> None:
-    found = fit(np.random.default_rng(0).standard_normal((300, LATENTS)), GRID)
+    found = fit(np.random.default_rng(0).standard_normal((200, LATENTS)), GRID)
     assert isinstance(found, CodeSampler)
     assert found.components == 1
     assert found.left_out_nats == pytest.approx(0, abs=0.5)
@@ -58,7 +58,7 @@ def test_codes_that_are_the_prior_give_one_gaussian_of_all_units() -> None:
 
 def test_any_gaussian_of_many_images_stays_one_gaussian_of_all_units() -> None:
     """No grid is seen in it: what is left out of the fit is no likelier cell by cell."""
-    codes = np.random.default_rng(0).standard_normal((500, LATENTS))
+    codes = np.random.default_rng(0).standard_normal((300, LATENTS))
     codes = codes @ np.random.default_rng(1).standard_normal((LATENTS, LATENTS))
     found = fit(codes, GRID)
     assert isinstance(found, CodeSampler)
@@ -92,6 +92,23 @@ def test_pictures_that_are_quiet_or_loud() -> None:
     assert found.left_out_nats > 10
     strength = found.sample(500)[:, GRID.picture :].std(1)
     assert (strength < 0.3).mean() == pytest.approx(0.5, abs=0.1)
+    assert ((strength > 0.5) & (strength < 1)).mean() < 0.05
+
+
+def test_few_pictures_whose_codes_are_quiet_or_loud() -> None:
+    """Fewer than one mixture's covariances want: components that share a shape and differ in strength."""
+    grid = Grid(40, 2)
+
+    def codes(n: int, seed: int) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        strength = rng.choice([0.2, 2.0], n)
+        return np.concatenate([strength[:, None] * rng.standard_normal((n, 40)), rng.standard_normal((n, 4))], axis=1)
+
+    found = over_cells(codes(110, 0), grid, [1])[0]
+    gain = found.log_density(codes(200, 1)) - fit_codes(codes(110, 0)).log_density(codes(200, 1))
+    assert gain.mean() > 20
+    strength = found.sample(400)[:, :40].std(1)
+    assert (strength < 0.5).mean() == pytest.approx(0.5, abs=0.1)
     assert ((strength > 0.5) & (strength < 1)).mean() < 0.05
 
 

@@ -14,6 +14,7 @@ from vae_sweep import evaluate as door
 from vae_sweep.data.image_data import ImageData
 from vae_sweep.evaluation.codes import Split, encode, noise_for
 from vae_sweep.evaluation.samples import Samples, codes_of, judge, novelty, scale_of
+from vae_sweep.models.grid_sampler import GridSampler
 from vae_sweep.models.likelihoods import likelihood
 from vae_sweep.models.objective import Objective
 from vae_sweep.models.own import as_vae
@@ -192,7 +193,8 @@ def test_samples_of_trained_runs(
 ) -> None:
     quick = ["trainer.max_steps=4"]
     full, multi, plain = "model.posterior=full", "model.multi_rate=true", "objective=autoencoder"
-    sweep, ids = small_sweep([*quick, full], [*quick, multi, "loss.kl_weight=0.1"], [*quick, plain])
+    grid = ["model.latent_dim=80", "model.latent_grid=4"]
+    sweep, ids = small_sweep([*quick, full], [*quick, multi, *grid, "loss.kl_weight=0.1"], [*quick, plain, *grid])
     for member in ids:
         train_pack(sweep, [member])
     folders = [sweep / f"{number:03d}-{member}" for number, member in enumerate(ids)]
@@ -201,6 +203,7 @@ def test_samples_of_trained_runs(
     before = [load_run(folder).id for folder in folders]
     assert door.main([str(sweep), "--images", "40", "--bound-images", "3", "--gradient-images", "20"]) == 0
     assert [load_run(folder).id for folder in folders] == before  # no part of who a member is
+    assert isinstance(vae_sweep.load_model(folders[2]).sampler, GridSampler)
     for folder in folders:
         model = vae_sweep.load_model(folder)
         drawn = model.sample(5, seed=1, from_="codes")

@@ -39,6 +39,8 @@ COMPONENTS = (1, 8)
 MOST_PATCHES = 20_000
 EM_STEPS = 10
 SHRINKAGE = 0.1  # of a component's covariance, towards the shape that all share, at its own scale
+OF_PICTURE = (8, 0.8)  # components and their shrinkage: they differ in strength above all
+CODES_PER_COMPONENT = 10
 FLOOR = 1e-4
 
 
@@ -233,13 +235,24 @@ def over_cells(codes: Array, grid: Grid, components: Sequence[int], seed: int = 
     spread = np.where(spread > 0, spread, 1e-6)  # of units that never move
     before, cells = _parts((codes - centre) / spread, grid)
     patches = _patches(cells, seed)
-    picture = fit_codes(before, seed) if grid.picture else None
-    return [GridSampler(picture, _mixture(patches, k), grid.cells, centre, spread, len(codes)) for k in components]
+    picture = _of_picture(before, seed) if grid.picture else None
+    mixtures = [_mixture(patches, k, SHRINKAGE) for k in components]
+    return [GridSampler(picture, mixture, grid.cells, centre, spread, len(codes)) for mixture in mixtures]
 
 
 def _parts(z: Array, grid: Grid) -> tuple[Array, Array]:
     """Codes (N, d) -> of the picture (N, picture), of its cells (N, K, cells, cells)."""
     return z[:, : grid.picture], z[:, grid.picture :].reshape(len(z), -1, grid.cells, grid.cells)
+
+
+def _of_picture(x: Array, seed: int) -> CodeSampler:
+    """Of codes of the whole picture (N, d): as code_sampler.fit, or of components that differ in strength."""
+    out, rest = left_out(len(x), seed)
+    if len(rest) >= CODES_PER_COMPONENT * OF_PICTURE[0]:
+        tried = [fit_codes(x[rest], seed), _mixture(x[rest], *OF_PICTURE)]
+        if simplest_as_good([one.log_density(x[out]) for one in tried]) == 1:
+            return _mixture(x, *OF_PICTURE)
+    return fit_codes(x, seed)
 
 
 def _patches(cells: Array, seed: int) -> Array:
@@ -252,8 +265,8 @@ def _patches(cells: Array, seed: int) -> Array:
     return np.concatenate([cells[image, :, above, left + 1], cells[image, :, above + 1, left], own], axis=1)
 
 
-def _mixture(x: Array, components: int) -> CodeSampler:
-    """EM on patches (n, D), from groups of patches as far from 0 as each other: what tells patches apart is strength.
+def _mixture(x: Array, components: int, shrinkage: float) -> CodeSampler:
+    """EM on x (n, D), from groups as far from the mean as each other: what tells patches apart is strength.
 
     In float32, which takes half the time; FLOOR keeps covariances above its rounding.
     """
@@ -271,15 +284,15 @@ def _mixture(x: Array, components: int) -> CodeSampler:
             own[k] = (moved.T @ moved).astype(float) / count
         common = (1 - to_units) * np.einsum("k,kij->ij", weights, own) + to_units * np.eye(d)
         scales = np.maximum(np.trace(own, axis1=1, axis2=2) / np.trace(common), FLOOR)
-        towards = scales[:, None, None] * (SHRINKAGE * common + FLOOR * np.eye(d))
-        factors = np.linalg.cholesky((1 - SHRINKAGE) * own + towards)
+        towards = scales[:, None, None] * (shrinkage * common + FLOOR * np.eye(d))
+        factors = np.linalg.cholesky((1 - shrinkage) * own + towards)
         if step + 1 < EM_STEPS and components > 1:
             shares = _shares(near, weights, means, factors)
-    return CodeSampler(weights, means, factors, np.zeros_like(means), SHRINKAGE, n)
+    return CodeSampler(weights, means, factors, np.zeros_like(means), shrinkage, n)
 
 
 def _shares(x: Array, weights: Array, means: Array, factors: Array) -> Array:
-    """Of which component each patch (n, D) is: (n, K) float32."""
+    """Of which component each of x (n, D) is: (n, K) float32."""
     logs = np.empty((len(x), len(weights)), np.float32)
     for k, (weight, mean, factor) in enumerate(zip(weights, means, factors, strict=True)):
         back = np.linalg.inv(factor).astype(np.float32)
