@@ -88,6 +88,12 @@ def test_what_it_cannot_do_is_one_line(words, said):
         main(words)
 
 
+def test_one_training_image_has_nothing_to_tell(tmp_path):
+    np.save(tmp_path / "x.npy", np.stack([np.zeros((8, 8), np.uint8), np.full((8, 8), 255, np.uint8)]))
+    with pytest.raises(SystemExit, match=r"no pixel varies over the 1 training image\(s\) of x"):
+        main(["data=arrays", f"data.path={tmp_path / 'x.npy'}", "model.latent_dim=2"])
+
+
 @pytest.mark.parametrize(
     ("words", "dims", "betas"),
     [

@@ -6,6 +6,7 @@ import re
 import sys
 import tarfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -32,6 +33,12 @@ HOW = Decoding(8)
 RNG = np.random.default_rng(1)
 
 
+@dataclass
+class Labelled:
+    image: np.ndarray
+    label: int
+
+
 class Items:
     def __init__(self, make):
         self.make = make
@@ -54,6 +61,8 @@ class Items:
         (lambda image, k: (image, {"boxes": []}), False),
         (lambda image, k: {"picture": Image.fromarray(image), "cls": k, "text": "a"}, True),
         (lambda image, k: (_png(image), k), True),
+        (lambda image, k: Labelled(image, k), True),
+        (lambda image, k: (torch.from_numpy(image), np.array([k])), True),
     ],
 )
 def test_items_of_any_form(make, labelled: bool) -> None:
@@ -69,6 +78,8 @@ def test_items_of_any_form(make, labelled: bool) -> None:
         ([], "it has no items"),
         ([{"a": 1}], "item 0 has a, none of image"),
         (["words"], "item 0 is str of shape ()"),
+        ({"image": PIXELS, "label": range(6)}, "it is a dict of image, label, not of items"),
+        ([PIXELS], "item 0 is ndarray of shape (6, 8, 8, 3), no image, such as a DataLoader makes"),
         ([b"words"], "item 0: not an image, or damaged at its start"),
         ([{"a": PIXELS[0], "b": PIXELS[0], "c": 1}], "item 0 has a, b, c, of which a, b are images"),
         ([Image.fromarray(PIXELS[0]), PIXELS[0]], "item 1 is ndarray: pictures and arrays in one set"),

@@ -58,6 +58,8 @@ def forecast(data: ImageData, latent_dims: Sequence[int], betas: Sequence[float]
     began = time.perf_counter()
     axes = principal_axes(Pixels(data.images, data.train), max(latent_dims))
     values = data_forecast(data.images, data.train, latent_dims, betas, held_out=data.val, axes=axes)
+    if values["total_variance"] == 0:
+        raise SettingsError(f"data: no pixel varies over the {len(data.train)} training image(s) of {data.name}")
     shown = chosen(data.val, first_look.PICTURES)
     pictures = first_look.pictures(axes, data.images, shown, latent_dims, betas)
     return Forecast(values, pictures, sorted(betas, reverse=True), time.perf_counter() - began)

@@ -8,10 +8,11 @@ are drawn once and kept.
 import hashlib
 import io
 import json
+import math
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -120,12 +121,16 @@ def gathered(items: Iterable[Any], how: Decoding) -> tuple[np.ndarray, np.ndarra
 
 def _each(items: Any) -> Iterable[Any]:
     """By number where it has a length: a torch Dataset does not say where it ends otherwise."""
+    if isinstance(items, Mapping):
+        raise DataError(f"data.dataset: it is a {type(items).__name__} of {', '.join(map(str, items))}, not of items")
     if hasattr(items, "__getitem__") and hasattr(items, "__len__"):
         return (items[number] for number in range(len(items)))
     return iter(items)
 
 
 def _parts(item: Any, number: int) -> tuple[Any, Any]:
+    if is_dataclass(item):
+        item = {field.name: getattr(item, field.name) for field in fields(item)}
     if isinstance(item, Mapping):
         found = [name for name in _IMAGES if name in item][:1] or [name for name in item if _is_image(item[name])]
         if len(found) != 1:
@@ -139,7 +144,7 @@ def _parts(item: Any, number: int) -> tuple[Any, Any]:
 
 def _plain(label: Any) -> Any:
     """A tensor or array of one number as that number."""
-    return label.item() if hasattr(label, "item") and getattr(label, "ndim", 0) == 0 else label
+    return label.item() if hasattr(label, "item") and math.prod(label.shape) == 1 else label
 
 
 def _is_image(value: Any) -> bool:
@@ -162,8 +167,10 @@ def _pixels(image: Any, how: Decoding, number: int, notes: list[Notes]) -> np.nd
     if array.ndim == 2:
         return array[..., None]
     if array.ndim != 3 or array.dtype.kind not in "buif":
-        raise DataError(f"data.dataset: item {number} is {type(image).__name__} of shape {array.shape}, no image")
-    first = tensor or (array.shape[0] in (1, 3, 4) and array.shape[2] not in (1, 3, 4))
+        hint = ", such as a DataLoader makes; its own data set has images" if array.ndim == 4 else ""
+        raise DataError(f"data.dataset: item {number} is {type(image).__name__} of shape {array.shape}, no image{hint}")
+    first, last = (array.shape[axis] in (1, 3, 4) for axis in (0, 2))
+    first = first and not last if not tensor else first or not last
     return array.transpose(1, 2, 0) if first else array
 
 
