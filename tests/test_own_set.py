@@ -291,6 +291,8 @@ def test_hugging_face_is_read_by_a_process_of_its_own(hugging, tmp_path: Path, c
                "channels": 1, "cache_dir": str(tmp_path / "kept")}  # fmt: skip
     load(section)
     assert "deep: pixels use 0..4" in caplog.text
+    with pytest.raises(DataError, match=r"^data.path=no/such: no data set"):
+        load(section | {"path": "no/such"})
     data = load(section | {"white": 4095})
     assert np.array_equal(data.images[..., 0], [to_bytes(np.asarray(picture), 4095) for picture in deep])
 

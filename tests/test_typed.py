@@ -45,6 +45,11 @@ def test_a_folder_that_there_is_is_one_value(name: str, tmp_path: Path, monkeypa
     check_overrides(["data=image_folder", *as_typed([typed])], CONF)
 
 
+@pytest.mark.parametrize("split", ["train", "train[:100]", "train[50%:]+test", "test[-5:]"])
+def test_a_split_is_one_value(split: str) -> None:
+    assert read(as_typed([f"data.split={split}"])[0]) == split
+
+
 @fewer
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1).filter(lambda text: "," not in text))
 def test_one_that_is_not_there_is_read_as_something_too(name: str) -> None:

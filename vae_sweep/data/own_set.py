@@ -187,10 +187,10 @@ def main() -> None:
         if labels is not None:
             np.save(folder / "labels.npy", labels)
         write_json(folder / "about.json", {"in_bytes": bool(notes), "remarks": remarks(notes, how)})
-    except DataError as error:
-        _leave(str(error))
     except Exception as error:  # anybody's code
         cause = error.__cause__ or error
+        if isinstance(cause, DataError):
+            _leave(str(cause))
         _leave(f"data.dataset._target_={target}: {type(cause).__name__}: {' '.join(str(cause).split())[:300]}")
 
 

@@ -1,4 +1,5 @@
-"""Paths as people type them. Hydra's grammar gives a meaning to `~`, commas, brackets and more; paths do not."""
+"""Paths, and splits such as train[:100], as people type them. Hydra's grammar gives a meaning to `~`, commas, brackets
+and more; they do not."""
 
 import os
 import re
@@ -7,6 +8,7 @@ from collections.abc import Sequence
 from vae_sweep.runs.members import PLACES
 
 _PLAIN = re.compile(r"(\.{0,2}/|[A-Za-z_])[A-Za-z0-9_./-]*")
+_TEXTS = (*PLACES, "data.split")
 _SPECIAL = ("null", "true", "false", "nan", "inf")
 
 
@@ -28,7 +30,7 @@ def quoted(text: str) -> str:
 
 def _as_typed(word: str) -> str:
     key, found, value = word.partition("=")
-    if key.lstrip("+") not in PLACES or not found or not value or "${" in value:
+    if key.lstrip("+") not in _TEXTS or not found or not value or "${" in value:
         return word
     if os.path.exists(os.path.expanduser(value)):
         return f"{key}={quoted(value)}"
