@@ -23,7 +23,7 @@ from benchmarks.members import SMALL, OneThread, config_of, small_paintings, tra
 from benchmarks.peers.bare import BareLoop
 from vae_sweep.engine.slots import thread_environment
 from vae_sweep.sweep.run_sweep import load_images
-from vae_sweep.training.build import build, image_shape
+from vae_sweep.training.build import build
 from vae_sweep.training.device import multiplies_bfloat16
 
 STEPS = {"default": 2400, "small": 24_000}
@@ -74,7 +74,7 @@ class _BareRun:
 
     def __init__(self, config: Mapping[str, Any]):
         data = load_images(config["data"])
-        lit = build(config, image_shape(data), len(data.train))
+        lit = build(config, data.shape, len(data.train))
         self.val = torch.from_numpy(data.images[data.val])
         self.loop = BareLoop(
             lit.objective.vae,
