@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from vae_sweep.analysis.point import Point
 from vae_sweep.analysis.sampling import beyond_chance, closes, in_words, sampling
 from vae_sweep.analysis.spots import Spot
-from vae_sweep.analysis.study import Point
 from vae_sweep.runs.reading import Run
 
 WEIGHTS = (10.0, 1.0, 0.1, 0.01)

@@ -10,12 +10,13 @@ from typing import Any
 
 from vae_sweep.analysis.convergence import LATE
 from vae_sweep.analysis.next_step import Next, collapse_threshold, next_step
+from vae_sweep.analysis.point import name_of, short
 from vae_sweep.analysis.purposes import NAMES, Purpose, alike, autoencoder_quality, quality, reconstructing
 from vae_sweep.analysis.questions import Question, questions
 from vae_sweep.analysis.recommend import Recommendation
 from vae_sweep.analysis.sampling import from_codes, sampling
 from vae_sweep.analysis.spots import Spot
-from vae_sweep.analysis.study import Study, name_of, short
+from vae_sweep.analysis.study import Study
 from vae_sweep.analysis.verdicts import Finding
 from vae_sweep.analysis.words import count, figure, listed
 from vae_sweep.runs.alike import grouped

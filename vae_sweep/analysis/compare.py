@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from vae_sweep.analysis import chance
+from vae_sweep.analysis.point import LATENT, SCHEDULE, Setting, short
 from vae_sweep.analysis.spots import Spot, spots
-from vae_sweep.analysis.study import LATENT, SCHEDULE, Setting, Study, short
+from vae_sweep.analysis.study import Study
 from vae_sweep.analysis.words import figure, listed, percent
 
 NEGLIGIBLE = 0.01  # share of the objective below which a difference, however certain, is worth nothing

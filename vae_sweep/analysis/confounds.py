@@ -1,7 +1,8 @@
 """What would make a comparison of the runs unfair: named, so that nobody reads a training accident as an effect."""
 
 from vae_sweep.analysis.chance import FEW_IMAGES, FEW_SAMPLES
-from vae_sweep.analysis.study import SEED, Point, Study, name_of
+from vae_sweep.analysis.point import SEED, Point, name_of
+from vae_sweep.analysis.study import Study
 from vae_sweep.analysis.verdicts import Finding
 from vae_sweep.analysis.words import count, listed, percent
 

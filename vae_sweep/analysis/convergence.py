@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vae_sweep.analysis.study import Point
+from vae_sweep.analysis.point import Point
 from vae_sweep.analysis.survey import Context
 from vae_sweep.analysis.trend import Trend, trend
 from vae_sweep.analysis.words import figure, percent, times

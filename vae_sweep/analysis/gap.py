@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vae_sweep.analysis.study import Point, Setting, Study
+from vae_sweep.analysis.point import Point, Setting
+from vae_sweep.analysis.study import Study
 
 PARTS = ("capacity", "pressure", "sampling", "generalisation")
 

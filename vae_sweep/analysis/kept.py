@@ -1,6 +1,6 @@
 """Which of a run's weights its figures are of, where trainer.keep=best has chosen them."""
 
-from vae_sweep.analysis.study import Point
+from vae_sweep.analysis.point import Point
 from vae_sweep.analysis.words import figure, percent
 
 

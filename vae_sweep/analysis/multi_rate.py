@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vae_sweep.analysis.point import Point
 from vae_sweep.analysis.spots import spots
-from vae_sweep.analysis.study import Point, Study
+from vae_sweep.analysis.study import Study
 from vae_sweep.analysis.survey import Context
 from vae_sweep.analysis.words import count, duration, percent
 

@@ -5,9 +5,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from vae_sweep.analysis.convergence import FALLING
+from vae_sweep.analysis.point import LATENT, MULTI_RATE, SEED, WEIGHT, Point
 from vae_sweep.analysis.recommend import Recommendation
 from vae_sweep.analysis.spots import Spot
-from vae_sweep.analysis.study import LATENT, MULTI_RATE, SEED, WEIGHT, Point, Study
+from vae_sweep.analysis.study import Study
 from vae_sweep.analysis.verdicts import Finding
 from vae_sweep.analysis.words import duration
 from vae_sweep.commands import command

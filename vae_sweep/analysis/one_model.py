@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from vae_sweep.analysis.study import MULTI_RATE, RANGE, SPLITS, WEIGHT, Point, Setting, Study
+from vae_sweep.analysis.point import MULTI_RATE, RANGE, WEIGHT, Point, Setting
+from vae_sweep.analysis.study import SPLITS, Study
 from vae_sweep.runs.files import RecordError
 from vae_sweep.theory.beta import beta
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 from vae_sweep.analysis.convergence import LATE, Convergence, convergence
 from vae_sweep.analysis.one_model import taken_apart
+from vae_sweep.analysis.point import Setting
 from vae_sweep.analysis.purposes import NAMES, Purpose, purposes, quality, reconstructs_the_same
 from vae_sweep.analysis.rules import DEAD_RATE
 from vae_sweep.analysis.spots import Spot, spots
-from vae_sweep.analysis.study import Setting, Study
+from vae_sweep.analysis.study import Study
 from vae_sweep.analysis.survey import survey
 from vae_sweep.analysis.verdicts import Finding
 

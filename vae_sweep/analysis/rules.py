@@ -16,7 +16,7 @@ from vae_sweep.analysis.convergence import (
     convergence,
 )
 from vae_sweep.analysis.multi_rate import DEARER, behind_separate
-from vae_sweep.analysis.study import Point
+from vae_sweep.analysis.point import Point
 from vae_sweep.analysis.survey import Context, linear_objective
 from vae_sweep.analysis.words import figure, percent
 from vae_sweep.theory.linear import ACTIVE

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from vae_sweep.analysis.point import Point
 from vae_sweep.analysis.spots import Spot
-from vae_sweep.analysis.study import Point
 from vae_sweep.analysis.words import count, listed
 
 SAMPLERS = ("prior", "fitted")

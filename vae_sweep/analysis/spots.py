@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from vae_sweep.analysis.study import Point, Setting, Study
+from vae_sweep.analysis.point import Point, Setting
+from vae_sweep.analysis.study import Study
 from vae_sweep.traits import LikelihoodTraits
 
 

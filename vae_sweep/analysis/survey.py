@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from vae_sweep.analysis import chance, frontier
+from vae_sweep.analysis.point import Point
 from vae_sweep.analysis.spots import Spot, spots
-from vae_sweep.analysis.study import Point, Study
+from vae_sweep.analysis.study import Study
 
 
 @dataclass(frozen=True)

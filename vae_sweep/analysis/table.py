@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from vae_sweep.analysis import glossary
-from vae_sweep.analysis.study import SPLITS, Point, Study, name_of, short
+from vae_sweep.analysis.point import Point, name_of, short
+from vae_sweep.analysis.study import SPLITS, Study
 from vae_sweep.analysis.verdicts import Finding
 from vae_sweep.text import cell
 

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from vae_sweep.analysis.convergence import Convergence, convergence
+from vae_sweep.analysis.point import Point
 from vae_sweep.analysis.rules import RULES, Evidence, active_units
-from vae_sweep.analysis.study import Point, Study
+from vae_sweep.analysis.study import Study
 from vae_sweep.analysis.survey import Context, survey
 from vae_sweep.analysis.words import figure, percent
 

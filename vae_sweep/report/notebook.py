@@ -20,8 +20,9 @@ except ImportError:
 
 from vae_sweep.analysis import study as studies
 from vae_sweep.analysis.answer import answer, as_data
+from vae_sweep.analysis.point import Point
 from vae_sweep.analysis.recommend import recommend
-from vae_sweep.analysis.study import SPLITS, Point, Study
+from vae_sweep.analysis.study import SPLITS, Study
 from vae_sweep.analysis.verdicts import judge
 from vae_sweep.runs.reading import load_sweep
 from vae_sweep.runs.records import log

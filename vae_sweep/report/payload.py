@@ -13,24 +13,23 @@ from vae_sweep.analysis.curves import series, thin
 from vae_sweep.analysis.gap import PARTS, split_gap
 from vae_sweep.analysis.kept import kept
 from vae_sweep.analysis.latents import GRID, marginals, project
-from vae_sweep.analysis.recommend import Recommendation
-from vae_sweep.analysis.sampling import SEES, of_point
-from vae_sweep.analysis.spots import Spot, spots
-from vae_sweep.analysis.study import (
+from vae_sweep.analysis.point import (
     LATENT,
     MULTI_RATE,
     OBJECTIVE,
     RANGE,
     SCHEDULE,
     SEED,
-    SPLITS,
     WEIGHT,
     Point,
     Setting,
-    Study,
     name_of,
     short,
 )
+from vae_sweep.analysis.recommend import Recommendation
+from vae_sweep.analysis.sampling import SEES, of_point
+from vae_sweep.analysis.spots import Spot, spots
+from vae_sweep.analysis.study import SPLITS, Study
 from vae_sweep.analysis.survey import Context
 from vae_sweep.analysis.verdicts import Finding
 from vae_sweep.report.palette import weight_positions

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from vae_sweep.analysis.study import Point
+from vae_sweep.analysis.point import Point
 from vae_sweep.report import sprites
 
 Json = dict[str, Any]

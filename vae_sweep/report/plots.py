@@ -19,9 +19,10 @@ from vae_sweep.analysis import frontier
 from vae_sweep.analysis.curves import series, thin
 from vae_sweep.analysis.gap import PARTS, split_gap
 from vae_sweep.analysis.latents import project
+from vae_sweep.analysis.point import Point
 from vae_sweep.analysis.recommend import Recommendation, recommend
 from vae_sweep.analysis.spots import spots
-from vae_sweep.analysis.study import Point, Study
+from vae_sweep.analysis.study import Study
 from vae_sweep.analysis.survey import survey
 from vae_sweep.analysis.verdicts import judge
 from vae_sweep.report.palette import colour, weight_positions

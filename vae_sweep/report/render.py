@@ -13,13 +13,14 @@ from vae_sweep.analysis import compare, glossary, multi_rate, table
 from vae_sweep.analysis.answer import Answer
 from vae_sweep.analysis.blur import blur
 from vae_sweep.analysis.confounds import confounds
+from vae_sweep.analysis.point import name_of, short
 from vae_sweep.analysis.purposes import reconstructing
 from vae_sweep.analysis.recommend import Recommendation
 from vae_sweep.analysis.rules import RULES
 from vae_sweep.analysis.sampling import in_words, sampling
 from vae_sweep.analysis.searched import searched
 from vae_sweep.analysis.spots import spots
-from vae_sweep.analysis.study import Study, name_of, short
+from vae_sweep.analysis.study import Study
 from vae_sweep.analysis.survey import survey
 from vae_sweep.analysis.verdicts import Finding
 from vae_sweep.analysis.words import count, duration, figure
