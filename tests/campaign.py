@@ -1,7 +1,7 @@
 """A sweep that is killed, or runs out of disk, at random moments, continued until it is done, and compared bit for bit.
 
     .venv/bin/python tests/campaign.py --kills 20 --full-disks 10        prints a table
-    .venv/bin/python tests/campaign.py --kills 20 --forked               in a tenth of the time, in one process
+    .venv/bin/python tests/campaign.py --kills 20 --forked               in a fraction of the time, in one process
 
 Not a test; test_kill.py runs a few of each. Full disks are small tmpfs mounts in a namespace of their own.
 """

@@ -80,6 +80,10 @@ def test_one_file_imports_wandb():
     assert [path.name for path in FILES if "wandb" in set(imported(path))] == ["tracker.py"]
 
 
+def test_texts_are_utf_8_in_any_locale():
+    assert [path.name for path in FILES if ".read_text()" in path.read_text("utf-8")] == []
+
+
 def test_what_is_imported_is_declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = {name: wanted for name, wanted in project["optional-dependencies"].items() if name not in ("dev", "bench")}

@@ -94,7 +94,9 @@ def celeba_partition(folder: Path) -> dict[str, int]:
     """File name -> 0 (training), 1 (validation) or 2 (test)."""
     path = folder / "list_eval_partition.txt"
     try:
-        return {name: int(part) for name, part in (line.split() for line in path.read_text().splitlines() if line)}
+        return {
+            name: int(part) for name, part in (line.split() for line in path.read_text("utf-8").splitlines() if line)
+        }
     except (OSError, ValueError) as error:
         raise DataError(f"data.root: {path}: not lines of a name and a number ({error})") from None
 
@@ -103,7 +105,7 @@ def celeba_attributes(folder: Path) -> tuple[dict[str, list[bool]], tuple[str, .
     """(file name -> has it each attribute, the attributes' names). First line: a count; second: names; then -1 or 1."""
     path = folder / "list_attr_celeba.txt"
     try:
-        _, names, *lines = path.read_text().splitlines()
+        _, names, *lines = path.read_text("utf-8").splitlines()
         rows = {name: [value == "1" for value in values] for name, *values in map(str.split, lines)}
     except (OSError, ValueError) as error:
         raise DataError(f"data.root: {path}: not in the format of CelebA ({error})") from None

@@ -50,7 +50,7 @@ class Page:
 
     def _repr_html_(self) -> str:
         """A frame with the page in it, for it has styles and scripts of its own; nothing is fetched."""
-        page = html.escape(self.path.read_text(), quote=True)
+        page = html.escape(self.path.read_text("utf-8"), quote=True)
         return f'<iframe srcdoc="{page}" style="width:100%;height:{self.height}px;border:0"></iframe>'
 
 

@@ -119,7 +119,7 @@ def read_conf(conf: Path) -> Conf:
 
 
 def _yaml(path: Path) -> dict[str, Any]:
-    return yaml.load(path.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}
+    return yaml.load(path.read_text("utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}
 
 
 def check_overrides(words: Iterable[str], conf: Path, multirun: bool = True) -> None:

@@ -47,7 +47,7 @@ def read_comments(path: Path) -> tuple[str, dict[str, str]]:
     comments: dict[str, str] = {}
     parents: list[tuple[int, str]] = []
     in_words = True
-    for line in path.read_text().splitlines():
+    for line in path.read_text("utf-8").splitlines():
         if line.startswith("#") and not comments:
             in_words &= not line.startswith("#  ")  # what is indented is a command; what follows it, details
             head += [line.lstrip("# ")] * in_words
@@ -61,7 +61,7 @@ def read_comments(path: Path) -> tuple[str, dict[str, str]]:
 def settings_of(path: Path, prefix: str, base: Mapping[str, Any]) -> list[Setting]:
     """The settings of one yaml file. prefix: of its keys; base: the whole default config, nested."""
     _, comments = read_comments(path)
-    content = yaml.safe_load(path.read_text()) or {}
+    content = yaml.safe_load(path.read_text("utf-8")) or {}
     found = []
     for key, value in flatten(content).items():
         if key.split(".")[0] in _HIDDEN or key in _HIDDEN:
@@ -74,11 +74,11 @@ def settings_of(path: Path, prefix: str, base: Mapping[str, Any]) -> list[Settin
 
 def default_config(conf: Path) -> dict[str, Any]:
     """config.yaml with its default groups, nested and unresolved."""
-    config = yaml.safe_load((conf / "config.yaml").read_text())
+    config = yaml.safe_load((conf / "config.yaml").read_text("utf-8"))
     for entry in config.pop("defaults"):
         for group, option in entry.items() if isinstance(entry, dict) else ():
             if option is not None and not group.startswith("override "):
-                config[group] = yaml.safe_load((conf / group / f"{option}.yaml").read_text())
+                config[group] = yaml.safe_load((conf / group / f"{option}.yaml").read_text("utf-8"))
     config.pop("hydra")
     return config
 
@@ -116,7 +116,7 @@ def _prefix(group: str) -> str:
 
 
 def _option(group: str, path: Path) -> dict[str, Any]:
-    return {group: yaml.safe_load(path.read_text())} if "/" not in group else {}
+    return {group: yaml.safe_load(path.read_text("utf-8"))} if "/" not in group else {}
 
 
 def _table(settings: list[Setting]) -> Iterator[str]:

@@ -69,7 +69,7 @@ def _mlflow(logger: Mapping[str, Any], run: Path, entry: Mapping[str, Any], mani
         run_name=content.run_name(entry),
         tracking_uri=uri,
         tags={"sweep": manifest["sweep"], "member": entry["id"]},
-        run_id=known.read_text() if known.exists() else None,
+        run_id=known.read_text("utf-8") if known.exists() else None,
     )
     write_bytes(known, str(made.run_id).encode())
     return made
