@@ -27,12 +27,16 @@ pytestmark = [
 AN_HOUR_S = 3600  # for sweeps that one core may be left to; only what hangs takes so long
 ON_A_NODE = "VAE_SWEEP_TEST_NODE"  # in the environment of everything that runs on a node
 COMMAND = [
-    sys.executable, "-m", "vae_sweep.run", "-m", "loss.kl_weight=1,0.1,0.01", "kl_schedule=linear",
+    sys.executable, "-m", "vae_sweep.run", "-m", "kl_schedule=linear",
     "model.latent_dim=2,3", "model.channels=4", "model.latent_grid=1", "data=arrays",
     "data._target_=test_ray.pictures", "data.batch_size=8", "trainer.max_steps=250", "trainer.accelerator=cpu",
     "trainer.precision=32", "trainer.checkpoint_every_s=0.5", "logger.wandb=disabled",
     "launcher.jobs=2",
 ]  # fmt: skip
+KINDS = {  # 6 members, 12 members
+    "single": ("loss.kl_weight=1,0.1,0.01", "launcher.pack=off"),
+    "packs": ("loss.kl_weight=1,0.3,0.1,0.03,0.01,0.003", "launcher.pack=2"),
+}
 
 
 def pictures(**settings):
@@ -89,14 +93,14 @@ class Nodes:
         return found
 
 
-@pytest.fixture(scope="module", params=["off", 2], ids=["single", "packs"])
+@pytest.fixture(scope="module", params=KINDS)
 def undisturbed(request, images, tmp_path_factory):
-    """(launcher.pack, a sweep of the local launcher, its images)"""
+    """(the command, a sweep of the local launcher)"""
     folder = tmp_path_factory.mktemp("local")
-    command = [*COMMAND, f"data.path={images}", f"launcher.pack={request.param}", "sweep=s"]
+    command = [*COMMAND, *KINDS[request.param], f"data.path={images}", "sweep=s"]
     done = subprocess.run(command, cwd=folder, env=environ(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    return request.param, load_sweep(folder / "outputs" / "s"), images
+    return command, load_sweep(folder / "outputs" / "s")
 
 
 @pytest.fixture
@@ -110,10 +114,9 @@ def nodes(undisturbed, tmp_path, monkeypatch):
 @pytest.fixture
 def begin(undisturbed, nodes, tmp_path):
     """begin() -> the process of the command on the cluster"""
-    pack, _, images = undisturbed
     command = [
-        *COMMAND, f"data.path={images}", f"launcher.pack={pack}", "sweep=s", "hydra/launcher=ray",
-        f"hydra.launcher.address={nodes.cluster.address}", f"hydra.launcher.cpus_per_task={nodes.threads}",
+        *undisturbed[0], "hydra/launcher=ray", f"hydra.launcher.address={nodes.cluster.address}",
+        f"hydra.launcher.cpus_per_task={nodes.threads}",
     ]  # fmt: skip
     started = []
 
@@ -179,6 +182,22 @@ def test_a_node_dies_and_its_pack_goes_on_elsewhere(undisturbed, nodes, begin, t
 def test_the_driver_dies_and_the_same_command_goes_on(undisturbed, nodes, begin, tmp_path):
     process = begin()
     sweep = tmp_path / "outputs" / "s"
+    in_the_middle(nodes, 1, sweep)
+    process.kill()
+    process.wait()
+    wait_until(lambda: not nodes.processes(), "the workers to end")
+    again = begin()
+    said, _ = again.communicate(timeout=AN_HOUR_S)
+    assert again.returncode == 0, said
+    same(load_sweep(sweep), undisturbed[1])
+
+
+def test_a_node_dies_and_then_the_driver(undisturbed, nodes, begin, tmp_path):
+    process = begin()
+    sweep = tmp_path / "outputs" / "s"
+    in_the_middle(nodes, 2, sweep)
+    nodes.kill(2)
+    wait_until(lambda: any(run.status == "done" for run in load_sweep(sweep).runs), "a run to be done")
     in_the_middle(nodes, 1, sweep)
     process.kill()
     process.wait()
