@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 from campaign import IN_A_NAMESPACE, Sweep, can_mount, compared, differing, draw_pictures
+from waiting import wait_until
+
+from vae_sweep.runs.files import read_json
+from vae_sweep.runs.reading import load_sweep
 
 pytestmark = pytest.mark.slow
 
@@ -13,6 +17,8 @@ LINEAR = (
     "data=image_folder", "model=linear", "model.latent_dim=2", "data.batch_size=5", "trainer.max_steps=8",
     "trainer.accelerator=cpu", "data.image_size=8", "data.channels=1", "loss.kl_weight=1,0.1", "logger.wandb=disabled",
 )  # fmt: skip
+LONGER = (*(word for word in LINEAR if "max_steps" not in word), "trainer.max_steps=400",
+          "trainer.checkpoint_every_s=0.05")  # fmt: skip
 NO_RIGHTS = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os.getuid() == 0 else ()
 # Words in front of the command; what they need.
 MACHINES = {
@@ -77,6 +83,60 @@ def test_outputs_that_cannot_be_written_are_a_line(tmp_path: Path, pictures: Pat
     (sweep.folder / "outputs").chmod(0o755)
     sweep.finish()
     assert differing(compared(sweep), wanted) == []
+
+
+ELSEWHERE = {
+    "here": (),
+    "as another user": (
+        "setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", "--inh-caps=+dac_read_search",
+        "--ambient-caps=+dac_read_search",  # this Python may lie in the home of root
+    ),
+    "on another host with one core": (
+        *IN_A_NAMESPACE, "--uts", "sh", "-c", 'hostname elsewhere; exec taskset -c 0 "$@"', "sh",
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> tuple[Sweep, dict]:
+    """(a sweep whose command was killed in its middle, what it would have come to)"""
+    place = tmp_path_factory.mktemp("stopped")
+    whole, stopped = (Sweep(place / name, pictures, LONGER) for name in ("whole", "stopped"))
+    whole.finish()
+    with stopped.started() as process:
+        wait_until(lambda: stopped.rows() > 6 or process.poll() is not None, "some rows")
+        process.kill()
+    assert {run.status for run in load_sweep(stopped.outputs).runs} & {"running", "queued"}
+    return stopped, compared(whole)
+
+
+def without_places(found: dict) -> dict:
+    """Without the settings that a checkpoint is of, which tell where the pictures lie."""
+    return {
+        key: {name: held for name, held in value.items() if name != "hyper_parameters"}
+        if key.endswith("checkpoint")
+        else value
+        for key, value in found.items()
+    }
+
+
+@pytest.mark.parametrize("place", ELSEWHERE)
+def test_a_folder_that_was_copied_goes_on_where_it_is(
+    place: str, stopped: tuple[Sweep, dict], pictures: Path, tmp_path: Path
+) -> None:
+    """All else at another path, too: pictures, cache, the place of the command."""
+    if ELSEWHERE[place] and (os.getuid() or not all(map(shutil.which, ("setpriv", "taskset", "unshare")))):
+        pytest.skip("needs root and util-linux")
+    before, wanted = stopped
+    moved = Sweep(tmp_path / "elsewhere", shutil.copytree(pictures, tmp_path / "pictures"), LONGER, ELSEWHERE[place])
+    shutil.copytree(before.folder / "outputs", moved.folder / "outputs")
+    if "user" in place:
+        for path in (tmp_path, *tmp_path.rglob("*")):
+            os.chown(path, 12345, 12345)
+    moved.finish()
+    assert differing(without_places(compared(moved)), without_places(wanted)) == []
+    hosts = {read_json(run.folder / "result.json")["hostname"] for run in load_sweep(moved.outputs).runs}
+    assert ("elsewhere" in hosts) == ("host" in place)
 
 
 def test_a_folder_that_was_renamed_is_the_sweep_of_its_name(tmp_path: Path, pictures: Path, wanted: dict) -> None:
