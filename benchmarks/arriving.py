@@ -51,7 +51,7 @@ def measure(quick: bool, images: Path | None, weight: float) -> list[Table]:
         root = images or large_files(Path(scratch) / "images", 24 if quick else 400)
         task = replace(task_of(root.resolve(), Path(scratch) / "cache", 1), kl_weights=[weight])
         held_out = decoded_once(task.root, task.val, task.image_size, workers=0)
-        reached = []
+        reached: list[dict[str, Any]] = []
         for who in CONTESTANTS:
             for epochs in (1,) if quick else who.epochs:
                 out = Path(scratch) / f"{who.module}-{len(reached)}"

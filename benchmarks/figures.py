@@ -2,11 +2,10 @@
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-
-Cell = str | float | None
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -14,7 +13,7 @@ class Table:
     """rows: one dictionary per line, all with the same columns. notes: what one must know to read it."""
 
     title: str
-    rows: list[dict[str, Cell]]
+    rows: Sequence[Mapping[str, Any]]
     notes: list[str] = field(default_factory=list)
 
     def markdown(self) -> str:
@@ -43,7 +42,7 @@ def publish(tables: Sequence[Table], json_file: Path | None) -> None:
         json_file.write_text(json.dumps([asdict(table) for table in tables], indent=1) + "\n")
 
 
-def _shown(cell: Cell) -> str:
+def _shown(cell: Any) -> str:
     """Three digits that count."""
     if isinstance(cell, str):
         return cell

@@ -15,11 +15,12 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from benchmarks.figures import Cell, Table, parser, publish
+from benchmarks.figures import Table, parser, publish
 from benchmarks.members import config_of, trained_here
 from benchmarks.validity import gaussian_images
 from vae_sweep.engine.slots import thread_environment
@@ -65,10 +66,10 @@ def linear(folder: Path, quick: bool) -> Table:
     known = spectrum(Pixels(data.images, data.train))
     x = Split(data, data.train, torch.device("cpu"))[:]
     models = {run.config["seed"]: load_lit(run.folder)[0].objective for run in runs}
-    rows: list[dict[str, Cell]] = []
+    rows: list[dict[str, Any]] = []
     for weight in curve_weights(models[SEEDS[0]].vae):
         exact = linear_vae(known, 4, weight).loss
-        row: dict[str, Cell] = {"weight": weight, "closed form": exact}
+        row: dict[str, Any] = {"weight": weight, "closed form": exact}
         rows.append(row | {f"seed {seed}": percent(_expected_loss(models[seed], x, weight), exact) for seed in SEEDS})
     notes = [
         "SSE + beta KL: the optimum, and how far above it one model of all weights is. Linear VAE, 4 units,"
@@ -104,7 +105,7 @@ def paintings(folder: Path, quick: bool) -> list[Table]:
         for many in lengths.values()
     )
     apart = {run.config["loss"]["kl_weight"]: run for run in runs if not run.curve()}
-    rows: list[dict[str, Cell]] = []
+    rows: list[dict[str, Any]] = []
     for weight in WEIGHTS:
         sse, kl = (apart[weight].evaluation()["val"][name] for name in ("sse", "kl"))
         one, separate = short[weight], sse + weight * kl
@@ -122,7 +123,7 @@ def paintings(folder: Path, quick: bool) -> list[Table]:
             }
         )
     costs = [seconds[f"{weight:g}"] for weight in WEIGHTS]
-    cost: dict[str, Cell] = {
+    cost: dict[str, Any] = {
         "one run, s (median)": float(np.median(costs)),
         "multi-rate run, s": seconds["all"],
         "ratio": seconds["all"] / float(np.median(costs)),

@@ -11,10 +11,11 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from benchmarks.figures import Cell, Table, parser, publish
+from benchmarks.figures import Table, parser, publish
 from vae_sweep.runs.reading import Run, load_sweep
 
 WEIGHTS = (1.0, 0.3, 0.1)
@@ -56,8 +57,8 @@ def _losses(run: Run) -> dict[int, float]:
 
 def _row(
     losses: dict[tuple[str, float, int], dict[int, float]], weight: float, epochs: Sequence[int]
-) -> dict[str, Cell]:
-    row: dict[str, Cell] = {"weight": weight}
+) -> dict[str, Any]:
+    row: dict[str, Any] = {"weight": weight}
     for epoch in epochs:
         full, half = (
             np.mean([losses[precision, weight, seed][epoch] for seed in SEEDS]) for precision in ("32", "bf16")

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ class Stopwatch:
     """Seconds per part, each without the parts inside it."""
 
     def __init__(self) -> None:
-        self.seconds: Counter[str] = Counter()
+        self.seconds: dict[str, float] = defaultdict(float)
         self._running: list[str] = []
         self._since = 0.0
 
@@ -93,7 +93,7 @@ def measure(quick: bool) -> list[Table]:
         whole = time.perf_counter() - began
         result = next(Path(scratch).glob("*/0*"))
         steps = read_json(result / "result.json")["steps"]
-    seconds = dict(watch.seconds) | {"all else (plan, forecast, Lightning, files)": whole - watch.seconds.total()}
+    seconds = dict(watch.seconds) | {"all else (plan, forecast, Lightning, files)": whole - sum(watch.seconds.values())}
     seconds["start-up (imports, in a process of its own)"] = imports()
     rows = [
         {

@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     asked = parser.parse_args(argv)
     wanted = asked.only or [name for name in NAMES if name != "gpu" or torch.cuda.is_available()]
     path = RESULTS / f"{machine()}.json"
-    found = json.loads(path.read_text()) if path.exists() else {"schema": 1, "machine": machine()}
+    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"schema": 1, "machine": machine()}
     for name in wanted:
         options = ["--quick"] * asked.quick
         options += ["--images", str(asked.images.resolve())] if name in ("sweep", "arriving") and asked.images else []

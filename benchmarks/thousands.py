@@ -15,8 +15,9 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from benchmarks.figures import Cell, Table, parser, publish
+from benchmarks.figures import Table, parser, publish
 from benchmarks.members import small_paintings
 from benchmarks.memory import _field
 
@@ -31,7 +32,7 @@ def measure(members: Sequence[int], pictures: bool = True) -> list[Table]:
     return [Table("Members that only wait", rows, notes)]
 
 
-def _row(count: int, scratch: Path, pictures: bool) -> dict[str, Cell]:
+def _row(count: int, scratch: Path, pictures: bool) -> dict[str, Any]:
     command = _command(count, scratch, [f"+model.pictures={str(pictures).lower()}"])
     folder = scratch / f"of-{count}"
     plan, whole, parent = _watched(command, folder / "sweep.json")

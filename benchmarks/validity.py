@@ -263,7 +263,8 @@ def controllers(folder: Path, steps: int = 3000) -> list[Figure]:
     geco, control_vae, learned, optimal = trained(folder, gaussian_images(), common, cases)
     known, pixels = geco.spectrum, math.prod(geco.data.images.shape[1:])
     ppca = math.sqrt(optimal_sigma2(known, d))
-    learned_sigma = float(torch.exp(learned.lit.objective.likelihood.log_scale.detach()))
+    likelihood: Any = learned.lit.objective.likelihood
+    learned_sigma = float(torch.exp(likelihood.log_scale.detach()))
     return [
         Figure("GECO: SSE", geco.expected_sse(), goal, 0.02),
         Figure("GECO: weight it settles at", _steered(geco), float(geco_weight(known, d, goal) or 0), 0.03),
@@ -274,7 +275,8 @@ def controllers(folder: Path, steps: int = 3000) -> list[Figure]:
 
 
 def _steered(member: Trained) -> float:
-    return float(member.lit.kl_schedule.kl_weight.detach())  # type: ignore[union-attr, arg-type]
+    controller: Any = member.lit.kl_schedule
+    return float(controller.kl_weight.detach())
 
 
 def collapse(folder: Path, steps: int = 1000) -> list[Figure]:

@@ -7,8 +7,9 @@ import argparse
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from benchmarks.figures import Cell, Table
+from benchmarks.figures import Table
 from benchmarks.published.curves import CURVES, Figure
 from vae_sweep.runs.reading import Run, load_sweep
 
@@ -32,7 +33,7 @@ class Row:
     def holds(self) -> bool | None:
         return None if self.difference is None else abs(self.difference) <= self.theirs.tolerance
 
-    def cells(self) -> dict[str, Cell]:
+    def cells(self) -> dict[str, Any]:
         shown = (lambda x: f"{x:+.2f} nats") if self.theirs.in_nats else (lambda x: f"{x:+.2%}")
         return {
             "figure": self.theirs.what,
