@@ -102,10 +102,7 @@ def test_the_average_is_the_weighted_sum_of_the_weights_of_all_steps(decay: floa
 
 @pytest.mark.parametrize(
     "kind",
-    [
-        ["model.multi_rate=true"],
-        *slow([], ["loss.recon=optimal_sigma"]),
-    ],
+    slow(["model.multi_rate=true"], [], ["loss.recon=optimal_sigma"]),
     ids=str,
 )
 def test_a_continued_pack_is_separate_uninterrupted_runs(small_sweep: SmallSweep, kind: list[str]) -> None:

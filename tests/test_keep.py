@@ -124,6 +124,7 @@ def test_a_continued_run_has_the_best_of_an_uninterrupted_one(small_sweep: Small
             assert_same(one.folder, other.folder)
 
 
+@pytest.mark.slow
 def test_each_member_of_a_pack_has_its_own_best(small_sweep: SmallSweep) -> None:
     members = [[*JUMPY, "trainer.precision=64", f"loss.kl_weight={w}", f"seed={s}"] for w, s in ((0.5, 0), (0.1, 1))]
     apart, ids = small_sweep(*members, name="apart")

@@ -66,6 +66,7 @@ def test_a_multirun_is_one_sweep(launch, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir() if path.name != "cache") == ["outputs"]
 
 
+@pytest.mark.slow
 def test_batches_of_a_sweeper_are_one_sweep(launch, tmp_path):
     done = launch("loss.kl_weight=3,2,1", "hydra.sweeper.max_batch_size=2", "sweep=null")
     assert done.returncode == 0, done.stderr

@@ -87,6 +87,7 @@ def test_above_the_threshold_nothing_is_coded():
     assert terms["sse"] == pytest.approx(VARIANCES.sum().item(), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_one_shared_scale_costs_more_than_a_scale_per_unit():
     shared, _, _ = optimum(posterior="shared_scale")
     free, _, _ = optimum()
@@ -114,6 +115,7 @@ def test_a_fitted_sigma_is_that_of_probabilistic_pca(recon, learn_scale):
     assert loss == pytest.approx(nll.item(), abs=0.01)
 
 
+@pytest.mark.slow
 def test_weighted_by_twice_its_mse_the_squared_error_has_the_optimum_of_a_fitted_sigma():
     _, fitted, _ = optimum("gaussian", learn_scale=True)
     _, weighted, _ = optimum(kl_weight=2 * fitted["mse"])

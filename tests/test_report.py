@@ -88,6 +88,7 @@ def test_everything_is_written_beside_it(sweep, monkeypatch):
     } <= names
 
 
+@pytest.mark.slow
 def test_the_door_loads_neither_torch_nor_matplotlib(sweep, tmp_path):
     code = (
         "import sys; from vae_sweep.report.__main__ import main; "

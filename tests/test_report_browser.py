@@ -280,11 +280,11 @@ def test_the_table_sorts_both_ways_and_filters(page, index):
     titles = [head.text for head in heads]
 
     def column(title: str) -> list[str]:
-        at = titles.index(title) + 1
-        return [
-            cell.get_attribute("data-value") or cell.text
-            for cell in page.all(f"#table tbody tr:not([hidden]) td:nth-child({at})")
-        ]
+        cells = f"#table tbody tr:not([hidden]) td:nth-child({titles.index(title) + 1})"
+        return page(
+            "return Array.from(document.querySelectorAll(arguments[0]), c => c.dataset.value || c.innerText.trim())",
+            cells,
+        )  # fmt: skip
 
     for title in ("train sse", "kl_weight"):
         heads[titles.index(title)].click()
