@@ -5,7 +5,6 @@ before it (as those of its fixtures do), sums are of one thread however many cor
 their shell for programs like this one is not there.
 """
 
-import gc
 import os
 
 from vae_sweep.engine.slots import thread_environment
@@ -13,9 +12,8 @@ from vae_sweep.engine.slots import thread_environment
 os.environ |= thread_environment(1)  # before numpy and torch are loaded
 # scikit-learn's joblib warns where there is no /dev/shm for the locks of processes, which no test starts.
 os.environ["JOBLIB_MULTIPROCESSING"] = "0"
-# Half a million objects of imported modules stay until the end: walking them all at every turn takes a twentieth of it.
-gc.set_threshold(700, 10, 100)
 
+import gc
 import random
 import sys
 from collections.abc import Callable
@@ -34,6 +32,9 @@ from vae_sweep.environment import CALLED_AS
 from vae_sweep.runs.files import write_json
 from vae_sweep.runs.members import member_id
 from vae_sweep.theory.beta import beta, sizes_of
+
+# Half a million objects of imported modules stay until the end: walking them all at every turn takes a twentieth of it.
+gc.set_threshold(700, 10, 100)
 
 SMALL = (
     "model.channels=8",

@@ -69,13 +69,16 @@ class Page:
         ActionChains(self.driver).send_keys(*keys).perform()
 
     def read_to_the_end(self) -> None:
-        """Unfold and scroll through, so that everything is drawn; a stop lasts a frame, however busy the machine is."""
+        """Unfold and scroll through, so that everything is drawn; a stop lasts two frames, however busy the machine is.
+
+        A second stands for a frame that does not come: a page that seems at rest to Chromium may get none.
+        """
         self("document.querySelectorAll('details.fold').forEach(fold => { fold.open = true; })")
         self(
-            "return new Promise(done => { let y = 0; const go = () => {"
-            " scrollTo({top: y, behavior: 'instant'}); y += 700;"
-            " const next = () => y < document.body.scrollHeight ? go() : setTimeout(done, 150);"
-            " requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(next, 0))); }; go(); })"
+            "const frame = () => new Promise(done => { requestAnimationFrame(done); setTimeout(done, 1000); });"
+            "return (async () => { for (let y = 0; y < document.body.scrollHeight; y += 700) {"
+            " scrollTo({top: y, behavior: 'instant'}); await frame(); await frame(); }"
+            " await new Promise(done => setTimeout(done, 150)); })()"
         )
 
     def pixels(self, selector: str) -> list[int]:
