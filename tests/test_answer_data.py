@@ -19,7 +19,7 @@ from vae_sweep.analysis.verdicts import judge
 from vae_sweep.analysis.words import figure
 from vae_sweep.report import plots
 from vae_sweep.report.__main__ import main
-from vae_sweep.report.strips import strips
+from vae_sweep.report.intervals import intervals
 from vae_sweep.runs.reading import load_sweep
 from vae_sweep.theory import first_look
 
@@ -164,7 +164,7 @@ def test_the_small_axes_place_every_purpose_among_the_weights_tried(built):
     """In equal ratios: 3 to 0.01 are 2.48 decades. What the sentences say lies where the bars do."""
     folder, _, data = built
     found = recommended(folder)
-    drawn = strips(found, WEIGHTS)
+    drawn = intervals(found, WEIGHTS)
     assert (drawn.largest, drawn.smallest) == (3.0, min(0.01, data["purposes"]["likelihood"]["kl_weight"]))
     decades = np.log10(drawn.largest / drawn.smallest)
     for name, strip in drawn.by_purpose.items():
@@ -261,7 +261,7 @@ def test_a_weight_that_overfits_does_not_also_reconstruct(tmp_path):
     assert said.found.purposes["sample"].kl_weight == 0.01
     assert "no weight does both" in said.facts[1].in_full
     assert "No weight both reconstructs and samples" in said.lead
-    assert "at 0.01, 3.0 dB worse" in said.lead
+    assert "at 0.01, where reconstructions are 3.0 dB worse" in said.lead
 
 
 def test_what_counts_as_tenfold_is_not_said_of_an_autoencoder_that_there_is_not(tmp_path):

@@ -223,10 +223,19 @@ def test_another_image_shows_in_every_pane(page, index):
     assert [b.get_attribute("aria-pressed") for b in page.all(".thumbs button")].count("true") == 1
 
 
+CUT = (  # the canvases of which a box around them hides a part
+    "return [...document.querySelectorAll(arguments[0])].filter(canvas => { for (let box = canvas.parentElement;"
+    " box && !box.matches('section'); box = box.parentElement) if (getComputedStyle(box).contentVisibility == 'auto'"
+    " && canvas.getBoundingClientRect().bottom > box.getBoundingClientRect().bottom + 1) return true;"
+    " return false; }).length"
+)
+
+
 def test_the_matrix_changes_what_it_shows(page, index):
     page.open(index)
     cell = page.wait(lambda p: p.one("#matrix .cell[data-run]:not([data-run*=':'])"))
     page("arguments[0].scrollIntoView({block: 'center'})", cell)
+    assert page(CUT, "#matrix canvas") == 0
     assert len(cell.find_elements(By.CSS_SELECTOR, "canvas")) == 1
     page.one("#matrix input[value='all']").find_element(By.XPATH, "..").click()
     cell = page.one("#matrix .cell[data-run]:not([data-run*=':'])")

@@ -292,7 +292,7 @@ def _draws(found: Recommendation) -> list[str]:
         return [f"At {prior.named(both)} the prior's draws, too, are {near}."]
     own, other = reconstruct.spot, sample.spot
     lost = (quality(own) or 0.0) - (quality(other) or 0.0) if own and other else 0.0
-    at = f"{sample.kl_weight:g}, {lost:.1f} dB worse"
+    at = f"{sample.kl_weight:g}, where reconstructions are {lost:.1f} dB worse"
     return [f"No weight both reconstructs and samples: draws from the prior come nearest to pictures at {at}.", fitted]
 
 
@@ -328,11 +328,11 @@ def _sure(found: Recommendation) -> str:
         return ""
     seeds = {len(s.points) for s in found.curve}
     known = f"{min(seeds)} to {max(seeds)} seeds" if len(seeds) > 1 else count(seeds.pop(), "seed")
-    by = f"by {known}, the images and the weights tried"
+    by = f"as far as {known}, these images and the weights tried can tell"
     if purpose.beyond == "indifferent":
         return f"How sure: {by}."
     known = _interval(purpose)
-    return f"How sure: that weight lies {known}, {by}." if known else ""
+    return f"How sure: the best weight lies {known}, {by}." if known else ""
 
 
 def _stake(found: Recommendation) -> str:

@@ -67,7 +67,10 @@ def _plan(study: Study, found: Recommendation, verdicts: dict[str, list[Finding]
         return "Add larger weights to this sweep", {WEIGHT: _list(larger)}
     if found.spot and any(f.rule == "full" for p in found.spot.points for f in verdicts.get(p.id, [])):
         d = found.spot.points[0].latent_dim or 0
-        return "Every unit is in use there: try a larger latent", {LATENT: f"{2 * d},{4 * d}", WEIGHT: _list([weight])}
+        return f"Every unit is in use at {weight:g}: try a larger latent", {
+            LATENT: f"{2 * d},{4 * d}",
+            WEIGHT: _list([weight]),
+        }
     if found.spot and len(found.spot.points) < 3:
         around = sorted({purpose.low or weight, weight, purpose.high or weight}, reverse=True)
         return "Make sure with other seeds", {WEIGHT: _list(around), SEED: "0,1,2"}

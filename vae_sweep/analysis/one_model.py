@@ -54,7 +54,8 @@ def _at_weight(study: Study, point: Point, weight: float, rows: dict[str, Any]) 
     evaluation: dict[str, Any] = {split: dict(row) for split, row in rows.items() if row}
     for row in evaluation.values():
         if sizes is not None and "psnr_mean" not in row:  # of an earlier version: of noisy codes, and of their mean
-            row |= {"mse": row["sse"] / sizes.pixels, "psnr": float(-10 * np.log10(row["sse"] / sizes.pixels))}
+            mse = row["mse"] = row["sse"] / sizes.pixels
+            row |= {"psnr": float(-10 * np.log10(mse))} if mse > 0 else {}
     config = {
         **config,
         "loss": {**config["loss"], "kl_weight": weight},

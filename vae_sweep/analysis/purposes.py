@@ -254,8 +254,8 @@ def _likelihood(study: Study, curve: Sequence[Spot]) -> Purpose:
     own = nearest.weight / (nearest.beta or 1)  # what a weight in the user's convention is per beta
     sigma = math.sqrt(chosen.weight / 2)
     why = (
-        f"There the pixel noise that the weight assumes, {figure(_GREY_LEVELS * sigma, 2)} of {_GREY_LEVELS} grey"
-        " levels, is the error that is left"
+        f"The pixel noise that this weight assumes, {figure(_GREY_LEVELS * sigma, 2)} of {_GREY_LEVELS} grey"
+        " levels, is as large as the error that it leaves"
     )
     best = max(known, key=lambda pair: pair[0].mean("val", "elbo_calibrated") or -math.inf)[0]
     if best.mean("val", "elbo_calibrated") is not None:

@@ -209,7 +209,7 @@ def _below(sampler: Sampling) -> str:
 def _against_blur(sampler: Sampling) -> str:
     sets = dict.fromkeys(features for by in sampler.torn.values() for features in by)
     by = listed([f"by {SEES.get(features, features)}" for features in sets])
-    return f"they differ more from what the decoder makes of real codes than that from the pictures, {by}"
+    return f"they are farther from what the decoder makes of real codes than that is from the pictures, {by}"
 
 
 def _disagreement(prior: Sampling) -> str:

@@ -25,8 +25,8 @@ from vae_sweep.analysis.survey import survey
 from vae_sweep.analysis.verdicts import Finding
 from vae_sweep.analysis.words import count, duration, figure
 from vae_sweep.report import linear, payload
+from vae_sweep.report.intervals import intervals
 from vae_sweep.report.palette import colour
-from vae_sweep.report.strips import strips
 from vae_sweep.runs import alike
 from vae_sweep.text import inert, lines
 
@@ -85,7 +85,7 @@ def page(
         shown=built.shown, css=_text("report.css"), palette=_palette(built.data["positions"]),
         script=Markup(script()),
         settings=table.settings_columns(study), results=table.result_columns(study), cell=table.value,
-        strips=strips(found, built.data["weights"]),
+        intervals=intervals(found, built.data["weights"]),
         latent=compare.latent_sizes(study), schedule=compare.schedules(study), rules=_by_rule(study, verdicts),
         glossary=glossary.load(), blur=blur(study), samples=_samples(study, found),
         multi_rate=multi_rate.comparisons(study), linear=linear.anchors(study),

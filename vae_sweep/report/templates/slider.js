@@ -36,7 +36,7 @@ class Slider {
       el("div", { class: "article" },
         el("div", { class: "stage" }, this.panes.map((p) => el("figure", {}, p.canvas, el("figcaption", {}, p.title)))),
         el("div", {}, el("h3", {}, "Its place in the trade-off"), smallPlane(),
-          el("h3", {}, "Samples"), this.sampleTools(), this.none, this.sampleGrid))];
+          el("h3", {}, "Samples at this weight"), this.sampleTools(), this.none, this.sampleGrid))];
     this.lay();
   }
 

@@ -9,7 +9,7 @@ from vae_sweep.analysis.recommend import Recommendation
 
 
 @dataclass(frozen=True)
-class Strip:
+class Interval:
     """Places in per cent of the width, the largest weight at 0, equal ratios at equal distances.
 
     dot: the weight named; colour: its number among `weights` where it was tried. bar: its interval, None where it
@@ -24,13 +24,13 @@ class Strip:
 
 
 @dataclass(frozen=True)
-class Strips:
+class Intervals:
     largest: float
     smallest: float
-    by_purpose: dict[str, Strip]
+    by_purpose: dict[str, Interval]
 
 
-def strips(found: Recommendation, weights: Sequence[float]) -> Strips | None:
+def intervals(found: Recommendation, weights: Sequence[float]) -> Intervals | None:
     """weights: every weight of the page, its place is its colour's number. None without two weights to lie between."""
     tried = sorted({spot.weight for spot in (*found.curve, *found.idle) if spot.weight > 0}, reverse=True)
     named = {name: p for name, p in found.purposes.items() if p.kl_weight}
@@ -39,22 +39,24 @@ def strips(found: Recommendation, weights: Sequence[float]) -> Strips | None:
         return None
     ends = max(known), min(known)
     ticks = tuple(_place(weight, ends) for weight in tried)
-    return Strips(*ends, {name: _strip(found, purpose, ends, ticks, weights) for name, purpose in named.items()})
+    return Intervals(*ends, {name: _interval(found, purpose, ends, ticks, weights) for name, purpose in named.items()})
 
 
-def _strip(
+def _interval(
     found: Recommendation,
     purpose: Purpose,
     ends: tuple[float, float],
     ticks: tuple[float, ...],
     weights: Sequence[float],
-) -> Strip:
+) -> Interval:
     weight = purpose.kl_weight or ends[0]
     colour = weights.index(weight) if weight in weights else None
     low, high = purpose.low or ends[1], purpose.high or ends[0]
     bar = None if found.in_doubt else (_place(high, ends), _place(low, ends))
     opens = [side for side, end in (("left", purpose.high), ("right", purpose.low)) if end is None]
-    return Strip(ticks, _place(weight, ends), colour, bar, "" if purpose.beyond == "indifferent" else " ".join(opens))
+    return Interval(
+        ticks, _place(weight, ends), colour, bar, "" if purpose.beyond == "indifferent" else " ".join(opens)
+    )
 
 
 def _place(weight: float, ends: tuple[float, float]) -> float:
