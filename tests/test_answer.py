@@ -218,7 +218,12 @@ def test_a_curve_says_which_weight_for_what_how_sure_and_what_next(sweep):
     found = recommend(sweep, judge(sweep))
     said = said_of(sweep)
     assert said.headline == f"To reconstruct, take KL weight {found.weight:g}."
-    for part in ("on 60 held-out images", "short of the autoencoder", "as far as 2 seeds", "At stake between 3 and 0.03"):
+    for part in (
+        "on 60 held-out images",
+        "short of the autoencoder",
+        "as far as 2 seeds",
+        "At stake between 3 and 0.03",
+    ):
         assert part in said.lead
     assert [fact.title for fact in said.facts] == [
         "To reconstruct",

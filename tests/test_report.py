@@ -367,6 +367,9 @@ def test_of_a_large_sweep_the_recommended_curve_and_runs_at_even_distances_are_s
     assert f"codes of {len(few)} of the {len(read.points)} runs are on this" in page
     assert set(re.findall(r'class="sheets" data-run="([^"]+)"', page)) == few
     assert all(f'"id":"{point.id}"' in page for point in read.points), "the others are in the table all the same"
+    monkeypatch.setattr("vae_sweep.report.plots.shown", lambda *given: few)
+    *_, weight = plots.plot_curves(read, found).axes
+    assert len(weight.lines) == len(few - anchors)
 
 
 def test_every_section_is_reached_from_the_top(sweep):

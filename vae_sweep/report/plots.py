@@ -27,6 +27,7 @@ from vae_sweep.analysis.survey import survey
 from vae_sweep.analysis.verdicts import judge
 from vae_sweep.report.palette import colour, weight_positions
 from vae_sweep.report.payload import CURVE_POINTS, charts, family_name, study_weights
+from vae_sweep.report.shown import shown
 from vae_sweep.text import lines
 from vae_sweep.theory.first_look import spread
 
@@ -42,6 +43,7 @@ _STYLE: Any = {
     "image.interpolation": "nearest",
 }  # fmt: skip
 MOST_COLUMNS = 8  # pictures side by side
+MOST_NAMED = 30  # weights on a curve, before their names are a thicket
 
 
 class Figure(mpl_figure.Figure):
@@ -113,7 +115,8 @@ def plot_rate_distortion(study: Study, split: str | None = None, found: Recommen
             filled = "white" if any(p.id in dominated for p in s.points) else colours[s.weight]
             axes.errorbar(s.rate, s.distortion, s.distortion_sd or None, s.rate_sd or None, color=colours[s.weight],
                           marker=marker, mfc=filled, ms=7, lw=1)  # fmt: skip
-            axes.annotate(f"{s.weight:g}", (s.rate, s.distortion), (6, 5), textcoords="offset points", fontsize=8)
+            if len(curve) <= MOST_NAMED:
+                axes.annotate(f"{s.weight:g}", (s.rate, s.distortion), (6, 5), textcoords="offset points", fontsize=8)
         axes.plot([], [], marker, color=SOFT, label=family_name(family) or "runs")
     for point in study.multi_rate:
         points = np.array([(rate, distortion) for _, rate, distortion in point.curve(split) if rate <= rate_end])
@@ -136,9 +139,13 @@ def plot_rate_distortion(study: Study, split: str | None = None, found: Recommen
     return figure
 
 
-def plot_curves(study: Study) -> Figure | None:
-    """The terms, unweighted, on their own axes, and the weight in force; solid: training, dotted: held out."""
-    drawn = [p for p in study.points if p.rows]
+def plot_curves(study: Study, found: Recommendation | None = None) -> Figure | None:
+    """The terms, unweighted, on their own axes, and the weight in force; solid: training, dotted: held out.
+
+    Of a very large sweep of those runs that the page shows.
+    """
+    kept = shown(study, found or recommend(study, judge(study)))
+    drawn = [p for p in study.points if p.id in kept and p.rows]
     if not drawn:
         return None
     titles = charts(study)
@@ -276,7 +283,7 @@ PLOTS: dict[str, Callable[..., Figure | None]] = {
     "reconstructions": plot_reconstructions, "rate_distortion": plot_rate_distortion, "curves": plot_curves,
     "gradients": plot_gradients, "units": plot_units, "posterior": plot_posterior, "gaps": plot_gaps,
 }  # fmt: skip
-_OF_THE_ANSWER = ("rate_distortion", "units", "posterior")
+_OF_THE_ANSWER = ("rate_distortion", "curves", "units", "posterior")
 
 
 # --- shared ----------------------------------------------------------------------------------------------------------
