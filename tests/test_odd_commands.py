@@ -99,8 +99,8 @@ def test_three_hundred_odd_commands(part: int, typed, tmp_path: Path, monkeypatc
     """Refused in one line with exit code 1; or accepted, and then the member can be built and its loss is finite."""
     reached: list[tuple[dict[str, Any], ImageData]] = []
 
-    def note(folder, members, data_of, *rest):
-        reached.extend((member.config, data_of[member.id]) for member in members)
+    def note(folder, asked, *rest):
+        reached.extend((one.member.config, one.images) for one in asked)
         raise Reached
 
     monkeypatch.setattr(sweeps, "_train_what_is_left", note)
