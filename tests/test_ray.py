@@ -179,16 +179,21 @@ def test_a_node_dies_and_its_pack_goes_on_elsewhere(undisturbed, nodes, begin, t
     assert caches == [0, 1, 1]  # the images were brought to each node once
 
 
-def test_the_driver_dies_and_the_same_command_goes_on(undisturbed, nodes, begin, tmp_path):
-    process = begin()
-    sweep = tmp_path / "outputs" / "s"
-    in_the_middle(nodes, 1, sweep)
+def goes_on_without_its_driver(process, nodes, begin):
+    """Kill the driver; the same command trains what is left."""
     process.kill()
     process.wait()
     wait_until(lambda: not nodes.processes(), "the workers to end")
     again = begin()
     said, _ = again.communicate(timeout=AN_HOUR_S)
     assert again.returncode == 0, said
+
+
+def test_the_driver_dies_and_the_same_command_goes_on(undisturbed, nodes, begin, tmp_path):
+    process = begin()
+    sweep = tmp_path / "outputs" / "s"
+    in_the_middle(nodes, 1, sweep)
+    goes_on_without_its_driver(process, nodes, begin)
     same(load_sweep(sweep), undisturbed[1])
 
 
@@ -199,12 +204,7 @@ def test_a_node_dies_and_then_the_driver(undisturbed, nodes, begin, tmp_path):
     nodes.kill(2)
     wait_until(lambda: any(run.status == "done" for run in load_sweep(sweep).runs), "a run to be done")
     in_the_middle(nodes, 1, sweep)
-    process.kill()
-    process.wait()
-    wait_until(lambda: not nodes.processes(), "the workers to end")
-    again = begin()
-    said, _ = again.communicate(timeout=AN_HOUR_S)
-    assert again.returncode == 0, said
+    goes_on_without_its_driver(process, nodes, begin)
     same(load_sweep(sweep), undisturbed[1])
 
 

@@ -111,6 +111,9 @@ def _value(purpose: Purpose) -> str:
     return f"{sign}{_weight(purpose, purpose.kl_weight)}"
 
 
+_OPEN = {"below": "open below: none smaller was tried", "above": "open above: none larger was tried"}
+
+
 def _fact(found: Recommendation, name: str, known: Sequence[str]) -> Fact:
     """The first of what is `known`, or else of why, is shown; the rest is for whoever asks."""
     purpose = found.purposes[name]
@@ -121,15 +124,14 @@ def _fact(found: Recommendation, name: str, known: Sequence[str]) -> Fact:
 
 
 def _range(found: Recommendation, purpose: Purpose) -> str:
-    """'between 0.01 and 0.1', 'below 0.003': where the weight of a purpose lies; '' where that cannot be told."""
+    """'between 0.01 and 0.1', 'open below: ...': where the weight of a purpose lies; '' where that cannot be told."""
     if purpose.kl_weight is None:
         return ""
     if found.in_doubt:
         return "so far"
     if purpose.beyond == "indifferent":
         return "any of those tried"
-    known = _interval(purpose) or "open"
-    return f"{known}, how far is open" if known.startswith(("above", "below")) else known
+    return _OPEN.get(purpose.beyond) or _interval(purpose) or "open"
 
 
 def _interval(purpose: Purpose) -> str:
@@ -332,7 +334,7 @@ def _sure(found: Recommendation) -> str:
     if purpose.beyond == "indifferent":
         return f"How sure: {by}."
     known = _interval(purpose)
-    return f"How sure: the best weight lies {known}, {by}." if known else ""
+    return f"How sure: the best weight lies {known}, {by}." if known and purpose.beyond not in _OPEN else ""
 
 
 def _stake(found: Recommendation) -> str:

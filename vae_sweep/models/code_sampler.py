@@ -161,7 +161,10 @@ def _candidates(x: Array, seed: int) -> Iterator[CodeSampler]:
 
 
 def simplest_as_good(scores: list[Array]) -> int:
-    """The first that is less than one standard error of the difference behind the best (Breiman et al. 1984)."""
+    """The first that is less than one standard error of the difference behind the best (Breiman et al. 1984).
+
+    scores: ln f(z) (N,), nats, of the same codes by each candidate, the simplest first. Returns its number.
+    """
     best = max(scores, key=lambda score: score.mean())
     behind = [best - score for score in scores]
     return next(i for i, b in enumerate(behind) if b.mean() <= b.std(ddof=1) / math.sqrt(len(b)))
@@ -250,6 +253,7 @@ def _of_low_rank(x: Array) -> CodeSampler:
 
 
 def log_gaussian(centred: Array, factor: Array) -> Array:
+    """ln N(x; 0, F F^T) in nats of x = centred (N, d), F = factor (d, d) lower triangular -> (N,)."""
     squares = (whitened(centred, factor) ** 2).sum(0)
     return -0.5 * (squares + len(factor) * math.log(2 * math.pi)) - np.log(np.diag(factor)).sum()
 
@@ -264,7 +268,7 @@ def _log_low_rank(centred: Array, factor: Array, noise: Array) -> Array:
 
 
 def whitened(x: Array, factor: Array) -> Array:
-    """(N, d) -> (d, N)."""
+    """F^-1 x of codes x (N, d), F = factor (d, d) lower triangular -> (d, N)."""
     from scipy.linalg import solve_triangular
 
     return solve_triangular(factor, x.T, lower=True, check_finite=False)
