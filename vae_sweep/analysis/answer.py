@@ -131,7 +131,7 @@ def _range(found: Recommendation, purpose: Purpose) -> str:
         return "so far"
     if purpose.beyond == "indifferent":
         return "any of those tried"
-    return _OPEN.get(purpose.beyond) or _interval(purpose) or "open"
+    return _OPEN.get(purpose.beyond or "") or _interval(purpose) or "open"
 
 
 def _interval(purpose: Purpose) -> str:
