@@ -235,7 +235,7 @@ def test_the_matrix_changes_what_it_shows(page, index):
     page.open(index)
     cell = page.wait(lambda p: p.one("#matrix .cell[data-run]:not([data-run*=':'])"))
     page("arguments[0].scrollIntoView({block: 'center'})", cell)
-    assert page(CUT, "#matrix canvas") == 0
+    page.wait(lambda p: p(CUT, "#matrix canvas") == 0)  # what comes into view has its size a frame later
     assert len(cell.find_elements(By.CSS_SELECTOR, "canvas")) == 1
     page.one("#matrix input[value='all']").find_element(By.XPATH, "..").click()
     cell = page.one("#matrix .cell[data-run]:not([data-run*=':'])")
@@ -423,6 +423,18 @@ def test_the_plane_shows_either_split_on_either_axis(page, index):
         page.one(f"#plane-chart input[value='{value}']").find_element(By.XPATH, "..").click()
     assert said() != training
     assert page.complaints() == []
+
+
+def test_a_link_leads_to_its_section_however_much_is_drawn_on_the_way(page, index):
+    page.open(index)
+    moving = [{"name": "prefers-reduced-motion", "value": "no-preference"}]
+    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": moving})
+    top = "return Math.round(document.querySelector(arguments[0]).getBoundingClientRect().top)"
+    for section in ("#plane", "#samples"):
+        page.one(f"nav a[href='{section}']").click()
+        page.wait(lambda p, s=section: 0 <= p(top, s) <= 60)
+        page.driver.execute_async_script("setTimeout(arguments[0], 700)")
+        assert 0 <= page(top, section) <= 60, section
 
 
 def test_the_keyboard_alone_reaches_the_answer(page, index):

@@ -1,9 +1,26 @@
-// What is folded: opened by the links that lead there, and all of it, drawn, before printing.
+// Where links lead: what is folded there is opened. Before printing all of it is, and drawn.
 
 function openFold() {
   const section = location.hash && byId(decodeURIComponent(location.hash.slice(1)));
   const fold = section && section.querySelector("details.fold");
   if (fold) fold.open = true;
+  return section;
+}
+
+// What is drawn on the way moves the goal: go there until it has stayed for half a second, or the reader moves.
+function arrive() {
+  const section = openFold(), gone = new AbortController();
+  if (!section) return;
+  for (const move of ["wheel", "touchstart", "pointerdown", "keydown"]) addEventListener(move, () => gone.abort(), { signal: gone.signal, passive: true });
+  let since = performance.now();
+  const step = (now) => {
+    const before = scrollY;
+    section.scrollIntoView({ behavior: "instant" });
+    if (Math.abs(scrollY - before) > 1) since = now;
+    if (now - since > 500) gone.abort();
+    if (!gone.signal.aborted) requestAnimationFrame(step);
+  };
+  requestAnimationFrame(step);
 }
 
 function drawAll() {
@@ -14,6 +31,10 @@ function drawAll() {
   addEventListener("afterprint", () => folded.forEach((details) => { details.open = false; }), { once: true });
 }
 
-addEventListener("hashchange", openFold);
+addEventListener("hashchange", arrive);
+addEventListener("click", ({ target }) => { // on a link to where the address already is, which changes no hash
+  const link = target.closest("a");
+  if (link && link.hash && link.hash === location.hash) arrive();
+});
 addEventListener("beforeprint", drawAll);
-openFold();
+if (document.body.dataset.refresh) openFold(); else arrive(); // one that loads itself again keeps its place
