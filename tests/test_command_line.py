@@ -232,6 +232,7 @@ def test_help_into_head_is_silent() -> None:
     assert f"vae-sweep {vae_sweep.__version__}" in done.stdout
 
 
+@pytest.mark.slow
 def test_tab_completes_the_console_script_in_bash(tmp_path: Path) -> None:
     """What bash does at Tab, without a terminal: the function that is registered, with the line so far."""
     program = tmp_path / "vae-sweep"

@@ -33,7 +33,7 @@ def run(controller, plant, steps):
     return plant
 
 
-@pytest.mark.parametrize(("goal", "start"), [(10.0, 30.0), (60.0, 0.05), *slow((25.0, 1.0), (25.0, 0.05))])
+@pytest.mark.parametrize(("goal", "start"), [(60.0, 0.05), *slow((10.0, 30.0), (25.0, 1.0), (25.0, 0.05))])
 def test_geco_reaches_its_goal_and_the_linear_weight(goal, start):
     controller, plant = Geco(6000, goal, kl_weight=start), LinearVAE()
     run(controller, plant, 6000)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from marks import slow
 
 # Raised where the module begins to be imported: before the command, in the midst of its imports, or while it composes.
 MOMENTS = [
@@ -18,7 +19,7 @@ MOMENTS = [
 ]
 
 
-@pytest.mark.parametrize("module", MOMENTS)
+@pytest.mark.parametrize("module", [MOMENTS[-1], *slow(*MOMENTS[:-1])])
 def test_ctrl_c_while_a_command_is_imported_is_one_line(module: str, tmp_path: Path) -> None:
     """By a Python that sends itself the signal when it comes to a module, as a person may at any moment."""
     (tmp_path / "sitecustomize.py").write_text(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from marks import slow
 
 from vae_sweep.analysis import study
 from vae_sweep.analysis.kept import kept
@@ -57,10 +58,12 @@ def held_out_loss(path: Path, weight: float) -> float:
 @pytest.mark.parametrize(
     ("schedule", "since"),
     [
-        (["kl_schedule=constant"], 0),
-        (["kl_schedule=linear", "kl_schedule.warmup_steps=13", "optimizer.lr=0.2"], 13),
         # At its target from 6 to 12, too, which it leaves again.
         (["kl_schedule=cyclical", "kl_schedule.cycles=2", "optimizer.lr=0.2", "seed=2"], 18),
+        *slow(
+            (["kl_schedule=constant"], 0),
+            (["kl_schedule=linear", "kl_schedule.warmup_steps=13", "optimizer.lr=0.2"], 13),
+        ),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )

@@ -106,6 +106,7 @@ def test_all_members_are_checked_before_the_first_trains(launch, tmp_path, launc
     assert not (tmp_path / "outputs").exists()
 
 
+@pytest.mark.slow
 def test_ctrl_c_and_the_same_command_again(command, launch, tmp_path):
     overrides = ["loss.kl_weight=1,0.5", "+model.kind=stops"]
     process = subprocess.Popen(command(*overrides), cwd=tmp_path, env=environ(), stdout=subprocess.PIPE, text=True)

@@ -100,8 +100,8 @@ def test_a_sweep_made_longer_is_the_long_one_bit_for_bit(sweep, lr_schedule, pac
     ("own", "why"),
     [
         (["optimizer.lr_schedule=wsd", "kl_schedule=linear"], "kl_schedule=linear hangs on the length"),
-        (["optimizer.lr_schedule=constant", "kl_schedule=control_vae", "kl_schedule.target=2"], ""),
         *slow(
+            (["optimizer.lr_schedule=constant", "kl_schedule=control_vae", "kl_schedule.target=2"], ""),
             (["optimizer.lr_schedule=cosine"], "optimizer.lr_schedule=cosine hangs on the length"),
             (["optimizer.lr_schedule=wsd", "kl_schedule=linear", "kl_schedule.warmup_steps=9"], ""),
         ),

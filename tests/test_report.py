@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from marks import slow
 from PIL import Image
 from synthetic_sweep import write_sweep
 
@@ -234,7 +235,7 @@ def test_watching_builds_again_until_every_run_has_ended(tmp_path, monkeypatch, 
     assert "data-refresh" not in (folder / "report" / "index.html").read_text()
 
 
-@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("named", [True, *slow(False)])
 def test_watching_waits_for_a_sweep_that_is_coming(named, tmp_path, monkeypatch, capsys):
     folder, pages = tmp_path / "outputs" / "s", []
 

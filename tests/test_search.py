@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from marks import slow
 
 from benchmarks.simulated import metrics
 from vae_sweep.sweep.search import Frontier, Target, curve, triangle
@@ -53,7 +54,7 @@ def _crossing(at, goal):
     return low
 
 
-@pytest.mark.parametrize("noise", [0.02, 0.1])
+@pytest.mark.parametrize("noise", [0.1, *slow(0.02)])
 def test_with_noise_the_interval_holds_the_truth(noise):
     held = 0
     goals = np.linspace(14, 26, 20)
@@ -110,7 +111,7 @@ def test_the_triangle_is_that_of_two_tangents():
     assert triangle(1.0, (0.5, 2.0), 4.0, (1.0, 1.0))[0] == 0  # noise has turned them round
 
 
-@pytest.mark.parametrize("at_once", [1, 2])
+@pytest.mark.parametrize("at_once", [2, *slow(1)])
 def test_six_runs_are_nowhere_farther_from_the_curve_than_a_grid_of_twelve(at_once):
     at = lambda weight: (metrics(weight, D)["kl"], metrics(weight, D)["sse"])  # noqa: E731
     known = visited(Frontier(0.01, 10, runs=6, tolerance=0, at_once=at_once), at)

@@ -297,6 +297,7 @@ def test_a_deaf_server_holds_no_answer_up(
     assert untold(folder)  # another time
 
 
+@pytest.mark.slow
 def test_a_run_that_went_on_after_it_was_uploaded_is_uploaded_again(
     home: Path, sweep: Path, server: FakeWandb, monkeypatch
 ) -> None:
@@ -340,6 +341,7 @@ def test_offline_runs_are_uploaded_later(home: Path, sweep: Path, server: FakeWa
     assert not list((home / "here").iterdir())
 
 
+@pytest.mark.slow
 def test_a_torn_log_is_uploaded_all_the_same(home: Path, sweep: Path, server: FakeWandb, monkeypatch) -> None:
     """wandb's own sync sends what it can read of it, and would send that again."""
     monkeypatch.setenv("WANDB_MODE", "offline")
