@@ -79,6 +79,15 @@ def test_near_enough_in_the_metric_ends_early():
     assert min(abs(value - 24) for value in known.values()) <= 0.1
 
 
+@pytest.mark.parametrize("at_once", [1, 2, 4])
+@pytest.mark.parametrize("goal", np.linspace(13, 22, 10))
+def test_the_last_of_six_runs_is_within_a_tenth_of_a_decibel(goal, at_once):
+    search = Target(goal, LOW, HIGH, runs=6, at_once=at_once)
+    known = visited(search, lambda weight: metrics(weight, D)["psnr_mean"])
+    assert len(known) <= 6
+    assert min(abs(value - goal) for value in known.values()) <= 0.1
+
+
 def test_a_count_is_crossed_between_two_weights():
     search = Target(12.5, LOW, HIGH, runs=20)
     known = visited(search, lambda weight: metrics(weight, D)["active_units"])

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from scipy.interpolate import PchipInterpolator
+from scipy.optimize import brentq
 from scipy.special import stdtrit
 
 DIGITS = 5  # of a weight, as it is written into overrides and names
@@ -50,28 +52,33 @@ class Target:
     def next(self, known: Mapping[float, float | None]) -> list[float]:
         """Weights to try, [] at the end. known: weight -> the metric there, None if it failed."""
         left = self.runs - len(known)
-        asked = [rounded(self.low), rounded(self.high)]
-        if missing := [weight for weight in asked if weight not in known]:
+        ends = [rounded(self.low), rounded(self.high)]
+        if missing := [weight for weight in ends if weight not in known]:
             inner = np.geomspace(self.low, self.high, max(2, min(self.at_once, left)))[1:-1]
             return [*missing, *(rounded(w) for w in inner if rounded(w) not in known)] if len(missing) == 2 else missing
         bracket = self._bracket(known)
         if left <= 0 or bracket is None or self._near_enough(known, bracket):
             return []
-        (a, at_a), (b, at_b) = bracket
-        u, v = math.log(a), math.log(b)
-        width = v - u
-        place = (self.value - at_a) / (at_b - at_a) if at_b != at_a else 0.5
+        u, v = (math.log(weight) for weight, _ in bracket)
+        place = (self._expected(_visits(known), bracket) - u) / (v - u)
+        inside = [
+            rounded(math.exp(u + (v - u) * min(0.95, max(0.05, share)))) for share in self._cuts(place, v - u, left)
+        ]
+        return [weight for weight in dict.fromkeys(inside) if weight not in known]
+
+    def _cuts(self, place: float, width: float, left: int) -> list[float]:
+        """Where to cut a bracket `width` wide in ln(kl_weight): shares of it. The crossing is expected at `place`."""
+        asked = 1 if left == 1 else min(self.at_once, left - 1)  # the last goes alone, by all that was learned before
         margin = max(_MARGIN, 0.4 * self.tolerance / width)
-        if self.at_once == 1:
+        if self.within is not None or left == 1 or (self.at_once == 1 and left <= 3):
+            cuts = [place, place - margin, place + margin]
+        elif asked == 1:
             # One side at a time: the far one is cut, a little beyond where the crossing is expected.
-            aim = place if self.within is not None else place - margin if place > 0.5 else place + margin
-            shares = [aim]
+            cuts = [place - margin if place > 0.5 else place + margin]
         else:
-            shares = [place - margin, place + margin]
-            extra = min(self.at_once, left) - 2
-            shares += [(n + 1) / (extra + 1) for n in range(extra)] if extra > 0 else []
-        inside = [rounded(math.exp(u + width * min(0.95, max(0.05, share)))) for share in shares]
-        return [weight for weight in dict.fromkeys(inside) if weight not in known][: max(1, left)]
+            cuts = [place - margin, place + margin]
+        extra = max(0, asked - len(cuts))
+        return [*cuts[:asked], *((n + 1) / (extra + 1) for n in range(extra))]
 
     def found(self, known: Mapping[float, float | None]) -> Found:
         """What is known of the crossing, with the interval in which it lies."""
@@ -86,10 +93,8 @@ class Target:
                 f"no weight from {low:g} to {high:g} reaches {self.value:g}: there it goes from {at_low:.4g} to"
                 f" {at_high:.4g}; hydra.sweeper.low and .high widen the search",
             )  # fmt: skip
-        (a, at_a), (b, at_b) = bracket
-        share = min(1.0, max(0.0, (self.value - at_a) / (at_b - at_a))) if at_a != at_b else 0.5
-        best = math.exp(math.log(a) + share * math.log(b / a))
-        low, high = a, b
+        low, high = a, b = bracket[0][0], bracket[1][0]
+        best = math.exp(self._expected(visits, bracket))
         if (line := self._line(visits, best)) is not None:
             centre, spread = line
             if spread > math.log(b / a) / 2:  # noise decides, not the bracket
@@ -102,6 +107,21 @@ class Target:
         visits = _visits(known)
         crossed = [(a, b) for a, b in pairwise(visits) if min(a[1], b[1]) <= self.value <= max(a[1], b[1])]
         return min(crossed, key=lambda pair: pair[1][0] / pair[0][0], default=None)
+
+    def _expected(
+        self, visits: Sequence[tuple[float, float]], bracket: tuple[tuple[float, float], tuple[float, float]]
+    ) -> float:
+        """ln of the weight in the bracket at which the value is expected: by all visits where they rise or fall all the
+        way (Fritsch & Butland 1984, which does not overshoot), else by a line through the bracket."""
+        (a, at_a), (b, at_b) = bracket
+        u, v = math.log(a), math.log(b)
+        if at_a == at_b:
+            return (u + v) / 2
+        if not self._ordered(visits):
+            return u + (v - u) * (self.value - at_a) / (at_b - at_a)
+        weights, values = zip(*visits, strict=True)
+        curve = PchipInterpolator(np.log(weights), values)
+        return float(brentq(lambda place: curve(place) - self.value, u, v))
 
     def _near_enough(
         self, known: Mapping[float, float | None], bracket: tuple[tuple[float, float], tuple[float, float]]
