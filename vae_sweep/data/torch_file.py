@@ -71,7 +71,7 @@ def main() -> None:
         if list(found) == ["images"]:  # which can be mapped
             np.save(Path(asked["folder"]) / "images.npy", found["images"])
         else:
-            np.savez(Path(asked["folder"]) / "arrays.npz", allow_pickle=False, **found)
+            np.savez(Path(asked["folder"]) / "arrays.npz", **found)
     except Exception as error:  # anybody's file
         unsafe = "weights_only" in str(error)
         said = "holds more than tensors, and running what it holds is not safe; save tensors" if unsafe else error
