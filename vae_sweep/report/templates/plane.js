@@ -23,7 +23,7 @@ function smallPlane() {
   const split = hasPlane(data.planes.val) ? "val" : "train";
   if (!hasPlane(data.planes[split])) return el("p", { class: "note" }, "No run has a place yet.");
   return el("div", {}, planeChart({ split, frame: "runs", x: "linear", y: "linear", hidden: new Set(), small: true }),
-    el("p", { class: "note small" }, "Ring: where the slider stands. Right: more information in the code. Down: less error."));
+    el("p", { class: "note small" }, `Ring: where the slider stands. Right: more information in the code. Down: less error.${data.planes[split].linear.length ? " Dotted: the linear model." : ""}`));
 }
 
 const spotsOf = (plane, hidden) => plane.families.flatMap((family, f) => (hidden.has(f) ? [] : family.spots.map((spot) => ({ ...spot, family, f }))));
