@@ -42,6 +42,7 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _EXIF_ORIENTATION = 0x0112
+_SAMPLE_FORMAT, _SIGNED = 339, 2  # of TIFF
 _DEEP = re.compile(r"(?:RGB|LA|CMYK)\w*;16[BLN]")  # raw modes of Pillow
 
 
@@ -132,6 +133,8 @@ def _pixels(file: IO[bytes], how: Decoding) -> tuple[np.ndarray, Notes]:
         if not reads_bands():
             raise Unreadable(f"{_what_else(file)}; {MISSING}") from None
         return _banded(file, how)
+    if image.mode in ("L", "RGB", "RGBA") and _SIGNED in getattr(image, "tag_v2", {}).get(_SAMPLE_FORMAT, ()):
+        raise Unreadable("8-bit numbers with a sign, which Pillow reads as if they had none")
     if _upper_bytes(image) and how.white not in (None, 65535):
         if kind.name != "TIFF" or not reads_bands():
             said = f"16 bits in each of {len(image.getbands())} bands, which data.white needs as TIFF"
