@@ -105,11 +105,10 @@ def test_what_calls_itself_a_picture_is_named(tmp_path: Path, content: bytes, sa
         decode(tmp_path / "a.jpg", Decoding(8))
 
 
-@pytest.mark.parametrize("mode", ["L", "RGB"])
-def test_bytes_with_a_sign_are_named(tmp_path: Path, mode: str) -> None:
+def test_bytes_with_a_sign_are_named(tmp_path: Path) -> None:
     sample_format = 339  # of TIFF: 1 without a sign, 2 with one
     for kind in (1, 2):
-        picture(mode=mode).save(tmp_path / f"{kind}.tif", tiffinfo={sample_format: kind})
+        picture(mode="L").save(tmp_path / f"{kind}.tif", tiffinfo={sample_format: kind})
     decode(tmp_path / "1.tif", Decoding(8))
     with pytest.raises(Unreadable, match="8-bit numbers with a sign"):
         decode(tmp_path / "2.tif", Decoding(8))

@@ -133,7 +133,7 @@ def _pixels(file: IO[bytes], how: Decoding) -> tuple[np.ndarray, Notes]:
         if not reads_bands():
             raise Unreadable(f"{_what_else(file)}; {MISSING}") from None
         return _banded(file, how)
-    if image.mode in ("L", "RGB", "RGBA") and _SIGNED in getattr(image, "tag_v2", {}).get(_SAMPLE_FORMAT, ()):
+    if image.mode == "L" and _SIGNED in getattr(image, "tag_v2", {}).get(_SAMPLE_FORMAT, ()):
         raise Unreadable("8-bit numbers with a sign, which Pillow reads as if they had none")
     if _upper_bytes(image) and how.white not in (None, 65535):
         if kind.name != "TIFF" or not reads_bands():

@@ -67,7 +67,7 @@ def main() -> None:
 
     asked = json.load(sys.stdin)
     try:
-        found = arrays_of(torch.load(asked["path"], map_location="cpu", weights_only=True))
+        found: dict[str, Any] = arrays_of(torch.load(asked["path"], map_location="cpu", weights_only=True))
         if list(found) == ["images"]:  # which can be mapped
             np.save(Path(asked["folder"]) / "images.npy", found["images"])
         else:
