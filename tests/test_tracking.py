@@ -87,7 +87,7 @@ def _member(number: int, weight: float) -> dict[str, Any]:
     config = {
         "objective": "vae",
         "data": {"_target_": "vae_sweep.data.paintings", "root": "/home/somebody/pictures"},
-        "model": {"_target_": "vae_sweep.models.conv", "latent_dim": 4},
+        "model": {"_target_": "vae_sweep.models.conv", "latent_dim": 4, "init_from": "/home/somebody/w.pt"},
         "loss": {"kl_weight": weight},
         "kl_schedule": {"_target_": "vae_sweep.schedules.linear"},
         "logger": LOGGER,
@@ -318,10 +318,14 @@ def test_a_run_that_went_on_after_it_was_uploaded_is_uploaded_again(
 
 def test_offline_runs_are_uploaded_later(home: Path, sweep: Path, server: FakeWandb, monkeypatch, capfd) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setattr(sys, "argv", ["run.py", "data.root=/home/somebody/pictures"])  # as wandb would send it
     Training(sweep).steps(10, 20, 30).end("interrupted")
     training = Training(sweep, from_step=20).steps(30, 40).end()
     assert training.said == []
-    assert [attempt.offline for attempt in attempts(training.folder)] == [True]  # complete, so there is but one
+    [attempt] = attempts(training.folder)  # complete, so there is but one
+    assert attempt.offline
+    [log] = training.folder.glob("wandb/offline-*/*.wandb")
+    assert b"/home/somebody" not in log.read_bytes()
 
     assert sync.main([str(sweep)]) == 2
     assert "no API key" in capfd.readouterr().err

@@ -78,10 +78,14 @@ def tags(entry: Mapping[str, Any], swept: Sequence[str]) -> list[str]:
 
 
 def config(entry: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested, since W&B joins the names with dots by itself. Without what changes no number, such as local paths."""
+    """Nested, since W&B joins the names with dots by itself. Without what changes no number, and without local paths."""
     fingerprint = entry.get("data_fingerprint", (manifest.get("data") or {}).get("fingerprint"))
     matters = config_that_matters(entry["config"])
     matters.pop(withheld.KEY, None)  # a digest confirms a guess
+    for place in PLACES:
+        section, _, key = place.partition(".")
+        if key in matters.get(section, ()):
+            matters[section] = {name: value for name, value in matters[section].items() if name != key}
     return {
         **matters,
         "member": entry["id"],

@@ -106,6 +106,7 @@ def begin(folder: Path, mode: str, base_url: str, timeout_s: float, **who: Any) 
             stop_fn=lambda: None,  # W&B's stop button would interrupt the whole pack
             disable_git=True,  # its diff may hold what nobody meant to upload
             disable_code=True,
+            x_disable_meta=True,  # the command and its folder, which say where the pictures lie
             symlink=False,
             x_save_requirements=False,
             sagemaker_disable=True,
