@@ -21,8 +21,9 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 EXTRAS := bench,heic,hf,mlflow,optuna,ray,safetensors,tensorboard,tiff,workspace
+BESIDE := $(if $(filter file,$(origin EXTRAS)),diffusers)  # with EXTRAS=hf,tiff these alone
 extras: $(READY)  ## what is optional, 0.8 GB, so that make test-all leaves out no test for its want
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PYTORCH) -c constraints.txt -e '.[$(EXTRAS)]' diffusers
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PYTORCH) -c constraints.txt -e '.[$(EXTRAS)]' $(BESIDE)
 
 demo: $(READY)  ## four KL weights and the autoencoder on embedded paintings, then the report
 	$(BIN)/python -m vae_sweep.run -m objective=vae,autoencoder loss.kl_weight=1,0.1,0.02,0.003 \

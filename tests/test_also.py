@@ -2,6 +2,7 @@
 
 import csv
 import importlib.util
+import re
 import threading
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from pytorch_lightning.loggers import Logger
 from waiting import PATIENCE_S
 
+from vae_sweep.environment import install
 from vae_sweep.runs.files import read_json, read_rows
 from vae_sweep.runs.reading import load_sweep
 from vae_sweep.sweep.settings import SettingsError, check_member
@@ -126,7 +128,7 @@ def test_without_the_extra_it_says_what_to_install(also: str, compose, monkeypat
     of_others, gone = importlib.util.find_spec, ("tensorboard", "tensorboardX", "mlflow")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name in gone else of_others(name))
     name = "mlflow" if "mlflow" in also else "tensorboard"
-    with pytest.raises(SettingsError, match=rf"^logger.also={name}: pip install 'vae-sweep\[{name}\]'$"):
+    with pytest.raises(SettingsError, match=rf"^logger.also={name}: {re.escape(install(name))}$"):
         check_member(compose(also))
 
 

@@ -8,6 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 from synthetic_sweep import write_sweep
 
+from vae_sweep.environment import install
 from vae_sweep.report import plots
 from vae_sweep.report.notebook import load
 from vae_sweep.runs.files import RecordError
@@ -54,7 +55,7 @@ def test_without_pandas_the_error_is_one_line_that_says_what_to_install():
         "try: vae_sweep.load\nexcept ImportError as error: print(error, error.__cause__)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "vae_sweep.load needs pandas: pip install 'vae-sweep[notebook]' None"
+    assert done.stdout.strip() == f"vae_sweep.load needs pandas: {install('notebook')} None"
 
 
 def test_a_figure_shows_itself(runs):

@@ -23,6 +23,7 @@ from vae_sweep.data.hugging_face import files_of, opened
 from vae_sweep.data.image_data import DataError
 from vae_sweep.data.own_set import gathered
 from vae_sweep.data.pixels import to_bytes
+from vae_sweep.environment import install
 from vae_sweep.runs.files import read_json, write_json
 from vae_sweep.sweep.in_python import words
 from vae_sweep.sweep.overrides import read_conf
@@ -356,5 +357,5 @@ def test_without_the_extra_it_says_what_to_install(tmp_path: Path, monkeypatch) 
     monkeypatch.setitem(sys.modules, "datasets", None)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
-    with pytest.raises(DataError, match=r"pip install 'vae-sweep\[hf\]'"):
+    with pytest.raises(DataError, match=re.escape(install("hf"))):
         opened(str(tmp_path))

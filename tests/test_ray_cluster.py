@@ -1,6 +1,7 @@
 """What the Ray launcher asks for and makes of the answers; Ray itself and the nodes are scripted ones."""
 
 import os
+import re
 import signal
 import socket
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ from vae_sweep.engine import ray_cluster
 from vae_sweep.engine.ray_cluster import RayCluster
 from vae_sweep.engine.ray_node import Told
 from vae_sweep.engine.worker import STOPPED
+from vae_sweep.environment import install
 from vae_sweep.runs.files import write_json
 from vae_sweep.runs.mirror import Change
 
@@ -76,7 +78,7 @@ def test_what_cannot_be_is_refused(made, said):
 
 def test_without_ray_it_is_said_how_to_get_it(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(SettingsError, match="pip install 'vae-sweep"):
+    with pytest.raises(SettingsError, match=re.escape(install("ray"))):
         _ = RayCluster(LAUNCHER).ray
 
 

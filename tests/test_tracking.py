@@ -20,6 +20,7 @@ from synthetic_sweep import write_sweep
 from waiting import PATIENCE_S, wait_until
 
 from vae_sweep import report
+from vae_sweep.environment import install
 from vae_sweep.runs.files import append_row, truncate_rows, write_arrays, write_json
 from vae_sweep.tracking import Tracker, content, open_tracker, sync, tell_answer, tracker, wait_for
 from vae_sweep.tracking.answering import untold
@@ -501,7 +502,7 @@ def test_without_the_extra_the_workspace_is_one_line_before_anything_is_uploaded
     before = len(online.requests)
     assert sync.main([str(_judged_sweep(tmp_path / "judged")), "--workspace"]) == 2
     assert len(online.requests) == before
-    assert "pip install 'vae-sweep[workspace]'" in capfd.readouterr().err.splitlines()[-1]
+    assert install("workspace") in capfd.readouterr().err.splitlines()[-1]
 
 
 def test_pictures_over_training_stand_at_their_steps(online: FakeWandb, sweep: Path) -> None:

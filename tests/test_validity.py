@@ -15,7 +15,7 @@ def missed(figures: list[Figure]) -> list[str]:
 
 @pytest.mark.slow
 def test_linear_vae_collapsed_and_coding(tmp_path: Path) -> None:
-    """Two weights of one latent size, in the fast suite; all of them are in the slow one."""
+    """Two weights of one latent size, before all of them."""
     figures = validity.linear(tmp_path, steps=800, weights=(1.0, 0.2), latents=(1,))
     assert len(figures) == 2 * 7 + 1
     assert missed(figures) == []

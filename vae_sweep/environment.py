@@ -53,3 +53,12 @@ def hand_over():
             cure = "`make setup` puts them into .venv"
         raise SystemExit("error: {} has no {}; {}".format(sys.executable, ", ".join(missing), cure))
     os.environ.setdefault(CALLED_AS, typed[0] if typed else sys.executable)
+
+
+def install(extra):
+    # type: (str) -> str
+    """What to type for an extra: in a checkout's own environment `make`, which keeps to the tested versions."""
+    if os.path.realpath(sys.prefix) != os.path.realpath(os.path.join(_ROOT, ".venv")):
+        return "pip install 'vae-sweep[{}]'".format(extra)
+    there = "" if os.path.realpath(os.getcwd()) == os.path.realpath(_ROOT) else "-C {} ".format(os.path.relpath(_ROOT))
+    return "make {}extras EXTRAS={}".format(there, extra)

@@ -10,7 +10,9 @@ from typing import IO
 
 import numpy as np
 
-MISSING = "pip install 'vae-sweep[tiff]' reads TIFF files of other bands, and of 16 bits or floats in several"
+from vae_sweep.environment import install
+
+MISSING = f"{install('tiff')} reads TIFF files of other bands, and of 16 bits or floats in several"
 _ORIENTATION = 274
 
 

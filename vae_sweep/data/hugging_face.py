@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vae_sweep.data.image_data import DataError
+from vae_sweep.environment import install
 
 _SPLITS = ("train", "validation", "valid", "val", "dev", "test", "eval", "evaluation")  # what files are named after
 
@@ -22,7 +23,7 @@ def opened(path: str, split: str = "train", download: bool = False) -> Any:
     try:
         import datasets
     except ImportError:
-        raise DataError("data=hf needs Hugging Face's datasets: pip install 'vae-sweep[hf]'") from None
+        raise DataError(f"data=hf needs Hugging Face's datasets: {install('hf')}") from None
     place = Path(path).expanduser()
     try:
         if (place / "dataset_info.json").exists() or (place / "dataset_dict.json").exists():

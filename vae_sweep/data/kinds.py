@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from pathlib import PurePath
 
+from vae_sweep.environment import install
+
 HEAD = 512  # bytes that tell
 
 
@@ -17,7 +19,7 @@ class Kind:
     told: bool = True
 
 
-HEIC = Kind("HEIC picture", True, "pip install 'vae-sweep[heic]' reads them")
+HEIC = Kind("HEIC picture", True, f"{install('heic')} reads them")
 EMPTY = Kind("empty file")
 UNREADABLE = Kind("unreadable file")
 

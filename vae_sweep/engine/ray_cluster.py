@@ -34,6 +34,7 @@ from vae_sweep.engine.ray_node import Order, PackOnNode, Told, mirrored
 from vae_sweep.engine.slots import Slot
 from vae_sweep.engine.stop import StopRequest, stop_request
 from vae_sweep.engine.worker import STOPPED, TARGET, interrupted
+from vae_sweep.environment import install
 from vae_sweep.runs.mirror import Mirror, take
 from vae_sweep.runs.reading import MANIFEST
 from vae_sweep.runs.schema import Entry, Error, Event
@@ -95,7 +96,7 @@ class RayCluster:
     def ray(self) -> Any:
         """The module, connected."""
         if importlib.util.find_spec("ray") is None:
-            raise SettingsError("hydra/launcher=ray needs Ray: pip install 'vae-sweep[ray]'")
+            raise SettingsError(f"hydra/launcher=ray needs Ray: {install('ray')}")
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         ray: Any = importlib.import_module("ray")
         if not ray.is_initialized():

@@ -32,6 +32,7 @@ from vae_sweep.engine.process import tail
 from vae_sweep.engine.slots import Slot
 from vae_sweep.engine.stop import StopRequest, stop_request
 from vae_sweep.engine.worker import STOPPED, TARGET
+from vae_sweep.environment import install
 from vae_sweep.runs.records import read_record, write_record
 from vae_sweep.runs.schema import Error
 
@@ -75,7 +76,7 @@ class Cluster:
 
     def slots(self, wanted: int) -> tuple[list[Slot], int]:
         if importlib.util.find_spec("submitit") is None:  # said before anything is written
-            raise SettingsError("hydra/launcher=slurm needs submitit: pip install 'vae-sweep[slurm]'")
+            raise SettingsError(f"hydra/launcher=slurm needs submitit: {install('slurm')}")
         return [Slot("slurm", share) for share in range(max(1, min(wanted, self.jobs or wanted)))], self.cpus_per_task
 
     def width(self, devices: int, threads: int, slots: Sequence[Slot]) -> int:

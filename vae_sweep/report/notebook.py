@@ -13,10 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vae_sweep.environment import install
+
 try:
     import pandas as pd
 except ImportError:
-    raise ImportError("vae_sweep.load needs pandas: pip install 'vae-sweep[notebook]'") from None
+    raise ImportError(f"vae_sweep.load needs pandas: {install('notebook')}") from None
 
 from vae_sweep.analysis import study as studies
 from vae_sweep.analysis.answer import answer, as_data
@@ -65,7 +67,7 @@ class Runs(pd.DataFrame):
 
     @property
     def study(self) -> Study:
-        """The runs of these rows, for the functions of vae_sweep.analysis and vae_sweep.plots."""
+        """The runs of these rows, for the functions of vae_sweep.analysis and vae_sweep.report.plots."""
         whole: Study = self._study
         return replace(whole, points=[p for p in whole.points if p.id in self.index])
 

@@ -36,7 +36,7 @@ _AS_EVER = (
     ("trainer", "until", None), ("optimizer", "_target_", "torch.optim.Adam"),
     ("trainer", "keep", "last"), ("trainer", "ema", 0),
 )  # fmt: skip
-_LENGTH = ("max_epochs", "max_steps", "until")
+LENGTH = ("max_epochs", "max_steps", "until")  # of `trainer`: a longer run is the same member, gone on
 _SLUG_LENGTH = 60
 
 
@@ -66,7 +66,7 @@ def member_id(config: Mapping[str, Any], data_fingerprint: str) -> str:
 
 def kin(config: Mapping[str, Any], data_fingerprint: str) -> str:
     """Equal for members that differ in nothing but their length."""
-    trainer = {key: value for key, value in config["trainer"].items() if key not in _LENGTH}
+    trainer = {key: value for key, value in config["trainer"].items() if key not in LENGTH}
     return member_id({**config, "trainer": trainer}, data_fingerprint)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vae_sweep.checks import SettingsError, check_all, choice, integer, optional, text
+from vae_sweep.environment import install
 from vae_sweep.runs.files import write_json
 from vae_sweep.runs.reading import SEARCH
 from vae_sweep.runs.records import read_record
@@ -101,7 +102,7 @@ class Optimising:
                 " with many values, model=conv,mlp one with two"
             )
         if suggest is suggested and importlib.util.find_spec("optuna") is None:
-            raise SettingsError("hydra/sweeper=optuna needs Optuna: pip install 'vae-sweep[optuna]'")
+            raise SettingsError(f"hydra/sweeper=optuna needs Optuna: {install('optuna')}")
         self.space, self.fixed, self.seeds = list(space), list(fixed), list(seeds) or [""]
         self.settings = dict(settings)
         self.suggest = suggest

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from vae_sweep.runs.members import config_that_matters
+from vae_sweep.runs.members import LENGTH, config_that_matters
 from vae_sweep.runs.nested import flatten
 from vae_sweep.sweep.settings import CHECKS
 
@@ -137,6 +137,8 @@ def _values(key: str) -> str:
 
 def _changes(key: str, base: Mapping[str, Any]) -> str:
     """Whether the setting is part of a member's identity: asked of the very function that makes it."""
+    if key in {f"trainer.{name}" for name in LENGTH}:
+        return "how far the member goes"
     kinds: dict[str, dict[str, Any]] = {
         "vae": {"objective": "vae"},
         "autoencoder": {"objective": "autoencoder"},

@@ -20,6 +20,7 @@ from vae_sweep.checks import (
     text,
     time_span,
 )
+from vae_sweep.environment import install
 from vae_sweep.models.layout import AUTO, layout_of, settled
 from vae_sweep.runs.members import is_multi_rate
 from vae_sweep.runs.nested import flatten
@@ -218,7 +219,7 @@ def _loggers_are_there(config: Mapping[str, Any]) -> str | None:
     for name in [also] if isinstance(also, str) else also:
         packages = {"tensorboard": ("tensorboard", "tensorboardX"), "mlflow": ("mlflow",)}.get(str(name), ())
         if packages and not any(importlib.util.find_spec(package) for package in packages):
-            return f"logger.also={name}: pip install 'vae-sweep[{name}]'"
+            return f"logger.also={name}: {install(name)}"
     return None
 
 

@@ -78,7 +78,7 @@ def tags(entry: Mapping[str, Any], swept: Sequence[str]) -> list[str]:
 
 
 def config(entry: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested, since W&B joins the names with dots by itself. Without what changes no number, and without local paths."""
+    """Nested, since W&B joins the names with dots by itself. Without what changes no number, and local paths."""
     fingerprint = entry.get("data_fingerprint", (manifest.get("data") or {}).get("fingerprint"))
     matters = config_that_matters(entry["config"])
     matters.pop(withheld.KEY, None)  # a digest confirms a guess

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from vae_sweep.environment import install
 from vae_sweep.tracking import content
 
 PICTURES = 6  # held-out images shown at once
@@ -29,7 +30,7 @@ def packages() -> tuple[Any, Any]:
             from wandb_workspaces import workspaces
             from wandb_workspaces.reports import v2 as panels
     except ImportError as error:
-        raise NotInstalled("--workspace needs pip install 'vae-sweep[workspace]'") from error
+        raise NotInstalled(f"--workspace needs wandb-workspaces: {install('workspace')}") from error
     return workspaces, panels
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vae_sweep.environment import install
 from vae_sweep.training.lit_vae import LitVAE
 
 _INSIDE = ("state_dict", "model_state_dict", "model", "weights")  # where others put the weights in a checkpoint
@@ -56,7 +57,7 @@ def _read(file: Path) -> Any:
         try:
             from safetensors.torch import load_file
         except ImportError:
-            raise ValueError("reading it needs pip install 'vae-sweep[safetensors]'") from None
+            raise ValueError(f"reading it needs safetensors: {install('safetensors')}") from None
         return load_file(file)
     return torch.load(file, map_location="cpu", weights_only=True)
 
