@@ -18,10 +18,10 @@ from sklearn.datasets import load_digits
 WEIGHTS = "loss.kl_weight=4,2,1,0.5,0.25,0.1,0.05,0.02"
 NETWORKS = {
     "default": [],
-    "small": (
-        "data=arrays data.path=digits.npy data.batch_size=64 model.channels=16 model.latent_dim=8 model.latent_grid=1"
-        " model.linear_path=false"
-    ).split(),
+    "small": [
+        *("data=arrays", "data.path=digits.npy", "data.batch_size=64"),
+        *("model.channels=16", "model.latent_dim=8", "model.latent_grid=1", "model.linear_path=false"),
+    ],
 }
 EPOCHS = {"default": 3, "small": 100}
 LAUNCHERS = {"basic": ["hydra/launcher=basic", "launcher.pack=off"], "local": []}
