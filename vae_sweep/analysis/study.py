@@ -35,7 +35,7 @@ class Study:
 
     @property
     def name(self) -> str:
-        return " + ".join(str(sweep.manifest.get("sweep") or sweep.folder.name) for sweep in self.sweeps)
+        return " + ".join(sweep.name for sweep in self.sweeps)
 
     @property
     def manifest(self) -> Mapping[str, Any]:
@@ -154,10 +154,20 @@ def read(sweeps: list[Sweep]) -> Study:
     prints = {_fingerprint(sweep): sweep.folder.name for sweep in sweeps}
     if len(prints) > 1:
         raise RecordError(f"sweeps on different data cannot share a report: {', '.join(prints.values())}")
-    runs = {run.id or str(run.folder): run for sweep in sweeps for run in sweep.runs}.values()
+    runs = _each_once(sweeps)
     swept = _swept([run.config for run in runs if run.config])
     points = [_point(run, _fingerprint(sweeps[0]), swept) for run in runs]
     return Study(sweeps, sorted(points, key=_order), swept)
+
+
+def _each_once(sweeps: list[Sweep]) -> list[Run]:
+    """A member of several sweeps is the run of it that is done, else that of the later sweep."""
+    runs: dict[str, Run] = {}
+    for run in (run for sweep in sweeps for run in sweep.runs):
+        name = run.id or str(run.folder)
+        if run.status == "done" or name not in runs or runs[name].status != "done":
+            runs[name] = run
+    return list(runs.values())
 
 
 def _fingerprint(sweep: Sweep) -> str:

@@ -113,6 +113,10 @@ class Sweep:
     manifest: Mapping[str, Any]
     runs: list[Run]
 
+    @property
+    def name(self) -> str:
+        return str(self.manifest.get("sweep") or self.folder.name)
+
     def commands(self) -> list[str]:
         """Every command line that began or continued it, as typed; of a sweep without that list, the first."""
         try:
