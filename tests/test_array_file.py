@@ -1,6 +1,7 @@
 """Files by somebody else: understood, or refused in one line that names the file and the fault."""
 
 import pickle
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 from vae_sweep.data.array_file import Meaning, read_array_file
 from vae_sweep.data.decoding import Decoding, decode
 from vae_sweep.data.image_data import DataError
+from vae_sweep.data.pixels import to_bytes
 from vae_sweep.data.torch_file import arrays_of
 
 RNG = np.random.default_rng(0)
@@ -152,6 +154,40 @@ def test_keras_and_medmnist(tmp_path: Path, caplog):
     assert (len(content.images), content.held_out, content.labels.tolist()[-3:]) == (9, 3, [0, 1, 2])
     chosen = read_array_file(tmp_path / "medmnist.npz", images="test_images", labels="test_labels")
     assert (len(chosen.images), chosen.held_out, chosen.labels.tolist()) == (2, None, [0, 1])
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "expected"),
+    [
+        (GREY, GREY[:2] % 2, np.concatenate([GREY, GREY[:2] % 2])),
+        (GREY % 2, GREY[:2] % 2, 255 * np.concatenate([GREY % 2, GREY[:2] % 2])),
+        (GREY.astype(np.int16), GREY[:2].astype(np.int16) % 2, np.concatenate([GREY, GREY[:2] % 2])),
+        (GREY.astype(np.uint16) * 257, GREY[:2].astype(">u2") % 2, np.concatenate([GREY, 0 * GREY[:2]])),
+        (GREY % 2 > 0, GREY[:2] > 255, 255 * np.concatenate([GREY % 2, 0 * GREY[:2]])),
+        (np.float32(GREY / 255), GREY[:2] / 255, np.float32(np.concatenate([GREY, GREY[:2]]) / 255)),
+    ],
+)
+def test_a_number_means_the_same_in_both_parts(tmp_path: Path, train, test, expected: np.ndarray):
+    np.savez(tmp_path / "a.npz", x_train=train, x_test=test)
+    found = read_array_file(tmp_path / "a.npz").images
+    assert found.dtype == expected.dtype
+    assert np.array_equal(found[..., 0], expected)
+
+
+def test_parts_of_several_types_make_no_one_set(tmp_path: Path):
+    np.savez(tmp_path / "a.npz", x_train=GREY, x_test=np.float32(GREY / 255))
+    refused(tmp_path / "a.npz", r"a.npz \(x_test\) has float32 pixels, .*a.npz \(x_train\) has uint8: ")
+
+
+@pytest.mark.parametrize("values", [RNG.integers(0, 5000, (300, 4, 5), np.uint16), np.arange(70000)[::-1, None]])
+def test_whole_numbers_become_bytes_a_stretch_at_a_time(values: np.ndarray, monkeypatch):
+    monkeypatch.setattr("vae_sweep.data.pixels._STRETCH", 1000)
+    tracemalloc.start()
+    found = to_bytes(values, 4095)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < values.size + 64_000
+    assert np.array_equal(found, np.minimum(values * (255 / 4095) + 0.5, 255).astype(np.uint8))
 
 
 def test_several_arrays_are_not_guessed(tmp_path: Path):

@@ -83,6 +83,32 @@ def test_arrays_in_several_files_are_mapped_from_the_cache(path: str, tmp_path: 
 
 
 @pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        (np.uint8([0, 1]), np.uint8([0, 250]), [0, 1, 0, 250]),
+        (np.uint8([0, 1]), np.uint8([1, 1]), [0, 255, 255, 255]),
+        (np.int16([0, 250]), np.int16([0, 1199]), [0, 2, 0, 9]),  # of 32767
+        (np.int64([0, 1]), np.int64([0, 250]), [0, 1, 0, 250]),
+    ],
+)
+def test_a_number_means_the_same_in_every_file(first, second, expected: list[int], tmp_path: Path, caplog) -> None:
+    (tmp_path / "parts").mkdir()
+    for name, numbers in (("a", first), ("b", second)):
+        np.save(tmp_path / "parts" / f"{name}.npy", np.broadcast_to(numbers[:, None, None], (2, 5, 5)))
+    found = read(tmp_path, "arrays", path=str(tmp_path / "parts"))
+    assert found.images[:, 0, 0, 0].tolist() == expected
+    assert caplog.text.count("data.white=2047 makes their variance") == (first.dtype == np.int16)
+
+
+def test_files_of_several_types_make_no_set(tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    np.save(tmp_path / "parts" / "a.npy", pictures(4))
+    np.save(tmp_path / "parts" / "b.npy", pictures(4).astype(np.int16))
+    with pytest.raises(DataError, match=r"b\.npy has int16 pixels, .*a\.npy has uint8: numbers of several types"):
+        read(tmp_path, "arrays", path=str(tmp_path / "parts"))
+
+
+@pytest.mark.parametrize(
     ("second", "said"),
     [
         ({"images": pictures(4)[:, :4]}, "other images than"),

@@ -16,7 +16,7 @@ import numpy as np
 
 from vae_sweep.data.folder import EXTENSIONS
 from vae_sweep.data.image_data import DataError
-from vae_sweep.data.pixels import LAYOUTS, Meaning, as_images
+from vae_sweep.data.pixels import LAYOUTS, Meaning, Numbers, arranged, as_one_set, numbers_of
 
 __all__ = ["LAYOUTS", "ArrayFile", "Meaning", "read_array_file"]
 
@@ -35,6 +35,7 @@ _DSPRITES = ("color", "shape", "scale", "orientation", "posX", "posY")
 _MAP_ABOVE = 256 << 20  # bytes: smaller files are read into memory
 
 Read = Callable[[str], np.ndarray]
+Opened = tuple[list[str], Read, Callable[[str], tuple[int, ...]]]
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,10 @@ def read_array_file(
     Raises DataError, which names the file and what is wrong with it.
     """
     meaning = Meaning(meaning) if isinstance(meaning, str) else meaning
-    with _opened(path) as (names, read, shapes):
-        for key, name in (("images", images), ("labels", labels)):
-            if name is not None and name not in names:
-                raise DataError(f"data.{key}={name}: {path} has {', '.join(names)}")
-        pairs = [(images, labels)] if images is not None else _official(names) or [(_only(path, names, shapes), labels)]
-        parts = [as_images(read(str(name)), meaning, _where(path, names, str(name))) for name, _ in pairs]
+    with _opened(path) as opened:
+        names, read, _ = opened
+        pairs = _pairs(path, opened, images, labels)
+        parts = as_one_set({_where(path, names, name): read(name) for name, _ in pairs}, meaning, str(path))
         if len(pairs) == 1:
             label = pairs[0][1] or next((name for name in _LABELS if name in names), None)
             found = None if label is None else _labels(read, label, asked=labels is not None, path=path)
@@ -76,6 +75,25 @@ def read_array_file(
     known, label_names = known_labels(found, sum(map(len, parts)), path)
     whole = parts[0] if len(parts) == 1 else np.concatenate(parts)
     return ArrayFile(whole, known, label_names, factors, factor_names, len(parts[1]) if len(parts) > 1 else None)
+
+
+def numbers_in(path: Path, meaning: Meaning, images: str | None = None) -> list[Numbers]:
+    """Of the images as they are in the file, of each part of an official split. Raises DataError."""
+    with _opened(path) as opened:
+        names, read, _ = opened
+        found = [(_where(path, names, name), name) for name, _ in _pairs(path, opened, images, None)]
+        return [numbers_of(arranged(read(name), meaning, where), where) for where, name in found]
+
+
+def _pairs(path: Path, opened: Opened, images: str | None, labels: str | None) -> list[tuple[str, str | None]]:
+    """[(images, their labels)] by their names: one, or those of an official split."""
+    names, _, shapes = opened
+    for key, name in (("images", images), ("labels", labels)):
+        if name is not None and name not in names:
+            raise DataError(f"data.{key}={name}: {path} has {', '.join(names)}")
+    if images is not None:
+        return [(images, labels)]
+    return _official(names) or [(_only(path, names, shapes), labels)]
 
 
 def _labels(read: Read, name: str, asked: bool, path: Path) -> np.ndarray | None:
@@ -119,7 +137,7 @@ def _where(path: Path, names: Sequence[str], name: str) -> str:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[list[str], Read, Callable[[str], tuple[int, ...]]]]:
+def _opened(path: Path) -> Iterator[Opened]:
     """(the names of the arrays, what reads one, what tells its shape from its header)
 
     Only what is asked for is read: a pickled array beside the images is no matter.

@@ -2,13 +2,13 @@
 
 What is taken as it is: uint8, floats in [0, 1], bool, and uint8 of 0 and 1 alone (black and white). Whole numbers of
 more bits are scaled by `white`, floats of another range by `span`. `bands` chooses channels, of which the first three
-are shown.
+are shown. Numbers of a set in several parts mean the same in each.
 """
 
 import logging
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,6 +19,7 @@ log = logging.getLogger("vae_sweep")
 LAYOUTS = ("auto", "nhw", "nhwc", "nchw")
 FEW_LEVELS = 0.25  # of the white that is assumed: below that somebody should know
 _CHUNK_BYTES = 64 << 20
+_STRETCH = 1 << 20  # numbers that are floats at a time
 
 
 @dataclass(frozen=True)
@@ -33,20 +34,93 @@ class Meaning:
     bands: tuple[int, ...] | None = None
 
 
+@dataclass(frozen=True)
+class Numbers:
+    """Of an array (N, H, W, C): its type, its smallest and largest number, how many there are. where: for messages."""
+
+    where: str
+    dtype: np.dtype
+    low: float
+    high: float
+    count: int
+
+
 def as_images(array: np.ndarray, meaning: Meaning, where: str) -> np.ndarray:
     """where: of the array, for messages. Raises DataError, which says what to set."""
+    return as_one_set({where: array}, meaning, where)[0]
+
+
+def as_one_set(arrays: Mapping[str, np.ndarray], meaning: Meaning, where: str) -> list[np.ndarray]:
+    """As `as_images`, of the parts of one set by where they are, whose numbers mean the same."""
+    parts = {part: arranged(array, meaning, part) for part, array in arrays.items()}
+    numbers = [numbers_of(array, part) for part, array in parts.items()]
+    meaning = settled(meaning, numbers, where)
+    return [_in_units(array, meaning, found) for array, found in zip(parts.values(), numbers, strict=True)]
+
+
+def arranged(array: np.ndarray, meaning: Meaning, where: str) -> np.ndarray:
+    """(N, H, W, C) of its own numbers, with the bands that are asked for. Raises DataError."""
     array = _with_channels(array, meaning, where)
     if meaning.bands is not None:
         if max(meaning.bands) >= array.shape[-1]:
             raise DataError(f"data.bands={list(meaning.bands)}: {where} has {array.shape[-1]} channels, from 0")
         array = array[..., list(meaning.bands)]
-    return _in_units(array, meaning, where)
+    return array
+
+
+def numbers_of(array: np.ndarray, where: str) -> Numbers:
+    """Raises DataError for what is not finite."""
+    low, high = (0.0, 1.0) if array.dtype == np.bool_ else _ends(array, where)
+    return Numbers(where, array.dtype, low, high, array.size)
+
+
+def settled(meaning: Meaning, parts: Sequence[Numbers], where: str) -> Meaning:
+    """The meaning of all parts of a set: with its `white`, where they are whole numbers.
+
+    0 and 1 alone are black and white, bytes are as they are, more bits go to the largest of their type. where: the
+    set. Raises DataError for types that make no one set, and for numbers that nobody has said the white of.
+    """
+    first = parts[0]
+    for part in parts:
+        if _family(part.dtype) != _family(first.dtype):
+            raise DataError(
+                f"data.path: {part.where} has {part.dtype} pixels, {first.where} has {first.dtype}: numbers of several"
+                " types make no one set"
+            )
+    if first.dtype.kind not in "ui":
+        return meaning
+    low, high = min(part.low for part in parts), max(part.high for part in parts)
+    if meaning.white is None and low >= 0 and high <= 1 and sum(part.count for part in parts) > 1:
+        log.info("%s holds 0 and 1 alone: read as black and white", where)
+        return replace(meaning, white=1)
+    white = meaning.white or (255 if first.dtype.kind == "i" and high <= 255 else int(np.iinfo(first.dtype).max))
+    for part in parts:
+        untold = meaning.white is None and first.dtype.itemsize > 2 and white != 255
+        if part.low < 0 or part.high > white or untold:
+            raise DataError(
+                f"data.path: {part.where} has {part.dtype} pixels in [{part.low:.0f}, {part.high:.0f}];"
+                f" data.white={max(int(high), 1)} says which number is white, and 0 is black"
+            )
+    if meaning.white is None and first.dtype != np.uint8 and (said := few_levels(high, white)):
+        log.warning("%s: %s", where, said)
+    return replace(meaning, white=white)
+
+
+def _family(dtype: np.dtype) -> np.dtype | str:
+    """Alike for types whose numbers mean the same: floats of any width, and either order of bytes."""
+    return "float" if dtype.kind == "f" else dtype.newbyteorder("=")
 
 
 def to_bytes(values: np.ndarray, white: float) -> np.ndarray:
-    """Whole numbers 0..white to 0..255, rounded; what is above is white."""
-    scaled = values.astype(np.float64) * (255 / white) + 0.5
-    return np.minimum(scaled, 255).astype(np.uint8)
+    """Whole numbers 0..white to 0..255, rounded; what is above is white. A few MB beside the result at a time."""
+    out = np.empty(values.shape, np.uint8)
+    step = max(_STRETCH // max(values[0].size, 1), 1)
+    for first in range(0, len(values), step):
+        scaled = values[first : first + step].astype(np.float64)
+        scaled *= 255 / white
+        scaled += 0.5
+        out[first : first + step] = np.minimum(scaled, 255, out=scaled)
+    return out
 
 
 def few_levels(high: float, white: float) -> str:
@@ -113,12 +187,15 @@ def _flattened(_: int, pixels: int) -> str:
     return ""
 
 
-def _in_units(array: np.ndarray, meaning: Meaning, where: str) -> np.ndarray:
+def _in_units(array: np.ndarray, meaning: Meaning, numbers: Numbers) -> np.ndarray:
+    """meaning: settled."""
     if array.dtype == np.bool_:
         return array.astype(np.uint8) * np.uint8(255)
-    low, high = _ends(array, where)
     if array.dtype.kind in "ui":
-        return _from_whole(array, low, high, meaning, where)
+        if array.dtype == np.uint8 and meaning.white == 255:
+            return array if isinstance(array, np.memmap) else np.ascontiguousarray(array)
+        return to_bytes(array, meaning.white or 255)
+    low, high, where = numbers.low, numbers.high, numbers.where
     if meaning.span is None:
         if low < 0 or high > 1:
             raise DataError(f"data.path: {where} has float pixels in [{low:.4g}, {high:.4g}]; {_advice(low, high)}")
@@ -131,24 +208,6 @@ def _in_units(array: np.ndarray, meaning: Meaning, where: str) -> np.ndarray:
         raise DataError(f"data.range=[{black:g}, {white:g}]: {where} has pixels in [{low:.4g}, {high:.4g}]")
     scaled = (array.astype(np.float32) - np.float32(black)) / np.float32(white - black)
     return np.ascontiguousarray(scaled.clip(0, 1))
-
-
-def _from_whole(array: np.ndarray, low: float, high: float, meaning: Meaning, where: str) -> np.ndarray:
-    """Bytes as they are, 0 and 1 alone as black and white, more bits by their white."""
-    if meaning.white is None and high <= 1 and low >= 0 and array.size > 1:
-        log.info("%s holds 0 and 1 alone: read as black and white", where)
-        return (array * np.uint8(255)).astype(np.uint8)
-    if array.dtype == np.uint8 and meaning.white in (None, 255):
-        return array if isinstance(array, np.memmap) else np.ascontiguousarray(array)
-    white = meaning.white or (255 if array.dtype.kind == "i" and high <= 255 else np.iinfo(array.dtype).max)
-    if low < 0 or high > white or (meaning.white is None and array.dtype.itemsize > 2 and white != 255):
-        raise DataError(
-            f"data.path: {where} has {array.dtype} pixels in [{low:.0f}, {high:.0f}];"
-            f" data.white={max(int(high), 1)} says which number is white, and 0 is black"
-        )
-    if meaning.white is None and (said := few_levels(high, white)):
-        log.warning("%s: %s", where, said)
-    return np.ascontiguousarray(to_bytes(array, white))
 
 
 def _ends(array: np.ndarray, where: str) -> tuple[float, float]:

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from vae_sweep.data.array_file import ArrayFile, Meaning, known_labels, read_array_file
+from vae_sweep.data.array_file import ArrayFile, Meaning, known_labels, numbers_in, read_array_file
 from vae_sweep.data.cache import cached_array, cached_folder
+from vae_sweep.data.growing import Growing
 from vae_sweep.data.image_data import DataError
+from vae_sweep.data.pixels import settled
 from vae_sweep.data.torch_file import TORCH
 from vae_sweep.runs.files import read_json, write_json
 
@@ -22,6 +24,7 @@ log = logging.getLogger("vae_sweep")
 ARCHIVES = (".tar", ".zip", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 ARRAYS = (".npz", ".npy")
 READ_AS_ARRAYS = (*ARRAYS, *TORCH)
+_VERSION = 2  # of what is kept in the cache
 
 
 def shards_of(path: Path, endings: Sequence[str]) -> list[Path]:
@@ -51,24 +54,28 @@ def read_shards(
 ) -> tuple[ArrayFile, Path]:
     """(the arrays of all files, the file that the images are mapped from). Raises DataError, which names the file."""
     key = {
-        "kind": "array shards", "files": known_by(paths), "meaning": repr(meaning), "images": images, "labels": labels,
+        "kind": "array shards", "version": _VERSION, "files": known_by(paths), "meaning": repr(meaning),
+        "images": images, "labels": labels,
     }  # fmt: skip
     what = f"{len(paths)} files of arrays"
     folder = cached_folder(cache_dir, key, what, lambda folder: _join(paths, meaning, images, labels, folder))
-    about = read_json(folder / "about.json")
-    mapped = np.memmap(folder / "images.raw", about["dtype"], "r", shape=tuple(about["shape"]))
+    mapped = cached_array(folder / "images.npy", "r")
+    factor_names = tuple(read_json(folder / "factor_names.json"))
     kept = {
         name: cached_array(folder / f"{name}.npy") if (folder / f"{name}.npy").exists() else None
         for name in ("labels", "factors")
     }
     known, names = known_labels(kept["labels"], len(mapped), paths[0].parent)
-    return ArrayFile(mapped, known, names, kept["factors"], tuple(about["factor_names"])), folder / "images.raw"
+    return ArrayFile(mapped, known, names, kept["factors"], factor_names), folder / "images.npy"
 
 
 def _join(paths: Sequence[Path], meaning: Meaning, images: str | None, labels: str | None, folder: Path) -> None:
+    """Reads every file twice: what a number means depends on those of all files."""
+    numbers = [part for path in paths for part in numbers_in(path, meaning, images)]
+    meaning = settled(meaning, numbers, str(paths[0].parent))
     first: ArrayFile | None = None
-    count, found_labels, found_factors = 0, [], []
-    with open(folder / "images.raw", "wb") as out:
+    found_labels, found_factors = [], []
+    with Growing(folder / "images.npy") as out:
         for path in paths:
             found = read_array_file(path, meaning, images, labels)
             first = first or found
@@ -85,8 +92,7 @@ def _join(paths: Sequence[Path], meaning: Meaning, images: str | None, labels: s
             ):
                 if ours != others:
                     raise DataError(f"data.path: {path} has other {what} than {paths[0]}: they make no one set")
-            out.write(np.ascontiguousarray(found.images).tobytes())
-            count += len(found.images)
+            out.add(found.images)
             if found.labels is not None:
                 names = np.array(found.label_names)
                 found_labels.append(names[found.labels] if len(names) else found.labels)
@@ -96,11 +102,4 @@ def _join(paths: Sequence[Path], meaning: Meaning, images: str | None, labels: s
     for name, parts in (("labels", found_labels), ("factors", found_factors)):
         if parts:
             np.save(folder / f"{name}.npy", np.concatenate(parts))
-    write_json(
-        folder / "about.json",
-        {
-            "shape": [count, *first.images.shape[1:]],
-            "dtype": first.images.dtype.str,
-            "factor_names": list(first.factor_names),
-        },
-    )
+    write_json(folder / "factor_names.json", list(first.factor_names))
