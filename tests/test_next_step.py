@@ -8,9 +8,9 @@ from synthetic_sweep import write_sweep
 
 from vae_sweep.analysis import study as studies
 from vae_sweep.analysis.answer import answer
+from vae_sweep.analysis.next_step import _exact, _list, _seeds
 from vae_sweep.analysis.recommend import recommend
 from vae_sweep.analysis.verdicts import judge
-from vae_sweep.analysis.next_step import _exact, _list, _seeds
 from vae_sweep.runs.files import read_json, write_json
 from vae_sweep.runs.reading import load_sweep
 

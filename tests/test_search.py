@@ -104,11 +104,52 @@ def test_what_cannot_be_reached_is_said():
     assert "no weight from 0.001 to 10 reaches 60" in found.why
 
 
-def test_runs_that_failed_are_gone_round():
-    search = Target(24.0, LOW, HIGH)
-    known = visited(search, lambda weight: None if weight == HIGH else metrics(weight, D)["psnr_mean"])
-    assert search.found(known).weight is None
-    assert "fewer than two" in search.found(known).why
+@pytest.mark.parametrize("at_once", [1, 2, 4])
+@pytest.mark.parametrize("failing", ["both ends", "high end", "third", "every fourth"])
+def test_runs_that_failed_are_gone_round(failing, at_once):
+    tried = []
+
+    def at(weight):
+        tried.append(weight)
+        fails = {
+            "both ends": weight in (LOW, HIGH),
+            "high end": weight == HIGH,
+            "third": len(tried) == 3,
+            "every fourth": len(tried) % 4 == 0,
+        }
+        return None if fails[failing] else metrics(weight, D)["psnr_mean"]
+
+    search = Target(20.0, LOW, HIGH, runs=20, at_once=at_once)
+    known = visited(search, at)
+    if failing == "both ends" and at_once < 4:  # nothing is known of anything
+        assert "fewer than two" in search.found(known).why
+    else:
+        assert search.found(known).weight == pytest.approx(
+            _crossing(lambda w: metrics(w, D)["psnr_mean"], 20.0), rel=0.01
+        )
+
+
+def test_where_all_fail_the_search_ends():
+    assert len(visited(Target(24.0, LOW, HIGH, runs=20), lambda _: None)) <= 20
+
+
+def test_what_lies_beyond_a_run_that_failed_is_looked_for_and_what_cannot_be_is_not():
+    search = Target(60.0, LOW, HIGH, runs=12)
+    assert len(visited(search, lambda weight: None if weight == HIGH else metrics(weight, D)["psnr_mean"])) <= 4
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_noise_alone_is_answered_within_what_was_tried(seed):
+    rng = np.random.default_rng(seed)
+    search = Target(0.0, LOW, HIGH)
+    found = search.found(visited(search, lambda _: rng.standard_normal()))
+    if found.weight is not None:
+        assert LOW <= found.low <= found.weight <= found.high <= HIGH
+
+
+def test_a_run_that_has_the_very_value_is_where_it_is():
+    known = {0.024075: 14.0, 0.056754: 10.0, 0.38191: 2.0}
+    assert Target(2.0, 0.02, 0.5).found(known).weight == pytest.approx(0.38191)
 
 
 def test_the_triangle_is_that_of_two_tangents():

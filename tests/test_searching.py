@@ -72,6 +72,32 @@ def test_the_frontier_knows_the_beta_of_a_convention():
         assert float(b.split("=")[1]) * n == pytest.approx(float(a.split("=")[1]), rel=1e-3)
 
 
+def test_the_frontier_trades_what_the_likelihood_does():
+    """Of a Bernoulli run the squared error stands beside the nats, which alone are what a weight is the price of."""
+    searching = FrontierSearching([[]], FRONTIER)
+    while jobs := searching.next_jobs():
+        found = results(jobs)
+        for result in found:
+            result["config"] = {"loss": {"recon": "bernoulli"}}
+            for split in ("train", "val"):
+                result["metrics"][f"{split}/recon"] = result["metrics"][f"{split}/sse"]
+                result["metrics"][f"{split}/sse"] = 1.0
+        searching.take(found)
+    assert searching.lines() == _lines(FrontierSearching([[]], FRONTIER))
+
+
+def _lines(searching):
+    run(searching)
+    return searching.lines()
+
+
+def test_the_frontier_refuses_a_weight_that_is_no_slope():
+    searching = FrontierSearching([[]], FRONTIER)
+    found = [{**result, "beta": None, "config": {}} for result in results(searching.next_jobs())]
+    with pytest.raises(SettingsError, match="not the slope of the curve"):
+        searching.take(found)
+
+
 def test_runs_that_failed_are_told():
     searching = TargetSearching([[]], TARGET)
     searching.take([{"status": "failed", "metrics": {}} for _ in searching.next_jobs()])

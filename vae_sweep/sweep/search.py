@@ -56,15 +56,43 @@ class Target:
         if missing := [weight for weight in ends if weight not in known]:
             inner = np.geomspace(self.low, self.high, max(2, min(self.at_once, left)))[1:-1]
             return [*missing, *(rounded(w) for w in inner if rounded(w) not in known)] if len(missing) == 2 else missing
+        if left <= 0:
+            return []
         bracket = self._bracket(known)
-        if left <= 0 or bracket is None or self._near_enough(known, bracket):
+        if bracket is None:
+            return self._round_failures(known, self._unknown_side(known))
+        if self._near_enough(known, bracket):
             return []
         u, v = (math.log(weight) for weight, _ in bracket)
         place = (self._expected(_visits(known), bracket) - u) / (v - u)
         inside = [
             rounded(math.exp(u + (v - u) * min(0.95, max(0.05, share)))) for share in self._cuts(place, v - u, left)
         ]
-        return [weight for weight in dict.fromkeys(inside) if weight not in known]
+        fresh = [weight for weight in dict.fromkeys(inside) if weight not in known]
+        return fresh or self._round_failures(known, (bracket[0][0], bracket[1][0]))
+
+    def _round_failures(self, known: Mapping[float, float | None], between: tuple[float, float] | None) -> list[float]:
+        """The middle of the widest gap that failed runs leave between two weights, [] where none is wide enough."""
+        if between is None:
+            return []
+        low, high = between
+        places = sorted({low, high, *(weight for weight in known if low < weight < high)})
+        a, b = max(pairwise(places), key=lambda gap: gap[1] / gap[0])
+        middle = rounded(math.sqrt(a * b))
+        return [middle] if b / a > 1 + self.tolerance and middle not in known else []
+
+    def _unknown_side(self, known: Mapping[float, float | None]) -> tuple[float, float] | None:
+        """Where the value may still be crossed though no two runs enclose it: on the way to an end that failed."""
+        visits = _visits(known)
+        low, high = rounded(self.low), rounded(self.high)
+        if not visits:
+            return None
+        (first, at_first), (last, at_last) = visits[0], visits[-1]
+        if len(visits) == 1 or at_first == at_last:
+            return max((low, first), (last, high), key=lambda side: side[1] / side[0])
+        above = (at_last > at_first) == (self.value > max(at_first, at_last))
+        side = (last, high) if above else (low, first)
+        return side if side[0] < side[1] else None
 
     def _cuts(self, place: float, width: float, left: int) -> list[float]:
         """Where to cut a bracket `width` wide in ln(kl_weight): shares of it. The crossing is expected at `place`."""
@@ -98,8 +126,12 @@ class Target:
         if (line := self._line(visits, best)) is not None:
             centre, spread = line
             if spread > math.log(b / a) / 2:  # noise decides, not the bracket
-                best = math.exp(centre)
-                low, high = min(a, math.exp(centre - spread)), max(b, math.exp(centre + spread))
+                first, last = visits[0][0], visits[-1][0]  # beyond which nothing is known
+                best, below, above = (
+                    max(first, min(last, math.exp(min(place, math.log(last)))))
+                    for place in (centre, centre - spread, centre + spread)
+                )
+                low, high = min(a, below), max(b, above)
         return Found(best, low, high)
 
     def _bracket(self, known: Mapping[float, float | None]) -> tuple[tuple[float, float], tuple[float, float]] | None:
@@ -117,7 +149,7 @@ class Target:
         u, v = math.log(a), math.log(b)
         if at_a == at_b:
             return (u + v) / 2
-        if not self._ordered(visits):
+        if self.value in (at_a, at_b) or not self._ordered(visits):
             return u + (v - u) * (self.value - at_a) / (at_b - at_a)
         weights, values = zip(*visits, strict=True)
         curve = PchipInterpolator(np.log(weights), values)

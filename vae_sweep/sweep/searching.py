@@ -16,6 +16,7 @@ from vae_sweep.checks import SettingsError, check_all, integer, number, optional
 from vae_sweep.runs.files import write_json
 from vae_sweep.runs.reading import SEARCH
 from vae_sweep.sweep.search import Frontier, Target
+from vae_sweep.traits import likelihood
 
 WEIGHT = "loss.kl_weight"
 _SEED = re.compile(r"seed=.*")
@@ -167,27 +168,40 @@ class FrontierSearching(Searching):
         said += f" {grid}" if grid is not None else " more than 200"
         return {"unknown": gaps[0][0], "grid": grid, "said": said}
 
+    def take(self, results: Sequence[Result]) -> None:
+        super().take(results)
+        if any("config" in result and not result.get("beta") for result in _done(results)):
+            raise SettingsError(
+                "hydra/sweeper=frontier: with these settings the weight alone is not the slope of the curve (a fitted"
+                " noise, a capacity, free bits, another divergence); sweep a grid"
+            )
+
     def visit(self, results: Sequence[Result]) -> dict[str, Any]:
-        rate, distortion = (_mean([_of(result, names) for result in _done(results)]) for names in (_RATE, _DISTORTION))
-        return {"rate": rate, "distortion": distortion}
+        done = _done(results)
+        return {
+            "rate": _mean([_of(one, "kl") for one in done]),
+            "distortion": _mean([_distortion(one) for one in done]),
+        }
 
     def _known(self, search: _Search) -> dict[float, tuple[float, float] | None]:
         found = {weight: self.visit(results) for weight, results in search.results.items()}
         return {weight: None if None in at.values() else (at["rate"], at["distortion"]) for weight, at in found.items()}
 
 
-_RATE, _DISTORTION = ("kl",), ("sse", "recon")
-
-
-def _of(result: Result, names: Sequence[str]) -> float | None:
+def _of(result: Result, name: str) -> float | None:
     """On the images that were trained on, where the curve is convex; held out where there is nothing else."""
-    metrics = result["metrics"]
-    return next((metrics[f"{split}/{name}"] for split in ("train", "val") for name in names
-                 if metrics.get(f"{split}/{name}") is not None), None)  # fmt: skip
+    found = [result["metrics"].get(f"{split}/{name}") for split in ("train", "val")]
+    return next((value for value in found if value is not None), None)
+
+
+def _distortion(result: Result) -> float | None:
+    """What one nat is traded for, by the run's likelihood."""
+    config = result.get("config")
+    return _of(result, likelihood(config["loss"], result.get("says")).distortion if config else "sse")
 
 
 def _beta_per_weight(search: _Search) -> float:
-    """Of the objective's convention (loss.reduction, loss.scale); 1 where no run has a beta."""
+    """Of the objective's convention (loss.reduction, loss.scale); 1 of a launcher that knows no beta."""
     known = [result["beta"] / weight for weight, results in search.results.items() for result in results
              if result.get("beta")]  # fmt: skip
     return known[0] if known else 1.0
