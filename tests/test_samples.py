@@ -156,6 +156,29 @@ def test_scale_and_correlation() -> None:
     assert scale_of(torch.ones(5, 1)).keys() == {"code_std"}
 
 
+@pytest.mark.parametrize(("images", "d"), [(300, 40), (40, 300), (3, 2)])
+def test_the_correlation_is_that_of_all_pairs_of_units_that_vary(images: int, d: int) -> None:
+    rng = np.random.default_rng(1)
+    codes = rng.standard_normal((images, d)) * rng.uniform(0.1, 10, d) + rng.standard_normal((images, 1)) + 5
+    between = np.corrcoef(codes.T)[~np.eye(d, dtype=bool)]
+    still = np.insert(codes, 1, 4.0, axis=1)
+    found = scale_of(torch.from_numpy(still))["code_correlation"]
+    assert found == pytest.approx(np.sqrt(np.mean(between**2)), rel=1e-9)
+
+
+def test_of_a_single_unit_that_varies_there_is_no_correlation() -> None:
+    codes = torch.zeros(50, 4)
+    codes[:, 2] = torch.linspace(-1, 1, 50)
+    assert scale_of(codes) == {"code_std": pytest.approx(codes.numpy().std(ddof=1))}
+
+
+def test_codes_of_a_network_for_large_images_need_no_matrix_of_units() -> None:
+    """d = 50,000, whose correlations are 20 GB; two groups of units, each of one size over all images."""
+    z = torch.tensor([[1.0, 1.0], [-1.0, 1.0], [1.0, -1.0], [-1.0, -1.0]]).repeat_interleave(25_000, 1)
+    same = 2 * 25_000 * 24_999 / (50_000 * 49_999)
+    assert scale_of(z)["code_correlation"] == pytest.approx(same**0.5)
+
+
 def test_too_few_images() -> None:
     data = ImageData(np.full((20, SIDE, SIDE, 1), 0.5, np.float32), np.arange(15), np.arange(15, 20), "few", "few")
     objective = Objective(as_vae(Known(), LATENTS, (1, SIDE, SIDE)), likelihood("sse")).eval()

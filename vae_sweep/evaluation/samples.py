@@ -182,11 +182,14 @@ def scale_of(codes: Tensor) -> dict[str, float]:
     """
     z = codes.cpu().double()
     found = {"code_std": float(z.std())}
-    if z.shape[1] > 1 and len(z) > 2:
-        correlations = torch.corrcoef(z[:, z.std(0) > 0].T)
-        apart = correlations[~torch.eye(len(correlations), dtype=torch.bool)]
-        if len(apart):
-            found["code_correlation"] = float(apart.square().mean().sqrt())
+    moving = z[:, z.std(0) > 0] if len(z) > 2 else z[:, :0]
+    n, d = moving.shape
+    if d > 1:
+        units = (moving - moving.mean(0)) / moving.std(0)
+        over = units @ units.T if n < d else units.T @ units  # either has the sum of all squared correlations
+        found["code_correlation"] = float(
+            ((over.square().sum() / (n - 1) ** 2 - d) / (d * (d - 1))).clamp(min=0).sqrt()
+        )
     return found
 
 
