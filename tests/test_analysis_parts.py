@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vae_sweep.analysis import words
+from vae_sweep.analysis import latents, words
 from vae_sweep.analysis.curves import series, thin
 from vae_sweep.analysis.latents import GRID, marginals, project
 
@@ -64,6 +64,36 @@ def test_projection_is_that_of_the_whole_decomposition():
     assert found is not None
     assert found.variance == pytest.approx(values[[-1, -2]])
     assert abs(found.samples) == pytest.approx(abs(z @ vectors[:, [-1, -2]]))
+
+
+@pytest.mark.parametrize(("images", "d"), [(3, 2), (50, 3), (4, 30), (300, 120)])
+@pytest.mark.parametrize("kind", ["a VAE", "an autoencoder", "constant", "collapsed"])
+def test_without_the_covariance_the_numbers_are_the_same(images, d, kind, monkeypatch):
+    rng = np.random.default_rng(2)
+    mean = rng.standard_normal((images, d)) * np.linspace(2, 0.1, d) + 3
+    std = None if kind == "an autoencoder" else rng.uniform(0.1, 0.4, (images, d))
+    if kind in ("constant", "collapsed"):
+        mean, std = np.full((images, d), 3.0), np.full((images, d), float(kind == "collapsed"))
+    whole = project(mean, std)
+    monkeypatch.setattr(latents, "WHOLE", 0)
+    found, again = project(mean, std), project(mean, std)
+    assert None not in (whole, found, again)
+    assert (found.samples == again.samples).all()
+    assert found.variance == pytest.approx(whole.variance, rel=1e-9, abs=1e-12)
+    if kind in ("a VAE", "an autoencoder") and d < images:  # else one plane is as good as another
+        assert found.samples == pytest.approx(whole.samples, rel=1e-4, abs=1e-4)
+
+
+def test_a_code_of_a_network_for_large_images_needs_no_covariance():
+    """d = 50,000, whose covariance is 20 GB; closed form: one unit is noisier, and the means lie along one line."""
+    d = 50_000
+    across, std = np.full(d, d**-0.5), np.ones(d)
+    std[0] = 3**0.5
+    found = project(8**0.5 * np.outer([1, -1, 1, -1], across), np.broadcast_to(std, (4, d)))
+    tilt, rest = across[0], (1 - across[0] ** 2) ** 0.5
+    exact = np.linalg.eigvalsh([[3 + 8 * tilt**2, 8 * tilt * rest], [8 * tilt * rest, 1 + 8 * rest**2]])
+    assert found is not None
+    assert found.variance == pytest.approx(exact[::-1])
 
 
 def test_projection_needs_a_plane():

@@ -15,7 +15,7 @@ from PIL import Image
 from synthetic_sweep import write_sweep
 
 from vae_sweep import report
-from vae_sweep.analysis import glossary, study
+from vae_sweep.analysis import glossary, latents, study
 from vae_sweep.analysis.recommend import recommend
 from vae_sweep.analysis.survey import survey
 from vae_sweep.analysis.verdicts import judge
@@ -371,6 +371,17 @@ def test_of_a_large_sweep_the_recommended_curve_and_runs_at_even_distances_are_s
     monkeypatch.setattr("vae_sweep.report.plots.shown", lambda *given: few)
     *_, weight = plots.plot_curves(read, found).axes
     assert len(weight.lines) == len(few - anchors)
+
+
+def test_the_plane_of_a_run_s_codes_is_found_once(sweep, monkeypatch):
+    project, asked = latents.project, []
+    monkeypatch.setattr(latents, "project", lambda mean, std: asked.append(mean) or project(mean, std))
+    read = study.read([load_sweep(sweep)])
+    verdicts = judge(read)
+    found = recommend(read, verdicts)
+    assert plots.plot_posterior(read, found) is not None
+    data = payload.build(read, verdicts, survey(read), found).data
+    assert len(asked) == sum("cloud" in of_run for of_run in data["latents"].values())
 
 
 def test_every_section_is_reached_from_the_top(sweep):

@@ -12,7 +12,7 @@ from vae_sweep.analysis import frontier, glossary
 from vae_sweep.analysis.curves import series, thin
 from vae_sweep.analysis.gap import PARTS, split_gap
 from vae_sweep.analysis.kept import kept
-from vae_sweep.analysis.latents import GRID, marginals, project
+from vae_sweep.analysis.latents import GRID, marginals, plane
 from vae_sweep.analysis.point import (
     LATENT,
     MULTI_RATE,
@@ -68,7 +68,7 @@ def build(study: Study, verdicts: dict[str, list[Finding]], context: Context, fo
         if arrays or progress:
             pictures.add(point.id, point.data, arrays, curve, progress)
         if arrays:
-            latents[point.id] = _latents(arrays)
+            latents[point.id] = _latents(study, point, arrays)
     data = {
         "runs": [_run(p, verdicts.get(p.id, []), colours, pictures) for p in study.points],
         "weights": weights, "positions": weight_positions(weights), "originals": pictures.originals,
@@ -285,7 +285,7 @@ def _curves(point: Point) -> Json:
     return found
 
 
-def _latents(arrays: dict[str, np.ndarray]) -> Json:
+def _latents(study: Study, point: Point, arrays: dict[str, np.ndarray]) -> Json:
     if "latent_mean" not in arrays:
         return {}
     mean, std = arrays["latent_mean"], arrays.get("latent_std")
@@ -299,7 +299,7 @@ def _latents(arrays: dict[str, np.ndarray]) -> Json:
         if std is not None:
             own = marginals(mean[:CLOUD], std[:CLOUD], order[:MARGINAL_UNITS])
             found["marginals"] = {"units": own.units.tolist(), "density": own.density.tolist()}
-    if (projection := project(mean, std)) is not None:
+    if (projection := plane(study, point, arrays)) is not None:
         found["cloud"] = projection.samples[:CLOUD].tolist()
         found["variance"] = projection.variance.tolist()
         if "latent_labels" in arrays:

@@ -18,7 +18,7 @@ from matplotlib.ticker import FuncFormatter, LogFormatter, NullFormatter
 from vae_sweep.analysis import frontier
 from vae_sweep.analysis.curves import series, thin
 from vae_sweep.analysis.gap import PARTS, split_gap
-from vae_sweep.analysis.latents import project
+from vae_sweep.analysis.latents import plane
 from vae_sweep.analysis.point import Point
 from vae_sweep.analysis.recommend import Recommendation, recommend
 from vae_sweep.analysis.spots import spots
@@ -212,21 +212,15 @@ def plot_units(study: Study, found: Recommendation | None = None) -> Figure | No
 
 def plot_posterior(study: Study, found: Recommendation | None = None) -> Figure | None:
     """Aggregate posterior of the recommended curve's runs in their planes of largest variance, and the prior."""
-    drawn = [
-        (p, plane)
-        for p in spread(_one_curve(study, found), 5)
-        if (a := p.arrays())
-        and "latent_mean" in a
-        and (plane := project(a["latent_mean"], a.get("latent_std"))) is not None
-    ]
+    drawn = [(p, own) for p in spread(_one_curve(study, found), 5) if (own := plane(study, p, p.arrays())) is not None]
     if not drawn:
         return None
     figure = Figure(figsize=(2.4 * len(drawn), 2.7), layout="constrained")
     angle, colours = np.linspace(0, 2 * np.pi, 100), _colours(study)
-    for axes, (point, plane) in zip(np.atleast_1d(figure.subplots(1, len(drawn))), drawn, strict=True):
+    for axes, (point, own) in zip(np.atleast_1d(figure.subplots(1, len(drawn))), drawn, strict=True):
         for radius in (1.51, 2.45, 3.41):  # 68, 95, 99.7 % of a 2-D standard normal
             axes.plot(radius * np.cos(angle), radius * np.sin(angle), "--", lw=0.6, color=SOFT)
-        axes.scatter(*plane.samples.T, s=4, color=colours[point.weight])
+        axes.scatter(*own.samples.T, s=4, color=colours[point.weight])
         axes.set(aspect="equal", xticks=[], yticks=[], title=f"weight {point.weight:g}")
     return figure
 
