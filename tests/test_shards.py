@@ -11,7 +11,8 @@ from marks import slow
 from PIL import Image
 
 from vae_sweep import data
-from vae_sweep.data import bands, shards
+from vae_sweep.data import shards
+from vae_sweep.data.decoding import Decoding, Unreadable, decode, decode_noting
 from vae_sweep.data.image_data import DataError, ImageData
 from vae_sweep.environment import install
 
@@ -136,15 +137,59 @@ def test_without_the_extra_bands_say_what_to_install(tmp_path: Path, monkeypatch
         read(tmp_path, root=str(tmp_path), channels=7)
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_arrays_are_turned_as_pillow_turns_pictures(orientation: int) -> None:
-    from vae_sweep.data.decoding import _UPRIGHT
+TURNED = {
+    1: lambda a: a, 2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-1],
+    5: lambda a: a.transpose(1, 0, 2), 6: lambda a: a.transpose(1, 0, 2)[:, ::-1],
+    7: lambda a: a[::-1, ::-1].transpose(1, 0, 2), 8: lambda a: a.transpose(1, 0, 2)[::-1],
+}  # fmt: skip  # TIFF 6.0 page 36
 
-    picture = np.random.default_rng(0).integers(0, 256, (5, 7, 1), dtype=np.uint8)
-    turn = _UPRIGHT.get(orientation)
-    image = Image.fromarray(picture[..., 0])
-    expected = np.asarray(image if turn is None else image.transpose(turn))
-    np.testing.assert_array_equal(bands.upright(picture, orientation)[..., 0], expected)
+
+@pytest.mark.parametrize("orientation", TURNED)
+def test_bands_are_turned_upright(orientation: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = pictures(1, channels=5)[0]
+    monkeypatch.setattr("vae_sweep.data.decoding.reads_bands", lambda: True)
+    monkeypatch.setattr("vae_sweep.data.decoding.read_bands", lambda *_: (scene, orientation, False))
+    (tmp_path / "a.tif").write_bytes(b"II*\0")
+    np.testing.assert_array_equal(decode(tmp_path / "a.tif", Decoding(8, 5))[1], TURNED[orientation](scene))
+
+
+def test_bytes_are_as_they_are_whatever_is_white(tmp_path: Path) -> None:
+    """Of one band and of five, beside files of more bits."""
+    tifffile = pytest.importorskip("tifffile")
+    for bands in (1, 5):
+        scene = pictures(1, channels=bands)[0]
+        stored, layout = (scene[..., 0], None) if bands == 1 else (scene, "contig")
+        tifffile.imwrite(tmp_path / "a.tif", stored, photometric="minisblack", planarconfig=layout)
+        np.testing.assert_array_equal(decode(tmp_path / "a.tif", Decoding(8, bands, white=4095))[1], scene)
+
+
+@pytest.mark.parametrize("white", [None, 65535, 4095])
+@pytest.mark.parametrize("planes", [False, True])
+@pytest.mark.parametrize("pages", [1, 4])
+def test_deep_colour_of_one_page_or_several(
+    white: int | None, planes: bool, pages: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first is taken, and that is said; bands may lie beside each other or one after another."""
+    tifffile = pytest.importorskip("tifffile")
+    scenes = np.random.default_rng(0).integers(0, 4096, (pages, 8, 8, 3), np.uint16)
+    stored = scenes.transpose(0, 3, 1, 2) if planes else scenes
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", planarconfig="separate" if planes else "contig")
+    _, pixels, notes = decode_noting(tmp_path / "a.tif", Decoding(8, white=white))
+    assert np.abs(pixels - scenes[0] / (white or 65535) * 255).max() <= 1
+    assert ("frames" in notes) == (pages > 1)
+    monkeypatch.setattr("vae_sweep.data.decoding.reads_bands", lambda: False)
+    if planes:
+        with pytest.raises(Unreadable, match=re.escape(f"16 bits in each of 3 planes; {install('tiff')}")):
+            decode(tmp_path / "a.tif", Decoding(8, white=white))
+
+
+def test_the_first_of_several_pictures_of_five_pages(tmp_path: Path) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    scenes = pictures(2, channels=5)
+    tifffile.imwrite(tmp_path / "a.tif", scenes.transpose(0, 3, 1, 2), imagej=True, metadata={"axes": "TCYX"})
+    _, pixels, notes = decode_noting(tmp_path / "a.tif", Decoding(8, 5))
+    np.testing.assert_array_equal(pixels, scenes[0])
+    assert "frames" in notes
 
 
 @pytest.mark.slow

@@ -21,16 +21,22 @@ def reads_bands() -> bool:
     return importlib.util.find_spec("tifffile") is not None
 
 
-def read_bands(file: IO[bytes], channels: Sequence[int]) -> tuple[np.ndarray, int]:
-    """((H, W, bands) of the file's own numbers, its orientation from 1 to 8).
+def read_bands(file: IO[bytes], channels: Sequence[int]) -> tuple[np.ndarray, int, bool]:
+    """((H, W, bands) of the file's own numbers, its orientation from 1 to 8, whether it has more than that picture).
 
-    channels: how many bands there may be. Raises ValueError, a line, where there are others; else as tifffile does.
+    A page that has bands itself is the picture; else all pages are. channels: how many bands there may be. Raises
+    ValueError, a line, where there are others; else as tifffile does.
     """
     import tifffile
 
     with tifffile.TiffFile(file) as tiff:
-        array = tiff.asarray()
-        tag = tiff.pages[0].tags.get(_ORIENTATION)  # type: ignore[union-attr]
+        page = tiff.pages.first
+        banded = page.ndim > 2
+        array = page.asarray() if banded else tiff.asarray()
+        more = len(tiff.pages) > 1 if banded else len(tiff.series) > 1 or array.ndim > 3
+        tag = page.tags.get(_ORIENTATION)
+    while array.ndim > 3:
+        array = array[0]
     array = array[..., None] if array.ndim == 2 else array
     if array.ndim != 3:
         raise ValueError(f"an array of shape {array.shape}, which is no picture")
@@ -38,13 +44,4 @@ def read_bands(file: IO[bytes], channels: Sequence[int]) -> tuple[np.ndarray, in
         array = array.transpose(1, 2, 0)
     if array.shape[2] not in channels:
         raise ValueError(f"{min(array.shape[0], array.shape[2])} bands, of {channels[0]}")
-    return array, int(tag.value) if tag is not None else 1
-
-
-def upright(array: np.ndarray, orientation: int) -> np.ndarray:
-    """(H, W, C) turned and mirrored as the tag says, TIFF 6.0 page 36."""
-    return {
-        2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-1],
-        5: lambda a: a.transpose(1, 0, 2), 6: lambda a: a.transpose(1, 0, 2)[:, ::-1],
-        7: lambda a: a[::-1, ::-1].transpose(1, 0, 2), 8: lambda a: a.transpose(1, 0, 2)[::-1],
-    }.get(orientation, lambda a: a)(array)  # fmt: skip
+    return array, int(tag.value) if tag is not None else 1, more

@@ -22,7 +22,7 @@ from typing import IO, Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from vae_sweep.data.bands import MISSING, read_bands, reads_bands, upright
+from vae_sweep.data.bands import MISSING, read_bands, reads_bands
 from vae_sweep.data.folder import reads_heic
 from vae_sweep.data.kinds import HEAD, HEIC, kind_of
 from vae_sweep.data.pixels import to_bytes
@@ -42,6 +42,7 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _EXIF_ORIENTATION = 0x0112
+_BITS_PER_SAMPLE = 258
 _SAMPLE_FORMAT, _SIGNED = 339, 2  # of TIFF
 _DEEP = re.compile(r"(?:RGB|LA|CMYK)\w*;16[BLN]")  # raw modes of Pillow
 
@@ -135,9 +136,11 @@ def _pixels(file: IO[bytes], how: Decoding) -> tuple[np.ndarray, Notes]:
         return _banded(file, how)
     if image.mode == "L" and _SIGNED in getattr(image, "tag_v2", {}).get(_SAMPLE_FORMAT, ()):
         raise Unreadable("8-bit numbers with a sign, which Pillow reads as if they had none")
-    if _upper_bytes(image) and how.white not in (None, 65535):
+    planes = _in_planes(image)
+    if planes or (_upper_bytes(image) and how.white not in (None, 65535)):
         if kind.name != "TIFF" or not reads_bands():
-            said = f"16 bits in each of {len(image.getbands())} bands, which data.white needs as TIFF"
+            several = "planes" if planes else "bands, which data.white needs as TIFF"
+            said = f"16 bits in each of {len(image.getbands())} {several}"
             raise Unreadable(said if reads_bands() else f"{said}; {MISSING}")
         return _banded(file, how)
     return from_pil(image, how)
@@ -170,6 +173,12 @@ def _upper_bytes(image: Image.Image) -> bool:
     return any(_DEEP.search(str(tile[3])) for tile in getattr(image, "tile", []))
 
 
+def _in_planes(image: Image.Image) -> bool:
+    """Whether Pillow will take each half of 16 bits for a pixel: so in TIFF files whose bands lie one after another."""
+    bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (8,))
+    return len(bits) > 1 and max(bits) > 8 and not _upper_bytes(image)
+
+
 def _has_more(image: Image.Image) -> bool:
     try:
         image.seek(1)
@@ -184,22 +193,24 @@ def _banded(file: IO[bytes], how: Decoding) -> tuple[np.ndarray, Notes]:
         raise Unreadable(MISSING)
     file.seek(0)
     try:
-        array, orientation = read_bands(file, (how.channels, *({1: (3,), 3: (1,)}.get(how.channels, ()))))
+        array, orientation, more = read_bands(file, (how.channels, *({1: (3,), 3: (1,)}.get(how.channels, ()))))
     except (ValueError, KeyError, IndexError) as error:  # tifffile's are ValueErrors
         raise Unreadable(_one_line(error)) from None
     notes: Notes = {"kept": 1.0 if how.fit == "squeeze" else min(array.shape[:2]) / max(array.shape[:2])}
-    levels = upright(_as_bytes(array, how, notes), orientation)
+    if more:
+        notes["frames"] = 1.0
+    levels = _as_bytes(array, how, notes)
     if levels.shape[2] > how.channels:
         levels = np.asarray(Image.fromarray(np.ascontiguousarray(levels)).convert("L"))[..., None]
     levels = np.broadcast_to(levels, (*levels.shape[:2], how.channels))
-    grey = replace(how, channels=1)
-    bands = [_fitted(Image.fromarray(np.ascontiguousarray(levels[..., k])), grey, None) for k in range(how.channels)]
+    grey, turn = replace(how, channels=1), _UPRIGHT.get(orientation)
+    bands = [_fitted(Image.fromarray(np.ascontiguousarray(levels[..., k])), grey, turn) for k in range(how.channels)]
     return np.stack([np.asarray(band) for band in bands], axis=-1), notes
 
 
 def _as_bytes(array: np.ndarray, how: Decoding, notes: Notes) -> np.ndarray:
     """Whole numbers by `white`, those of 8 bits as they are, floats by `span`. Raises Unreadable for what is beyond."""
-    if array.dtype == np.uint8 and how.white in (None, 255):
+    if array.dtype == np.uint8:
         return array
     if array.dtype.kind in "ui":
         white = how.white or 65535

@@ -33,7 +33,7 @@ from vae_sweep.runs.files import read_json, write_json
 
 log = logging.getLogger("vae_sweep")
 
-_VERSION = 2  # of the decoding: raised when the same file would give other pixels
+_VERSION = 3  # of the decoding: raised when the same file would give other pixels
 _FILES_AT_ONCE = 8  # what a worker is handed at a time
 _WORTH_A_WORKER = 32  # files; it takes the time of about as many to start one
 _COPY_BYTES = 16 << 20
