@@ -355,7 +355,16 @@ def test_tensors_that_torch_saved(content, names: list[str]):
     assert list(arrays_of(content)) == names
 
 
-@pytest.mark.parametrize("content", [{"a": 1}, (), "words", [torch.zeros(1), torch.zeros(2), torch.zeros(3)]])
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"a": 1},
+        (),
+        "words",
+        [torch.zeros(1), torch.zeros(2), torch.zeros(3)],
+        [torch.zeros(1), torch.zeros(1, dtype=torch.uint8)],
+    ],
+)
 def test_what_holds_no_images(content):
     with pytest.raises(ValueError, match="holds"):
         arrays_of(content)

@@ -5,9 +5,11 @@ import io
 import re
 import sys
 import tarfile
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,12 +19,15 @@ from hydra.utils import get_class
 from own_pictures import twelve_bits
 from PIL import Image
 
-from vae_sweep.data import load
+from vae_sweep.data import load, own_set
+from vae_sweep.data.array_file import known_labels
 from vae_sweep.data.decoding import Decoding
+from vae_sweep.data.growing import Growing
 from vae_sweep.data.hugging_face import files_of, opened
 from vae_sweep.data.image_data import DataError
-from vae_sweep.data.own_set import gathered
+from vae_sweep.data.item_labels import gathered_labels, plain_label
 from vae_sweep.data.pixels import to_bytes
+from vae_sweep.data.sources import source_digest, sources_of
 from vae_sweep.environment import install
 from vae_sweep.runs.files import read_json, write_json
 from vae_sweep.sweep.in_python import words
@@ -32,6 +37,14 @@ CONF = Path(__file__).parents[1] / "conf"
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), np.uint8)
 HOW = Decoding(8)
 RNG = np.random.default_rng(1)
+
+
+def gathered(items, how: Decoding):
+    """(images, labels, notes)"""
+    with TemporaryDirectory() as folder:
+        with Growing(Path(folder) / "a.npy") as out:
+            labels, notes, _ = own_set.gathered(items, how, out)
+        return np.load(Path(folder) / "a.npy"), labels, notes
 
 
 @dataclass
@@ -85,6 +98,7 @@ def test_items_of_any_form(make, labelled: bool) -> None:
         ([{"a": PIXELS[0], "b": PIXELS[0], "c": 1}], "item 0 has a, b, c, of which a, b are images"),
         ([Image.fromarray(PIXELS[0]), PIXELS[0]], "item 1 is ndarray: pictures and arrays in one set"),
         ([np.zeros((4, 4, 3)), np.zeros((4, 5, 3))], "item 1 is 4x5x3, item 0 4x4x3"),
+        ([PIXELS[0], PIXELS[0] / 255], "item 1 has float64 pixels, item 0 has uint8: numbers of several types"),
     ],
 )
 def test_items_that_are_no_images(items, said: str) -> None:
@@ -150,6 +164,106 @@ def test_it_is_read_again_when_a_folder_changes_at_any_depth_and_no_password_is_
     assert np.array_equal(load(section).images, PIXELS[:3])
     assert not [path for path in cache.rglob("*") if path.is_file() and b"sesame" in path.read_bytes()]
     assert not capfd.readouterr().err  # a child has nothing to say
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64, torch.float8_e5m2])
+def test_tensors_of_any_float(dtype: torch.dtype) -> None:
+    levels = torch.arange(48).reshape(3, 4, 4) % 3 / 2  # which every float has
+    images = gathered([levels.to(dtype).requires_grad_(dtype != torch.float8_e5m2)], HOW)[0]
+    assert images.dtype.kind == "f"
+    assert np.array_equal(images[0], levels.permute(1, 2, 0).numpy())
+
+
+@pytest.mark.parametrize(
+    ("labels", "known", "said"),
+    [
+        ([None, None], None, ""),
+        ([torch.tensor(2), np.array([1])], [2, 1], ""),
+        ([2.0, np.float32(1)], [2, 1], ""),
+        ([np.bool_(True), False], [1, 0], ""),
+        (["b", "a"], [1, 0], ""),
+        ([b"b", b"a"], [1, 0], ""),
+        ([np.eye(3)[2], np.eye(3)[0]], [2, 0], ""),
+        ([torch.eye(3)[2], torch.eye(3, dtype=torch.bfloat16)[0]], [2, 0], ""),
+        ([[0, 1], [1, 0]], [1, 0], ""),
+        ([[1, 1], [1, 0]], None, "several to an image, and left aside"),
+        ([0.5, 1.0], None, "labels that are no whole numbers name no classes, and are left aside"),
+        ([float("nan"), 1.0], None, "labels that are no whole numbers name no classes, and are left aside"),
+        ([1, None], None, "1 of 2 items have no label, and the others' are left aside"),
+        ([{"boxes": []}, 1], None, "labels that are dict name no classes, and are left aside"),
+        ([np.zeros((4, 4)), 1], None, "labels that are ndarray name no classes, and are left aside"),
+        ([[[1], [2, 3]], 1], None, "labels that are list name no classes, and are left aside"),
+        ([[1, 2], [1, 2, 3]], None, "labels of several lengths name no classes, and are left aside"),
+    ],
+)
+def test_labels_are_known_or_what_they_are_is_said(labels: list, known: list[int] | None, said: str, caplog) -> None:
+    caplog.set_level("INFO", "vae_sweep")
+    array, told = gathered_labels([plain_label(label) for label in labels])
+    found, _ = known_labels(array, len(labels), Path("mine"))
+    assert found is None if known is None else found.tolist() == known
+    assert said in told + caplog.text
+    assert bool(told + caplog.text) == bool(said)
+
+
+def test_a_set_is_held_one_item_at_a_time(tmp_path: Path) -> None:
+    def items():
+        for number in range(64):
+            yield np.full((64, 64, 3), number, np.uint8), number
+
+    tracemalloc.start()
+    with Growing(tmp_path / "a.npy") as out:
+        own_set.gathered(items(), HOW, out)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 10 * 64 * 64 * 3
+    assert np.load(tmp_path / "a.npy").shape == (64, 64, 64, 3)
+    assert np.array_equal(np.load(tmp_path / "a.npy", "r")[:, 5, 6, 1], range(64))
+
+
+@pytest.mark.parametrize("place", ["mine_a.py", "mine_b/__init__.py", "mine_c/inner.py", "mine_d/inner/__init__.py"])
+def test_the_source_of_a_class_is_part_of_what_it_is_known_by(place: str, tmp_path: Path, monkeypatch) -> None:
+    """Found without being run."""
+    file = tmp_path / place
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("raise AssertionError('imported')")
+    name = place.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    if place == "mine_c/inner.py":
+        (tmp_path / "mine_c" / "__init__.py").write_text("raise AssertionError('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert sources_of(f"{name}.MyDataset.of") == [file]
+    before = source_digest(f"{name}.MyDataset")
+    file.write_text("raise AssertionError('IMPORTED')")
+    assert source_digest(f"{name}.MyDataset") != before
+    (file.parent / "other.py").touch()
+    assert len(sources_of(f"{name}.MyDataset")) == 1 + (file.name == "__init__.py")
+
+
+@pytest.mark.parametrize("name", ["math.sqrt", "no_such_module.Set", "Set"])
+def test_what_has_no_source(name: str) -> None:
+    assert source_digest(name) == ""
+
+
+def test_a_class_is_read_again_when_its_source_changes(tmp_path: Path, monkeypatch) -> None:
+    """Its own, and that of one among its arguments; by a stand-in for the child, which counts."""
+    asked = []
+
+    def failure(module: str, task: dict) -> None:
+        asked.append(task)
+        np.save(Path(task["folder"]) / "images.npy", PIXELS)
+        write_json(Path(task["folder"]) / "about.json", {"in_bytes": True, "remarks": []})
+
+    monkeypatch.setattr("vae_sweep.data.children.failure", failure)
+    monkeypatch.syspath_prepend(tmp_path)
+    section = {
+        "_target_": "vae_sweep.data.own", "cache_dir": str(tmp_path / "cache"),
+        "dataset": {"_target_": "mine_e.Set", "transforms": [{"_target_": "mine_f.Turn"}]},
+    }  # fmt: skip
+    for round in range(2):
+        for name in ("mine_e", "mine_f"):
+            (tmp_path / f"{name}.py").write_text(f"version = {round}")
+            load(section)
+            load(section)
+    assert len(asked) == 4
 
 
 def test_from_python() -> None:

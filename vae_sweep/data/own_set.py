@@ -8,9 +8,7 @@ are drawn once and kept.
 import hashlib
 import io
 import json
-import math
 import os
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
@@ -23,12 +21,16 @@ from vae_sweep.data import children
 from vae_sweep.data.cache import cached_array, cached_folder
 from vae_sweep.data.decoding import OF_PILLOW, Decoding, Notes, Unreadable, from_file, from_pil
 from vae_sweep.data.folder import ImageFile, files_below, listing_digest
+from vae_sweep.data.growing import Growing
 from vae_sweep.data.image_data import DataError
+from vae_sweep.data.item_labels import gathered_labels, plain_label
 from vae_sweep.data.remarks import remarks
+from vae_sweep.data.sources import source_digest
+from vae_sweep.data.torch_file import numpy_of
 from vae_sweep.runs.files import read_json, write_json
 
 _IMAGES, _LABELS = ("image", "img", "pixel_values", "x"), ("label", "labels", "y", "target", "fine_label", "cls")
-_VERSION = 2  # of what is kept in the cache
+_VERSION = 3  # of what is kept in the cache
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,8 @@ class OwnSet:
 def read_own(dataset: Mapping[str, Any], how: Decoding, cache_dir: Path) -> OwnSet:
     """dataset: `_target_` and its arguments.
 
-    how: of pictures. Read again when the arguments are others, or a file or folder among them has changed, at any
-    depth. Raises DataError.
+    how: of pictures. Read again when the arguments are others, the source of a class has changed, or a file or folder
+    among the arguments, at any depth. Raises DataError.
     """
     arguments = json.dumps(dataset, sort_keys=True).encode()
     key = {
@@ -54,21 +56,31 @@ def read_own(dataset: Mapping[str, Any], how: Decoding, cache_dir: Path) -> OwnS
         "version": _VERSION,
         "of": str(dataset["_target_"]),
         "arguments": hashlib.sha256(arguments).hexdigest(),  # one may be a password, and the key is written
+        "sources": [source_digest(name) for name in _targets(dataset)],
         "how": asdict(how),
         "files": [listing_digest(_files(path)) for path in _paths(dataset)],
     }
 
     def build(folder: Path) -> None:
-        asked = json.dumps({"dataset": dataset, "how": asdict(how), "folder": str(folder)})
-        with children.start("vae_sweep.data.own_set") as child:  # whose command line anybody may read
-            out, _ = child.communicate(asked)
-        if child.returncode:
-            said = out.strip().splitlines()
-            raise DataError(said[-1] if said else f"data.dataset: reading it ended with code {child.returncode}")
+        task = {"dataset": dataset, "how": asdict(how), "folder": str(folder)}
+        if error := children.failure("vae_sweep.data.own_set", task):
+            raise DataError(error if error.startswith("data.") else f"data.dataset: {error}")
 
     folder = cached_folder(cache_dir, key, str(dataset["_target_"]), build)
     labels = cached_array(folder / "labels.npy") if (folder / "labels.npy").exists() else None
     return OwnSet(cached_array(folder / "images.npy", "r"), labels, **read_json(folder / "about.json"))
+
+
+def _targets(node: Any) -> Iterator[str]:
+    """The classes and functions that are named at any depth, in the order of the arguments' names."""
+    if isinstance(node, Mapping):
+        if "_target_" in node:
+            yield str(node["_target_"])
+        for name in sorted(node):
+            yield from _targets(node[name])
+    elif isinstance(node, (list, tuple)):
+        for inner in node:
+            yield from _targets(inner)
 
 
 def _paths(node: Any) -> Iterator[str]:
@@ -92,31 +104,37 @@ def _files(path: str) -> list[ImageFile]:
     return [ImageFile("", status.st_size, status.st_mtime_ns)]
 
 
-def gathered(items: Iterable[Any], how: Decoding) -> tuple[np.ndarray, np.ndarray | None, list[Notes]]:
-    """(images (N, H, W, C) of any type, labels (N,) or None, what was done to those that are pictures).
+def gathered(items: Iterable[Any], how: Decoding, out: Growing) -> tuple[np.ndarray | None, list[Notes], list[str]]:
+    """(labels (N,) or (N, K), or None; what was done to those that are pictures; what is to be said of the labels).
 
-    Raises DataError for items that are none.
+    out: gets the images (N, H, W, C), of any type. Raises DataError for items that are none, or not alike.
     """
-    images: list[np.ndarray] = []
+    first: np.ndarray | None = None
     labels: list[Any] = []
     notes: list[Notes] = []
     for number, item in enumerate(_each(items)):
         image, label = _parts(item, number)
         pixels = _pixels(image, how, number, notes)
-        if images and pixels.shape != images[0].shape:
-            raise DataError(
-                f"data.dataset: item {number} is {'x'.join(map(str, pixels.shape))}, item 0"
-                f" {'x'.join(map(str, images[0].shape))}: a transform must make them alike (PIL images are cut by"
-                " data.image_size)"
-            )
         if 0 < len(notes) < number + 1:
             raise DataError(f"data.dataset: item {number} is {type(image).__name__}: pictures and arrays in one set")
-        images.append(pixels)
-        labels.append(label)
-    if not images:
+        first = pixels if first is None else first
+        if pixels.shape != first.shape:
+            raise DataError(
+                f"data.dataset: item {number} is {'x'.join(map(str, pixels.shape))}, item 0"
+                f" {'x'.join(map(str, first.shape))}: a transform must make them alike (PIL images are cut by"
+                " data.image_size)"
+            )
+        if pixels.dtype != first.dtype:
+            raise DataError(
+                f"data.dataset: item {number} has {pixels.dtype} pixels, item 0 has {first.dtype}: numbers of several"
+                " types make no one set"
+            )
+        out.add(pixels[None])
+        labels.append(plain_label(label))
+    if first is None:
         raise DataError("data.dataset: it has no items")
-    known = all(isinstance(label, (int, str, np.integer)) for label in labels)
-    return np.stack(images), np.array(labels) if known else None, notes
+    known, said = gathered_labels(labels)
+    return known, notes, [said] if said else []
 
 
 def _each(items: Any) -> Iterable[Any]:
@@ -136,15 +154,10 @@ def _parts(item: Any, number: int) -> tuple[Any, Any]:
         if len(found) != 1:
             which = f"of which {', '.join(map(str, found))} are images" if found else f"none of {', '.join(_IMAGES)}"
             raise DataError(f"data.dataset: item {number} has {', '.join(map(str, item))}, {which}")
-        return item[found[0]], _plain(next((item[name] for name in _LABELS if name in item), None))
+        return item[found[0]], next((item[name] for name in _LABELS if name in item), None)
     if isinstance(item, (tuple, list)):
-        return item[0], _plain(item[1]) if len(item) > 1 else None
+        return item[0], item[1] if len(item) > 1 else None
     return item, None
-
-
-def _plain(label: Any) -> Any:
-    """A tensor or array of one number as that number."""
-    return label.item() if hasattr(label, "item") and math.prod(label.shape) == 1 else label
 
 
 def _is_image(value: Any) -> bool:
@@ -163,7 +176,7 @@ def _pixels(image: Any, how: Decoding, number: int, notes: list[Notes]) -> np.nd
         notes.append(note)
         return pixels
     tensor = hasattr(image, "detach")
-    array = np.asarray(image.detach().cpu() if tensor else image)
+    array = numpy_of(image) if tensor else np.asarray(image)
     if array.ndim == 2:
         return array[..., None]
     if array.ndim != 3 or array.dtype.kind not in "buif":
@@ -174,30 +187,26 @@ def _pixels(image: Any, how: Decoding, number: int, notes: list[Notes]) -> np.nd
     return array.transpose(1, 2, 0) if first else array
 
 
-def main() -> None:
-    """The child, which is asked on stdin. Exit code 0, or the reason as the last line of stdout."""
-    asked = json.load(sys.stdin)
-    target = asked["dataset"]["_target_"]
+def read(task: Mapping[str, Any]) -> None:
+    """{"dataset", "how", "folder"}: its images and labels as arrays in the folder, in the child."""
     try:
         from hydra.utils import instantiate
 
-        folder, how = Path(asked["folder"]), Decoding(**asked["how"])
-        images, labels, notes = gathered(instantiate(asked["dataset"], _convert_="all"), how)
-        np.save(folder / "images.npy", images)
+        folder, how = Path(task["folder"]), Decoding(**task["how"])
+        with Growing(folder / "images.npy") as out:
+            labels, notes, said = gathered(instantiate(task["dataset"], _convert_="all"), how, out)
         if labels is not None:
             np.save(folder / "labels.npy", labels)
-        write_json(folder / "about.json", {"in_bytes": bool(notes), "remarks": remarks(notes, how)})
+        write_json(folder / "about.json", {"in_bytes": bool(notes), "remarks": [*remarks(notes, how), *said]})
     except Exception as error:  # anybody's code
         cause = error.__cause__ or error
         if isinstance(cause, DataError):
-            _leave(str(cause))
-        _leave(f"data.dataset._target_={target}: {type(cause).__name__}: {' '.join(str(cause).split())[:300]}")
-
-
-def _leave(reason: str) -> None:
-    print(reason)
-    sys.exit(1)
+            raise cause from None
+        reason = " ".join(str(cause).split())[:300]
+        raise RuntimeError(
+            f"data.dataset._target_={task['dataset']['_target_']}: {type(cause).__name__}: {reason}"
+        ) from None
 
 
 if __name__ == "__main__":
-    main()
+    children.serve(read)

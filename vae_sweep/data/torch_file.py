@@ -4,8 +4,6 @@ A tensor is the images; of a pair of tensors, the images and the labels; those o
 child process, since the one that plans a sweep does without torch.
 """
 
-import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,11 +25,8 @@ def as_arrays(path: Path, cache_dir: Path) -> Path:
     key = {"kind": "torch file", "path": str(path), "size": status.st_size, "mtime_ns": status.st_mtime_ns}
 
     def build(folder: Path) -> None:
-        with children.start("vae_sweep.data.torch_file") as child:
-            out, _ = child.communicate(json.dumps({"path": str(path), "folder": str(folder)}))
-        if child.returncode:
-            said = out.strip().splitlines()
-            raise DataError(f"data.path: {path} {said[-1] if said else f'ended its reader: {child.returncode}'}")
+        if error := children.failure("vae_sweep.data.torch_file", {"path": str(path), "folder": str(folder)}):
+            raise DataError(f"data.path: {path} {error}")
 
     folder = cached_folder(cache_dir, key, f"tensors of {path.name}", build)
     return next(file for file in folder.iterdir() if file.suffix in (".npy", ".npz"))
@@ -48,6 +43,8 @@ def arrays_of(content: Any) -> dict[str, np.ndarray]:
         named = {str(name): found for name, found in content.items() if isinstance(found, torch.Tensor)}
     elif isinstance(content, (tuple, list)) and content and all(isinstance(one, torch.Tensor) for one in content):
         if len({one.shape for one in content}) == 1:
+            if len(types := sorted({str(one.dtype).removeprefix("torch.") for one in content})) > 1:
+                raise ValueError(f"holds tensors of {' and '.join(types)}: numbers of several types make no one set")
             named = {"images": torch.stack(list(content))}
         elif len(content) == 2:
             named = dict(zip(("images", "labels"), content, strict=True))
@@ -55,29 +52,34 @@ def arrays_of(content: Any) -> dict[str, np.ndarray]:
             raise ValueError(f"holds {len(content)} tensors of several shapes, of which none is known to be the images")
     if not named:
         raise ValueError(f"holds {type(content).__name__}, not tensors")
-    return {
-        name: (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).detach().cpu().numpy()
-        for name, tensor in named.items()
-    }
+    return {name: numpy_of(tensor) for name, tensor in named.items()}
 
 
-def main() -> None:
-    """The child, which is asked on stdin. Exit code 0, or the reason as the last line of stdout."""
+def numpy_of(tensor: Any) -> np.ndarray:
+    """Of floats that numpy has not, such as bfloat16, float32."""
     import torch
 
-    asked = json.load(sys.stdin)
+    known = not tensor.is_floating_point() or tensor.dtype in (torch.float16, torch.float32, torch.float64)
+    array: np.ndarray = (tensor if known else tensor.float()).detach().cpu().numpy()
+    return array
+
+
+def convert(task: Mapping[str, str]) -> None:
+    """{"path", "folder"}: the tensors of a file as arrays in a folder."""
+    import torch
+
     try:
-        found: dict[str, Any] = arrays_of(torch.load(asked["path"], map_location="cpu", weights_only=True))
-        if list(found) == ["images"]:  # which can be mapped
-            np.save(Path(asked["folder"]) / "images.npy", found["images"])
-        else:
-            np.savez(Path(asked["folder"]) / "arrays.npz", **found)
-    except Exception as error:  # anybody's file
-        unsafe = "weights_only" in str(error)
-        said = "holds more than tensors, and running what it holds is not safe; save tensors" if unsafe else error
-        print(" ".join(str(said).split())[:300])
-        sys.exit(1)
+        content = torch.load(task["path"], map_location="cpu", weights_only=True)
+    except Exception as error:
+        if "weights_only" not in str(error):
+            raise
+        raise ValueError("holds more than tensors, and running what it holds is not safe; save tensors") from None
+    found: dict[str, Any] = arrays_of(content)
+    if list(found) == ["images"]:  # which can be mapped
+        np.save(Path(task["folder"]) / "images.npy", found["images"])
+    else:
+        np.savez(Path(task["folder"]) / "arrays.npz", **found)
 
 
 if __name__ == "__main__":
-    main()
+    children.serve(convert)

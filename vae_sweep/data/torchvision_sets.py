@@ -3,8 +3,6 @@
 `train` is the set's own training split and `val` its own test split (CelebA: its own validation split).
 """
 
-import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,12 +122,7 @@ def padded(images: np.ndarray, size: int) -> np.ndarray:
 
 def _in_child(task: dict[str, str]) -> str | None:
     """`perform` below in a Python of its own; what went wrong, in one line, or None."""
-    with children.start("vae_sweep.data.torchvision_sets", json.dumps(task)) as child:
-        answer, _ = child.communicate()
-    lines = answer.strip().splitlines()
-    if child.returncode == 0:
-        return None
-    return lines[-1] if lines else f"exit code {child.returncode}"
+    return children.failure("vae_sweep.data.torchvision_sets", task)
 
 
 def perform(task: dict[str, str]) -> None:
@@ -149,14 +142,5 @@ def perform(task: dict[str, str]) -> None:
     np.save(folder / "n_train.npy", len(parts[0]))
 
 
-def main() -> None:
-    """Exit code 0, or the reason as the last line of stdout."""
-    try:
-        perform(json.loads(sys.argv[1]))
-    except Exception as error:
-        print(" ".join(f"{error}".split())[:300] or type(error).__name__)
-        sys.exit(1)
-
-
 if __name__ == "__main__":
-    main()
+    children.serve(perform)
