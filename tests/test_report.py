@@ -281,6 +281,20 @@ def test_lossless_sheets_give_back_every_pixel():
     assert (pixels[8:16, 12:18] == images[1, 2]).all()
 
 
+@pytest.mark.parametrize(
+    ("rows", "columns"), [(2500, 3), (3, 5000), *slow((5000, 40))], ids=["many weights", "many images", "many of both"]
+)
+def test_a_sheet_that_is_longer_than_a_webp_can_be_goes_on_beside_itself(rows, columns):
+    images = np.random.default_rng(0).integers(0, 256, (rows, columns, 8, 4, 1), dtype=np.uint8)
+    found = sprites.encode(images, lossless=True)
+    pixels, places = decode(found)[..., 0], np.arange(rows * columns)
+    assert max(pixels.shape) <= 16_383
+    assert (found["rows"], found["columns"]) == (rows, columns)
+    y, x = places // found["across"] * 8, places % found["across"] * 4
+    tiles = pixels[y[:, None, None] + np.arange(8)[:, None], x[:, None, None] + np.arange(4)]
+    assert (tiles == images.reshape(-1, 8, 4)).all()
+
+
 def test_shrunken_tiles_do_not_mix():
     images = np.zeros((1, 2, 8, 8, 1), np.uint8)
     images[0, 1] = 255

@@ -5,6 +5,7 @@ How good they can be follows from how many there are, so that the page stays one
 
 import base64
 import io
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 
 LOSSLESS_PIXELS = 12_000_000  # about 20 MB of page
 MOST_PIXELS = 100_000_000  # about 30 MB of page at QUALITY
+MOST_SIDE = 16_383  # pixels of a WebP
 QUALITY = 82
 SMALLEST_TILE = 32
 
@@ -55,16 +57,29 @@ def _shrinks(tile: tuple[int, int]) -> list[int]:
     ]
 
 
-def sheet(images: np.ndarray) -> np.ndarray:
-    """(rows, columns, H, W, C) uint8 -> one picture (rows H, columns W, C)."""
-    rows, columns, h, w, c = images.shape
-    return images.transpose(0, 2, 1, 3, 4).reshape(rows * h, columns * w, c)
+def across(rows: int, columns: int, h: int, w: int) -> int:
+    """How many tiles stand side by side in a picture of no more than MOST_SIDE: `columns`, if its sides then do."""
+    if max(rows * h, columns * w) <= MOST_SIDE:
+        return columns
+    return min(MOST_SIDE // w, math.ceil(rows * columns / (MOST_SIDE // h)))
+
+
+def sheet(images: np.ndarray, beside: int) -> np.ndarray:
+    """(rows, columns, H, W, C) uint8 -> one picture: the tiles in their order, so many side by side; then black."""
+    h, w, c = images.shape[2:]
+    tiles = images.reshape(-1, h, w, c)
+    if missing := -len(tiles) % beside:
+        tiles = np.concatenate([tiles, np.zeros((missing, h, w, c), np.uint8)])
+    lines = len(tiles) // beside
+    return tiles.reshape(lines, beside, h, w, c).transpose(0, 2, 1, 3, 4).reshape(lines * h, beside * w, c)
 
 
 def encode(images: np.ndarray, lossless: bool, shrink: int = 1) -> dict[str, object]:
-    """(rows, columns, H, W, C) uint8 -> {"uri", "rows", "columns", "tile": [w, h] as stored}."""
+    """(rows, columns, H, W, C) uint8 -> {"uri", "rows", "columns", "across", "tile": [w, h] as stored}."""
     rows, columns, h, w, c = images.shape
-    picture = Image.fromarray(sheet(images)[..., 0] if c == 1 else sheet(images))
+    beside = across(rows, columns, h // shrink, w // shrink)
+    pixels = sheet(images, beside)
+    picture = Image.fromarray(pixels[..., 0] if c == 1 else pixels)
     if shrink > 1:  # divides the tiles, so that no pixel mixes two of them
         picture = picture.reduce(shrink)
     out = io.BytesIO()
@@ -73,4 +88,4 @@ def encode(images: np.ndarray, lossless: bool, shrink: int = 1) -> dict[str, obj
     else:
         picture.convert("RGB").save(out, "WEBP", quality=QUALITY, method=0)
     uri = "data:image/webp;base64," + base64.b64encode(out.getvalue()).decode()
-    return {"uri": uri, "rows": rows, "columns": columns, "tile": [w // shrink, h // shrink]}
+    return {"uri": uri, "rows": rows, "columns": columns, "across": beside, "tile": [w // shrink, h // shrink]}

@@ -100,8 +100,8 @@ function kindFor(source, kind) {
 }
 
 function paint(context, { sheet, row, column }, x, y, w, h) {
-  const [tw, th] = sheet.tile;
-  context.drawImage(imageOf(sheet).image, column * tw, row * th, tw, th, x, y, w, h);
+  const [tw, th] = sheet.tile, place = row * sheet.columns + column;
+  context.drawImage(imageOf(sheet).image, (place % sheet.across) * tw, Math.floor(place / sheet.across) * th, tw, th, x, y, w, h);
 }
 
 // A row of tiles into a canvas. kind: "mean" | "noisy" | "prior" | "fitted" | "residual" (three times |x - xhat|, black is no error)
