@@ -158,7 +158,10 @@ const enlarged = new ResizeObserver((entries) => entries.forEach(({ target, cont
   target.classList.toggle("enlarged", contentRect.width > target.width);
 }));
 
+// The observer tells of another size on the page by itself, but not of other pixels.
 function sharpen(canvas) {
+  if (canvas.sharpened === canvas.width) return;
+  canvas.sharpened = canvas.width;
   enlarged.unobserve(canvas);
   enlarged.observe(canvas);
 }

@@ -94,7 +94,7 @@ class Slider {
     const { source } = this.curve.stops[0], original = originalOf(source);
     this.count = Math.min(imageCount(original), source.includes("@") ? sheetsOf(source.split("@")[0]).curve.recon.columns : Infinity);
     this.image = Math.min(this.image, this.count - 1);
-    this.thumbs.replaceChildren(...Array.from({ length: this.count }, (_, index) => {
+    refill(this.thumbs, ...Array.from({ length: this.count }, (_, index) => {
       const canvas = el("canvas");
       strip(canvas, original, "mean", [index]);
       return el("button", { "aria-label": `Image ${index + 1}`, onclick: () => { this.image = index; this.update(); } }, canvas);
@@ -107,7 +107,7 @@ class Slider {
     const { stops } = this.curve, phone = innerWidth < 500;
     const crowded = stops.length > 14 || (phone && stops.length > 7);
     const named = new Set(crowded ? spread(stops, phone ? 5 : 10) : stops);
-    this.ticks.replaceChildren(...stops.map((stop, i) => el("span",
+    refill(this.ticks, ...stops.map((stop, i) => el("span",
       { style: `left:${(100 * i) / Math.max(1, this.last)}%;--c:${stop.colour}` }, named.has(stop) ? stop.name : "\u00a0")));
   }
 
@@ -116,7 +116,7 @@ class Slider {
     this.range.value = this.position;
     this.range.setAttribute("aria-valuetext", shown.spoken);
     [...this.thumbs.children].forEach((t, i) => t.setAttribute("aria-pressed", String(i === this.image)));
-    this.readout.replaceChildren(...shown.words.map(([name, value]) => el("span", {}, name, value && el("b", {}, value))));
+    refill(this.readout, ...shown.words.map(([name, value]) => el("span", {}, name, value && el("b", {}, value))));
     this.panes.forEach((pane) => blend(pane, shown, this.image));
     const known = locate(shown.from, this.sampled, 0) !== null;
     this.none.hidden = known;
@@ -130,22 +130,20 @@ class Slider {
 // One picture: that of `from`, and over it, at `share` of its strength, that of `to`.
 function blend({ kind, canvas }, { from, to, share }, index) {
   const sources = (share ? [from, to] : [from]).map((source) => (kind === "original" ? originalOf(from) : source));
-  const layers = sources.map((source) => {
-    const layer = el("canvas");
-    return { layer, drawn: strip(layer, source, kindFor(source, kind), [index]) };
-  });
+  const layers = canvas.layers ??= [el("canvas"), el("canvas")];
+  const drawn = sources.map((source, i) => strip(layers[i], source, kindFor(source, kind), [index]));
   const lay = () => {
     const [w, h] = tileSize(from), context = canvas.getContext("2d");
     if (canvas.width !== w || canvas.height !== h) [canvas.width, canvas.height] = [w, h];
-    layers.forEach(({ layer }, i) => {
+    sources.forEach((_, i) => {
       context.globalAlpha = i ? share : 1;
-      context.drawImage(layer, 0, 0);
+      context.drawImage(layers[i], 0, 0);
     });
     sharpen(canvas);
   };
   const ticket = canvas.ticket = {};
-  if (layers.every(({ drawn }) => drawn === undefined)) lay();
-  else Promise.all(layers.map(({ drawn }) => drawn)).then(() => canvas.ticket === ticket && lay());
+  if (drawn.every((later) => later === undefined)) lay();
+  else Promise.all(drawn).then(() => canvas.ticket === ticket && lay());
 }
 
 function pixelSwitch() {
