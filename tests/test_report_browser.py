@@ -22,7 +22,7 @@ from waiting import PATIENCE_S
 
 from vae_sweep import report
 from vae_sweep.analysis.words import figure
-from vae_sweep.report import render
+from vae_sweep.report import render, sprites
 
 pytestmark = pytest.mark.browser
 
@@ -189,7 +189,11 @@ def test_the_slider_moves_the_pictures_the_samples_the_point_in_the_plane_and_th
     page.wait(lambda p: p.one(SHOWN["sample"]).is_displayed())  # a sampler fitted to its codes it has
 
 
-def test_between_the_runs_the_slider_shows_what_one_model_for_all_weights_makes_there(page, tmp_path):
+@pytest.mark.parametrize("side", [16_383, 24 * 9], ids=["one below the other", "beside one another too"])
+def test_between_the_runs_the_slider_shows_what_one_model_for_all_weights_makes_there(
+    page, side, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(sprites, "MOST_SIDE", side)
     folder = write_sweep(tmp_path / "both", weights=(3.0, 1.0, 0.3, 0.1), multi_rate=0.02)
     page.open(report.build([folder], figures=False))
     slide(page, 0.5)
@@ -335,6 +339,128 @@ def test_a_run_opens_its_whole_configuration(page, index):
         assert said in detail.text
     page.press(Keys.ESCAPE)
     page.wait(lambda p: not p.all("#detail[open]"))
+
+
+def test_nothing_that_is_missing_is_written_out(page, index):
+    """The DOM writes null, undefined and false as words; settings alone may be null."""
+    page.open(index).read_to_the_end()
+    page("document.querySelector('#plane-chart .mark').dispatchEvent(new Event('pointerenter'))")
+    page("document.querySelector('#table button.detail').click()")
+    page("document.querySelector('#hero button').click()")
+    texts = page(
+        "const found = [], walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);"
+        "while (walk.nextNode()) if (!walk.currentNode.parentNode.closest('script, code'))"
+        " found.push(walk.currentNode.data.trim());"
+        "return found"
+    )
+    for shown in ("#tip b", "#detail[open] dl code", "#viewer[open] canvas"):
+        assert page.all(shown), shown
+    assert [text for text in texts if text in ("null", "undefined", "false", "NaN", "[object Object]")] == []
+
+
+def test_what_has_left_the_page_is_not_drawn_for_the_printer(page, index):
+    """The cells of every kind of picture that was asked for, while they were below the screen."""
+    page.open(index)
+    page.wait(lambda p: sum(p.pixels(SHOWN["mean"])))
+    page(
+        "window.there = []; const draw = CanvasRenderingContext2D.prototype.drawImage;"
+        "CanvasRenderingContext2D.prototype.drawImage = function (...given) {"
+        " if (this.canvas.closest('.cell')) there.push(this.canvas.isConnected); return draw.apply(this, given); };"
+        "for (const kind of ['noisy', 'residual', 'all', 'mean'])"
+        " document.querySelector(`#matrix input[value='${kind}']`).click();"
+        "dispatchEvent(new Event('beforeprint')); dispatchEvent(new Event('afterprint'))"
+    )
+    page.wait(lambda p: p("return there.length") >= len(p.all("#matrix .cell canvas")))
+    assert page("return there.every(Boolean)")
+
+
+def test_a_page_that_is_loaded_again_stays_where_the_reader_is(page, index):
+    page.open(index)
+    page("location.hash = '#runs'")
+    page.wait(lambda p: p("return scrollY") > 2000)
+    page.driver.execute_async_script("setTimeout(arguments[0], 700)")
+    page("window.before = true; dispatchEvent(new Event('wheel')); scrollTo({top: 300, behavior: 'instant'})")
+    page.driver.refresh()
+    page.wait(lambda p: p("return document.readyState == 'complete' && !window.before"))
+    page.driver.execute_async_script("setTimeout(arguments[0], 700)")
+    assert page("return scrollY") == pytest.approx(300, abs=30)
+    assert page("return document.querySelector('#runs details.fold').open")
+
+
+def test_a_watched_page_takes_nothing_out_of_the_reader_s_hands(page, tmp_path):
+    folder = write_sweep(tmp_path / "s", weights=(1.0, 0.1), running=(1,))
+    in_a_minute = "setInterval = (work, ms) => { if (ms == 60000) window.load = work; }; window.before = true"
+    added = page.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": in_a_minute})
+    try:
+        page.open(report.build([folder], figures=False, refresh=60))
+    finally:
+        page.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
+    find, click = "document.querySelector('{}')".format, "document.querySelector('{}').click()".format
+    for take, leave in (
+        (click("#table button.detail"), find("#detail") + ".close()"),
+        (click("#hero button"), find("#viewer") + ".close()"),
+        (find("#filter") + ".focus()", find("#filter") + ".blur()"),
+        (find("#filter") + ".value = 'done'", find("#filter") + ".value = ''"),
+    ):
+        page(f"{take}; load()")
+        page.driver.execute_async_script("setTimeout(arguments[0], 100)")
+        assert page("return window.before"), take
+        page(leave)
+    page("setTimeout(load, 0)")
+    page.wait(lambda p: p("return document.readyState == 'complete' && !window.before"))
+
+
+SLOWLY = (  # pictures are decoded when later[address] is called
+    "window.later = {}; const decode = HTMLImageElement.prototype.decode;"
+    "HTMLImageElement.prototype.decode = function () {"
+    " return new Promise(done => { later[this.src] = () => done(decode.call(this)); }); };"
+    "Object.defineProperty(HTMLImageElement.prototype, 'complete', {get: () => false});"
+)
+
+
+def test_the_tooltip_speaks_of_what_is_pointed_at_whichever_pictures_come_first(page, index):
+    added = page.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": SLOWLY})
+    try:
+        page.open(index).read_to_the_end()
+    finally:
+        page.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
+    page.wait(lambda p: p.all("#plane-chart .mark"))
+    marks = "const [a, b] = document.querySelectorAll('#plane-chart .mark');"
+    said = page(
+        f"{marks} for (const [mark, kind] of [[a, 'enter'], [a, 'leave'], [b, 'enter']])"
+        " mark.dispatchEvent(new Event(`pointer${kind}`));"
+        "return document.getElementById('tip').textContent"
+    )
+    page.driver.execute_async_script(
+        "const told = arguments[0], pause = () => new Promise(done => setTimeout(done, 100));"
+        "const {runs} = JSON.parse(document.getElementById('data').textContent).planes.train.families[0].spots[0];"
+        "const text = run => document.querySelector(`script.sheets[data-run='${run}']`).textContent;"
+        "const last = runs.map(run => JSON.parse(text(run)).recon.uri); (async () => {"
+        " for (const address in later) if (!last.includes(address)) later[address]();"
+        " await pause(); last.forEach(address => later[address]()); await pause(); told(); })()"
+    )
+    assert page("return document.getElementById('tip').textContent") == said
+    assert len(page.all("#tip canvas")) == 2
+    assert sum(page.pixels("#tip canvas:last-child"))
+    page(f"{marks} b.dispatchEvent(new Event('pointerleave'))")
+    assert not page.one("#tip").is_displayed()
+
+
+def test_the_slider_makes_no_canvas_and_observes_none_as_it_moves(page, index):
+    page.open(index)
+    page.wait(lambda p: all(sum(p.pixels(selector)) for selector in SHOWN.values()))
+    slide(page, 0.5)
+    page.wait(lambda p: "a blend" in p.one("#readout").text)
+    page.driver.execute_async_script("setTimeout(arguments[0], 100)")
+    made = page(
+        "const made = [], create = document.createElement, observe = ResizeObserver.prototype.observe;"
+        "document.createElement = tag => { if (tag == 'canvas') made.push(tag); return create.call(document, tag); };"
+        "ResizeObserver.prototype.observe = function (node) { made.push(node); return observe.call(this, node); };"
+        "const slider = document.getElementById('weight-slider');"
+        "for (let at = 0.5; at < 2; at += 0.04) { slider.value = at; slider.dispatchEvent(new Event('input')); }"
+        "document.createElement = create; ResizeObserver.prototype.observe = observe; return made"
+    )
+    assert made == []
 
 
 def test_every_run_has_its_verdict(page, index):

@@ -44,7 +44,7 @@ function chart(options, draw) {
     const width = Math.min(Math.round(node.clientWidth), options.square || Infinity);
     if (!width || width === last) return;
     last = width;
-    node.replaceChildren(svgChart(options, width, draw));
+    refill(node, svgChart(options, width, draw));
   };
   new ResizeObserver(render).observe(node);
   node.redraw = () => { last = 0; render(); };

@@ -13,8 +13,17 @@ function el(tag, attributes = {}, ...children) {
     else if (value === true) node.setAttribute(key, "");
     else if (value !== false && value !== null && value !== undefined) node.setAttribute(key, value);
   }
-  node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  node.append(...present(children));
   return node;
+}
+
+// The DOM would write null, undefined and false out as words.
+const present = (children) => children.flat().filter((child) => child !== null && child !== undefined && child !== false);
+
+// Children, as of el(), in place of all that a node held.
+function refill(node, ...children) {
+  node.replaceChildren(...present(children));
+  forgetRemoved();
 }
 
 // 152.3 -> "152", 0.0631 -> "0.0631", 1234567 -> "1.23e+6", null -> "–": the same rule as words.figure
@@ -42,16 +51,28 @@ function picker(label, options, chosen, onchange) {
   return el("label", {}, label, select);
 }
 
-// Draw when it comes near the screen, once; and before printing.
-const waiting = new Set();
+// Draw when it comes near the screen, once; and before printing. A node that leaves the page waits no more.
+const waiting = new Map();
+const nearScreen = new IntersectionObserver((entries) => entries.forEach(({ isIntersecting, target }) => isIntersecting && drawNow(target)), { rootMargin: "400px" });
 
 function whenSeen(node, draw) {
-  const once = () => { observer.disconnect(); waiting.delete(once); draw(); };
-  const observer = new IntersectionObserver((entries) => entries.some((e) => e.isIntersecting) && once(), { rootMargin: "400px" });
-  observer.observe(node);
-  waiting.add(once);
+  waiting.set(node, draw);
+  nearScreen.observe(node);
   return node;
 }
+
+function drawNow(node) {
+  const draw = waiting.get(node);
+  forget(node);
+  if (draw) draw();
+}
+
+function forget(node) {
+  nearScreen.unobserve(node);
+  waiting.delete(node);
+}
+
+function forgetRemoved() { [...waiting.keys()].filter((node) => !node.isConnected).forEach(forget); }
 
 function nothing(node, text) { node.append(el("p", { class: "note" }, text)); }
 

@@ -18,9 +18,9 @@ function drawCurves() {
 
   function draw() {
     const charts = (names) => names.map((term) => termChart(term, shown, log)).filter(Boolean);
-    overview.replaceChildren(el("div", { class: "columns" }, charts(terms)), ...charts(["weight"]), weightKey());
+    refill(overview, el("div", { class: "columns" }, charts(terms)), ...charts(["weight"]), weightKey());
     const same = shared && Object.fromEntries(terms.map((term) => [term, rangesOf(shown.flatMap((run) => linesOf(run, term).map(([, line]) => line)), log)]));
-    panels.replaceChildren(...shown.map((run) => {
+    refill(panels, ...shown.map((run) => {
       const panel = el("div", { class: "panel", style: `--c:${colourOf(run)}` }, el("h3", {}, run.label));
       whenSeen(panel, () => panel.append(...terms.map((term) => ownChart(run, term, log, same && same[term])).filter(Boolean)));
       return panel;

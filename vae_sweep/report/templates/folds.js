@@ -26,7 +26,7 @@ function arrive() {
 function drawAll() {
   const folded = [...document.querySelectorAll("details:not([open])")].filter((details) => !details.closest("#table"));
   folded.forEach((details) => { details.open = true; });
-  while (waiting.size) [...waiting].forEach((draw) => draw()); // drawing one part may leave others to be drawn
+  while (waiting.size) [...waiting.keys()].forEach(drawNow); // drawing one part may leave others to be drawn
   document.querySelectorAll(".chart").forEach((node) => node.redraw());
   addEventListener("afterprint", () => folded.forEach((details) => { details.open = false; }), { once: true });
 }
@@ -37,4 +37,5 @@ addEventListener("click", ({ target }) => { // on a link to where the address al
   if (link && link.hash && link.hash === location.hash) arrive();
 });
 addEventListener("beforeprint", drawAll);
-if (document.body.dataset.refresh) openFold(); else arrive(); // one that loads itself again keeps its place
+const cameBack = performance.getEntriesByType("navigation").some(({ type }) => type === "reload" || type === "back_forward");
+if (cameBack) openFold(); else arrive(); // the browser brings who comes back to where they were

@@ -9,7 +9,7 @@ function drawLatents() {
   const chosen = twoRuns(shown), bodies = chosen.map(() => el("div"));
   const draw = () => {
     const axes = sharedAxes(chosen);
-    bodies.forEach((body, side) => body.replaceChildren(...latentPanel(runs.get(chosen[side]), axes)));
+    bodies.forEach((body, side) => refill(body, ...latentPanel(runs.get(chosen[side]), axes)));
   };
   const choose = (side) => (id) => { chosen[side] = id; draw(); };
   root.append(el("div", { class: "columns" }, bodies.map((body, side) =>

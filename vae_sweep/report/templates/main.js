@@ -12,12 +12,18 @@ whenSeen(byId("sampling"), drawSamples);
 whenSeen(byId("gaps"), drawGaps);
 enliven();
 
-// While the sweep runs the page loads itself again, keeping its place; not while somebody compares pictures.
+// Whether loading again would take something out of the reader's hands: a dialog, or what they look for in the table.
+function inUse() {
+  const filter = byId("filter");
+  return Boolean(document.querySelector("dialog[open]") || (filter && (filter.value || filter === document.activeElement)));
+}
+
+// While the sweep runs the page loads itself again, keeping its place.
 if (document.body.dataset.refresh) {
-  const scrolled = sessionStorage.getItem("place");
+  const scrolled = cameBack && sessionStorage.getItem("place");
   if (scrolled) requestAnimationFrame(() => scrollTo(0, Number(scrolled)));
   setInterval(() => {
-    if (byId("viewer").open) return;
+    if (inUse()) return;
     sessionStorage.setItem("place", scrollY);
     location.reload();
   }, 1000 * Number(document.body.dataset.refresh));

@@ -57,7 +57,7 @@ class Matrix {
     this.grid.style.gridTemplateColumns = `${narrow ? "5.6rem" : "8.5rem"} repeat(${columns.length}, minmax(${fits * (narrow ? 56 : 72)}px, 1fr))`;
     const titles = columns.length > 1 || columns[0].name ? [el("div", { class: "head" }, data.matrix.columnTitle), ...columns.map((c) => el("div", { class: "head" }, el("b", {}, c.name)))] : [];
     const truth = (of) => columns.map(({ known }) => (hasPictures(known) ? of(known) : null));
-    this.grid.replaceChildren(...titles, ...this.row("original", "held out", truth(originalOf)),
+    refill(this.grid, ...titles, ...this.row("original", "held out", truth(originalOf)),
       ...(data.originals.some((sheet) => sheet.hasMean) ? this.row("mean image", "zero nats", truth(meanImageOf)) : []),
       ...this.weights.flatMap((weight, i) => this.row(figure(weight, 4), "KL weight", columns.map((c) => c.at(i)), data.weights.length ? `var(--w${i})` : null)),
       ...(data.matrix.autoencoders.some((a) => a.length) ? this.row("no KL", "autoencoder", columns.map((c) => c.anchor())) : []));

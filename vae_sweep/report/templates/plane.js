@@ -6,7 +6,7 @@ function drawPlane() {
   if (!known.length) return nothing(root, "No VAE has both a rate and an error yet.");
   const state = { split: known.includes(data.split) ? data.split : known[0], frame: "runs", x: "linear", y: "linear", hidden: new Set() };
   const holder = el("div");
-  const draw = () => holder.replaceChildren(planeChart(state), planeKey(state, draw));
+  const draw = () => refill(holder, planeChart(state), planeKey(state, draw));
   const set = (name) => (value) => { state[name] = value; draw(); };
   root.append(el("div", { class: "tools" },
     known.length > 1 && segments("Images", [["train", "training"], ["val", "held out"]], state.split, set("split")),

@@ -151,12 +151,10 @@ function spotTip(node, spot) {
   const seeds = spot.seeds.length ? ` ± ${figure(spot.distortionSd, 2)} (${spot.seeds.length} seeds)` : "";
   const content = [el("b", {}, `weight ${figure(spot.weight, 4)}`), spot.family.name && el("div", {}, spot.family.name),
     el("div", {}, `${figure(spot.rate)} nats, error ${figure(spot.distortion)}${seeds}`),
-    el("div", {}, runs.get(spot.runs[0]).verdict), spot.dominated && el("div", {}, "another run has less error for fewer nats")].filter(Boolean);
-  if (id) {
-    const indices = [0, 1, 2, 3].filter((i) => i < imageCount(id));
-    const [truth, own] = [el("canvas"), el("canvas")];
-    Promise.all([strip(truth, originalOf(id), "mean", indices), strip(own, id, "mean", indices)]).then(() => !tip.hidden && showTip(node, ...content, truth, own));
-    content.push(truth, own);
-  }
-  showTip(node, ...content);
+    el("div", {}, runs.get(spot.runs[0]).verdict), spot.dominated && el("div", {}, "another run has less error for fewer nats")];
+  if (!id) return showTip(node, ...content);
+  const indices = [0, 1, 2, 3].filter((i) => i < imageCount(id)), pictures = [el("canvas"), el("canvas")];
+  const drawn = [originalOf(id), id].map((source, i) => strip(pictures[i], source, "mean", indices));
+  const ticket = showTip(node, ...content, ...pictures);
+  Promise.all(drawn).then(() => tip.ticket === ticket && showTip(node, ...content, ...pictures)); // they have their size now
 }

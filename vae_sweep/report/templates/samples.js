@@ -12,7 +12,7 @@ function drawSamples() {
   const root = byId("sampling"), { curves, sees } = data.sampling;
   if (!curves.length) return nothing(root, "No run has been judged: fewer than 8 images are held out, or none was evaluated.");
   const charts = el("div", { class: "columns" });
-  const show = (features) => charts.replaceChildren(...curves.map((curve) => distanceChart(curve, features)));
+  const show = (features) => refill(charts, ...curves.map((curve) => distanceChart(curve, features)));
   root.append(segments("Alike in", Object.entries(sees), "random_conv", show), charts,
     el("div", { class: "key" }, PAIRS.map(([, words, colour, dash]) => el("span", {},
       el("svg", { viewBox: "0 0 28 10", "aria-hidden": "true" }, el("line", { x1: 1, x2: 27, y1: 5, y2: 5, stroke: colour, "stroke-width": 2, "stroke-dasharray": dash })), words))));

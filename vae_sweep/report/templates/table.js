@@ -60,8 +60,7 @@ function openDetail(id) {
   const dialog = byId("detail"), run = runs.get(id), { common, own } = data.settings;
   const lines = (settings) => el("dl", { class: "provenance" }, Object.entries(settings).map(([key, value]) =>
     el("div", {}, el("dt", {}, el("code", {}, key)), el("dd", {}, el("code", {}, value === null ? "null" : String(value))))));
-  dialog.replaceChildren(
-    el("div", { class: "bar" }, el("h2", {}, run.label), el("button", { class: "plain", onclick: () => dialog.close() }, "close")),
+  refill(dialog, el("div", { class: "bar" }, el("h2", {}, run.label), el("button", { class: "plain", onclick: () => dialog.close() }, "close")),
     el("p", {}, `${run.status}: ${run.verdict}`), run.kept ? el("p", {}, run.kept) : null, el("p", {}, el("code", {}, run.folder)),
     el("h3", {}, "What tells it from the other runs"), lines(own[id] || {}), el("h3", {}, "The same in all runs"), lines(common));
   dialog.showModal();

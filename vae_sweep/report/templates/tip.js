@@ -2,8 +2,10 @@
 
 const tip = byId("tip");
 
+// Returns a ticket: it is tip.ticket for as long as this is what the tooltip says.
 function showTip(anchor, ...content) {
-  tip.replaceChildren(...content.flat());
+  const ticket = tip.ticket = {};
+  refill(tip, ...content);
   tip.hidden = false;
   const box = anchor.getBoundingClientRect(), own = tip.getBoundingClientRect();
   const left = Math.min(Math.max(8, box.right + 12), innerWidth - own.width - 8);
@@ -11,6 +13,10 @@ function showTip(anchor, ...content) {
   const beside = box.right + 12 + own.width < innerWidth - 8;
   tip.style.left = `${left}px`;
   tip.style.top = `${Math.max(8, beside ? Math.min(box.top - own.height / 2, innerHeight - own.height - 8) : above > 8 ? above : box.bottom + 10)}px`;
+  return ticket;
 }
 
-const hideTip = () => { tip.hidden = true; };
+function hideTip() {
+  tip.ticket = null;
+  tip.hidden = true;
+}

@@ -34,7 +34,7 @@ class Viewer {
     const dialog = byId("viewer");
     this.wipe.addEventListener("pointerdown", (event) => { this.wipe.setPointerCapture(event.pointerId); this.drag(event); });
     this.wipe.addEventListener("pointermove", (event) => event.buttons && this.drag(event));
-    dialog.replaceChildren(el("div", { onkeydown: (event) => this.key(event) }, this.bar(dialog), this.wipe,
+    refill(dialog, el("div", { onkeydown: (event) => this.key(event) }, this.bar(dialog), this.wipe,
       el("div", { class: "foot" }, this.range),
       el("div", { class: "foot" }, this.button("previous", () => this.step(-1)), this.button("next", () => this.step(1)), this.place)));
     this.cut(50);
