@@ -26,6 +26,7 @@ from vae_sweep.runs.reading import load_sweep
 from vae_sweep.theory.conventions import Sizes, from_sum
 
 WEIGHTS = (3.0, 1.0, 0.5, 0.1, 0.03)
+SPLITS = ("train", "val")
 
 
 def read(folder, **options) -> Study:
@@ -390,6 +391,52 @@ def test_controllers_have_no_weight_to_choose(tmp_path):
     said = said_of(study.read([load_sweep(folder)]))
     assert said.headline == "No weight to choose: a target is given instead."
     assert "capacity" in said.lead
+
+
+def test_a_controller_that_is_done_is_no_answer_while_weights_train(tmp_path):
+    folder = write_sweep(tmp_path / "s", weights=(1.0, 0.1, 0.01), autoencoder=False, running=(1, 2))
+    [run] = folder.glob("000-*")
+    edit(
+        run / "result.json",
+        lambda r: r["config"].update(kl_schedule={"_target_": "vae_sweep.schedules.controllers.Geco"}),
+    )
+    assert said_of(study.read([load_sweep(folder)])).headline == "No answer yet."
+
+
+def test_a_network_with_one_finished_run_does_not_take_the_answer(tmp_path):
+    options = {"weights": (1.0, 0.3, 0.1, 0.03, 0.01), "autoencoder": False}
+    alone = read(tmp_path / "alone", latent_dims=(8,), **options)
+    begun = read(tmp_path / "begun", latent_dims=(8, 32), running=(5, 6, 7, 8), **options)
+    assert headline(begun) == headline(alone)
+    one_each = read(tmp_path / "one", latent_dims=(8, 32), running=(0, 1, 2, 3, 5, 6, 7, 8), **options)
+    assert headline(one_each) == "No network has finished more than one KL weight; the best one 0.01."
+
+
+def test_sampled_codes_are_not_compared_with_decoded_means(tmp_path):
+    """The PSNR of a run that was not evaluated is of sampled codes: at large weights decibels below its means'."""
+    without = read(tmp_path / "without", weights=(4.0, 1.0, 0.3, 0.1, 0.03), without_evaluation=(1,))
+    untried = read(tmp_path / "untried", weights=(4.0, 0.3, 0.1, 0.03))
+    found, expected = (recommend(s, judge(s)).purposes["reconstruct"] for s in (without, untried))
+    assert (found.kl_weight, found.high) == (expected.kl_weight, expected.high)
+    assert found.high == 4
+    assert any("not been evaluated (kl_weight 1)" in said for said in confounds(without, judge(without)))
+    assert not any("evaluated" in said for said in confounds(untried, judge(untried)))
+
+
+@pytest.mark.parametrize("apart", [0.01, 0.03, 0.2])
+def test_seeds_at_some_weights_alone_have_an_interval(tmp_path, apart):
+    """One degree of freedom: the sd may be many times what was seen, and no squared error is below zero for it."""
+    folder = write_sweep(
+        tmp_path / "s", weights=(1.0, 0.1, 0.01), seeds=(0, 1), failed=(3, 5), steps=60, autoencoder=False
+    )
+    for path in folder.glob("*/evaluation.json"):
+        if json.loads((path.parent / "result.json").read_text())["config"]["seed"] == 1:
+            edit(path, lambda e: [e[s].update({k: e[s][k] * (1 + apart) for k in ("sse", "mse")}) for s in SPLITS])
+    found = study.read([load_sweep(folder)])
+    likelihood = recommend(found, judge(found)).purposes["likelihood"]
+    ends = [end for end in (likelihood.low, likelihood.high) if end is not None]
+    assert np.isfinite(ends).all()
+    assert all(end > 0 for end in ends)
 
 
 def test_of_a_controller_and_weights_the_weights_are_judged(tmp_path):

@@ -211,8 +211,11 @@ def _constant(study: Study, found: Recommendation) -> tuple[str, str]:
 def _one_weight(study: Study, found: Recommendation) -> tuple[str, str]:
     [spot] = found.curve
     leaves = _leaves(study, found, spot, " and ", study.held_out_words)
+    which = f"Only KL weight {spot.weight:g} has {'learned something' if found.idle else 'finished'}."
+    if found.families > 1:
+        which = f"No network has finished more than one KL weight; the best one {spot.weight:g}."
     return (
-        f"Only KL weight {spot.weight:g} has {'learned something' if found.idle else 'finished'}.",
+        which,
         f"One weight shows no trade-off. It spends {_nats(spot)}{leaves}. "
         "Add weights three to ten times smaller and larger under the same sweep=NAME.",
     )

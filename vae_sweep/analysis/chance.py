@@ -16,6 +16,7 @@ from scipy.special import ndtr, stdtr, stdtrit
 
 LEVEL = 0.04  # of a false difference; measured under 5 % in docs/validity.md, Monte Carlo error included
 ASSUMED_SD = 0.015  # of an objective over seeds, as a share of it. docs/validity.md: 0.7 % of ours; twice that is safe
+_FAR = 50.0  # of a logarithm: farther than any weight, and no overflow
 FEW_SAMPLES = 10  # effective sample size below which an importance-weighted bound is not to be relied on
 FEW_IMAGES = 200  # held-out images below which their number stands beside every figure
 
@@ -81,26 +82,30 @@ def noticeable(seeds: int, rivals: int = 1) -> float:
 
 
 def interval(
-    rule: Callable[[np.ndarray], float | None], values: Sequence[np.ndarray], scale: Sequence[float], draws: int = 200
+    rule: Callable[[np.ndarray], float | None],
+    values: Sequence[np.ndarray],
+    scale: Sequence[float],
+    draws: int = 200,
+    positive: bool = False,
 ) -> tuple[float, float] | None:
     """5 % and 95 % quantile of `rule` over resampled images and other seeds; None where the rule never gives a number.
 
     values: for each weight an array (seeds, images), the same images for all: one resampling of the images serves
     every weight, as the comparison is paired. scale: for each weight, in the values' unit, what ASSUMED_SD is a share
     of; the seeds' sd is the same share of it at every weight, and pooled over them as `between` does. Its own chance
-    counts: each draw has an sd of its own, so that a weight moves by a t and not by a normal number.
+    counts: each draw has an sd of its own, so that a weight moves by a t and not by a normal number. positive: of
+    values that are never below zero, such as errors, which seeds then multiply.
     """
     rng = np.random.default_rng(0)
     count = values[0].shape[1]
     shared = rng.integers(0, count, (draws, count)) if all(v.shape[1] == count for v in values) else None
     deviation = _seeds_sd(values, scale, draws, rng)
-    means = np.stack(
-        [
-            _resampled(v, shared, draws, rng) + deviation * unit / math.sqrt(len(v)) * rng.standard_normal(draws)
-            for v, unit in zip(values, scale, strict=True)
-        ],
-        axis=1,
-    )
+    columns = []
+    for v, unit in zip(values, scale, strict=True):
+        of_images, moved = _resampled(v, shared, draws, rng), deviation * unit / math.sqrt(len(v))
+        by_seeds = moved * rng.standard_normal(draws)
+        columns.append(of_images * np.exp(np.clip(by_seeds / unit, -_FAR, _FAR)) if positive else of_images + by_seeds)
+    means = np.stack(columns, axis=1)
     found = [result for drawn in means if (result := rule(drawn)) is not None]
     if not found:
         return None

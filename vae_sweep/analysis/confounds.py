@@ -5,6 +5,7 @@ from vae_sweep.analysis.point import SEED, Point, name_of
 from vae_sweep.analysis.study import Study
 from vae_sweep.analysis.verdicts import Finding
 from vae_sweep.analysis.words import count, listed, percent
+from vae_sweep.commands import command
 
 ESS = ("ess", "ess_calibrated")
 _UNEVEN = 0.01  # fraction by which the steps may differ
@@ -14,7 +15,7 @@ def confounds(study: Study, verdicts: dict[str, list[Finding]]) -> list[str]:
     """Sentences, the gravest first; none if the comparison is clean."""
     found = (
         _missing(study), _unequal_training(study), _behind_linear(study, verdicts), _overfitting(study, verdicts),
-        _one_seed(study), _few_images(study), _few_samples(study),
+        _unevaluated(study), _one_seed(study), _few_images(study), _few_samples(study),
     )  # fmt: skip
     return [sentence for sentence in (*found, _no_autoencoder(study)) if sentence]
 
@@ -64,6 +65,18 @@ def _overfitting(study: Study, verdicts: dict[str, list[Finding]]) -> str | None
 def _generalisation(point: Point) -> float:
     train, held_out = point.get("train", "sse"), point.get("val", "sse")
     return held_out / train - 1 if train and held_out is not None else 0.0
+
+
+def _unevaluated(study: Study) -> str | None:
+    """Their PSNR is of sampled codes alone, which does not compare with that of decoded means."""
+    left_out = [p for p in study.vaes if p.get("val", "psnr_mean") is None]
+    if not left_out or len(left_out) == len(study.vaes):
+        return None
+    which = listed([p.label for p in left_out[:3]]) + (" and others" if len(left_out) > 3 else "")
+    return (
+        f"{count(len(left_out), 'run has', 'runs have')} not been evaluated ({which}), and what reconstructs is judged"
+        f" without them: {command('evaluate', str(left_out[0].run.folder))} measures the first."
+    )
 
 
 def _one_seed(study: Study) -> str | None:

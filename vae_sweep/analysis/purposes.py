@@ -14,7 +14,7 @@ import numpy as np
 
 from vae_sweep.analysis import chance, choice, sampling
 from vae_sweep.analysis.choice import Choice
-from vae_sweep.analysis.spots import Spot
+from vae_sweep.analysis.spots import FIDELITY, Spot
 from vae_sweep.analysis.study import Study
 from vae_sweep.analysis.words import figure
 
@@ -64,15 +64,13 @@ def purposes(study: Study, curve: Sequence[Spot], late: Collection[str] = ()) ->
 
 
 def quality(spot: Spot) -> float | None:
-    """PSNR of the decoded means of held-out images, dB, mean over images; failing that, what comes nearest to it."""
-    return _decibels(spot.mean)
+    """PSNR of the decoded means of held-out images, dB, mean over images; or what comes nearest to it on its curve."""
+    return _decibels(spot, spot.mean)
 
 
-def _decibels(of: Callable[[str, str], float | None]) -> float | None:
-    for split, name in (("val", "psnr_mean"), ("val", "psnr"), ("train", "psnr_mean"), ("train", "psnr")):
-        if (value := of(split, name)) is not None:
-            return min(value, MOST_DB)
-    return None
+def _decibels(spot: Spot, of: Callable[[str, str], float | None]) -> float | None:
+    value = of(*spot.fidelity)
+    return None if value is None else min(value, MOST_DB)
 
 
 def reconstructing(curve: Sequence[Spot], named: Purpose) -> list[float]:
@@ -193,11 +191,12 @@ def _db(value: float) -> str:
 
 def _per_image(curve: Sequence[Spot]) -> list[np.ndarray]:
     """PSNR of decoded means per weight, (seeds, images); where it was not kept for every image, (seeds, 1)."""
-    kept = [[p.per_image("psnr_mean") for p in spot.points] for spot in curve]
+    own = all(spot.fidelity == FIDELITY[0] for spot in curve)
+    kept = [[p.per_image("psnr_mean") if own else None for p in spot.points] for spot in curve]
     flat = [values for row in kept for values in row]
     if all(values is not None for values in flat) and len({len(v) for v in flat if v is not None}) == 1:
         return [np.minimum(np.array(row, float), MOST_DB) for row in kept]
-    return [np.array([[db] for p in spot.points if (db := _decibels(p.get)) is not None]) for spot in curve]
+    return [np.array([[db] for p in spot.points if (db := _decibels(spot, p.get)) is not None]) for spot in curve]
 
 
 # --- to sample -------------------------------------------------------------------------------------------------------
@@ -248,7 +247,7 @@ def _likelihood(study: Study, curve: Sequence[Spot]) -> Purpose:
         return found.weight if found else None
 
     values = [_terms(s, "sse", mse * pixels) for s, mse in known]
-    spread = chance.interval(again, values, [v.mean() for v in values]) if pixels else None
+    spread = chance.interval(again, values, [v.mean() for v in values], positive=True) if pixels else None
     chosen = _widened(chosen, spread)
     nearest = min((s for s, _ in known), key=lambda s: abs(math.log((s.beta or 1) / chosen.weight)))
     own = nearest.weight / (nearest.beta or 1)  # what a weight in the user's convention is per beta

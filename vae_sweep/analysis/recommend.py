@@ -151,7 +151,8 @@ def _without_runs(study: Study) -> str:
         return "all_failed"
     if study.multi_rate and all(p.multi_rate or p.autoencoder for p in study.done):
         return "only_multi_rate"
-    if any(p.weight_moves for p in study.vaes):
+    waited_for = [p for p in study.points if p.status not in ("done", "failed") and not p.autoencoder]
+    if any(p.weight_moves for p in study.vaes) and all(p.weight_moves for p in waited_for):
         return "only_controllers"
     return "only_autoencoder" if study.done and all(p.autoencoder for p in study.points) else "unfinished"
 
@@ -159,8 +160,10 @@ def _without_runs(study: Study) -> str:
 def _best_family(curves: Curves) -> tuple[Setting, ...]:
     """Whose best run reconstructs held-out images best; near ties: fewest latents, then most weights.
 
-    In decibels of decoded means, which mean the same for every likelihood, reduction and schedule.
+    In decibels of decoded means, which mean the same for every likelihood, reduction and schedule. One weight alone is
+    no curve: of a sweep that still trains, or whose runs have failed, its network waits for a second.
     """
+    curves = {family: curve for family, curve in curves.items() if len(curve) > 1} or curves
 
     def best(family: tuple[Setting, ...]) -> float:
         return max((db for spot in curves[family] if (db := quality(spot)) is not None), default=-math.inf)

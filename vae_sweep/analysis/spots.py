@@ -9,12 +9,16 @@ from vae_sweep.analysis.point import Point, Setting
 from vae_sweep.analysis.study import Study
 from vae_sweep.traits import LikelihoodTraits
 
+# How well pictures come back, (split, metric): the PSNR of decoded means, held out, and what stands in for it.
+FIDELITY = (("val", "psnr_mean"), ("val", "psnr"), ("train", "psnr_mean"), ("train", "psnr"))
+
 
 @dataclass(frozen=True)
 class Spot:
     """Mean and standard deviation over the seeds of one weight.
 
     weight: as the user typed it; beta: None where the objective fixes none, the mean where training decides it.
+    fidelity: of FIDELITY, the one that the spots of its curve are compared by.
     """
 
     family: tuple[Setting, ...]
@@ -25,6 +29,7 @@ class Spot:
     rate_sd: float
     distortion: float
     distortion_sd: float
+    fidelity: tuple[str, str] = FIDELITY[0]
 
     def mean(self, split: str, name: str) -> float | None:
         values = [v for p in self.points if (v := p.get(split, name)) is not None]
@@ -56,21 +61,34 @@ def spots(study: Study, split: str | None = None) -> dict[tuple[Setting, ...], l
         for point in points:
             if point.weight is not None and _known(point, split):
                 by_weight.setdefault(point.weight, []).append(point)
-        found[family] = [_spot(family, w, by_weight[w], split) for w in sorted(by_weight, reverse=True)]
+        fidelity = _fidelity(list(by_weight.values()))
+        found[family] = [_spot(family, w, by_weight[w], split, fidelity) for w in sorted(by_weight, reverse=True)]
     return {family: listed for family, listed in found.items() if listed}
+
+
+def _fidelity(of_weights: list[list[Point]]) -> tuple[str, str]:
+    """The first that two weights have, or all: runs that were not evaluated have another, which does not compare."""
+    for fidelity in FIDELITY:
+        have = sum(any(point.get(*fidelity) is not None for point in points) for points in of_weights)
+        if have >= min(2, len(of_weights)):
+            return fidelity
+    return FIDELITY[0]
 
 
 def _known(point: Point, split: str) -> bool:
     return point.rate(split) is not None and point.distortion(split) is not None
 
 
-def _spot(family: tuple[Setting, ...], weight: float, points: list[Point], split: str) -> Spot:
+def _spot(
+    family: tuple[Setting, ...], weight: float, points: list[Point], split: str, fidelity: tuple[str, str]
+) -> Spot:
     rate, distortion = (np.array(values, float) for values in zip(*(_pair(p, split) for p in points), strict=True))
     ddof = 1 if len(points) > 1 else 0
     betas = [point.beta for point in points if point.beta is not None]
     return Spot(
         family, weight, float(np.mean(betas)) if betas else None, tuple(points),
         float(rate.mean()), float(rate.std(ddof=ddof)), float(distortion.mean()), float(distortion.std(ddof=ddof)),
+        fidelity,
     )  # fmt: skip
 
 
