@@ -247,6 +247,9 @@ def test_a_list_with_and_without_labels(tmp_path: Path, read) -> None:
         ("csv", "filename,label\nü.png,cat\nb.png,dog\n".encode("utf-16"), ["cat", "dog"]),
         ("tsv", "Image Path\tLabel\nü.png\tcat\nb.png\tdog\n".encode(), ["cat", "dog"]),
         ("csv", "id,label\nü,cat\nb,dog\n".encode(), ["cat", "dog"]),
+        ("csv", "id,picture,label\n1,ü.png,cat\n2,b.png,dog\n".encode(), ["cat", "dog"]),
+        ("csv", "id,name,label\n1,ü,cat\n2,b,dog\n".encode(), ["cat", "dog"]),
+        ("csv", "name,picture,label\nPat,ü.png,cat\nSam,b.png,dog\n".encode(), ["cat", "dog"]),
         ("csv", ",what,label\n0,ü.png,cat\n1,b.png,dog\n".encode(), ["cat", "dog"]),
         ("csv", "0,ü.png\n1,b.png\n".encode(), ["0", "1"]),
         ("csv", "path,label\n..\\pics\\ü.png,cat\n.\\b.png,dog\n".encode(), ["cat", "dog"]),
@@ -262,6 +265,18 @@ def test_a_list_as_other_programs_write_it(tmp_path: Path, ending: str, content:
     assert found == labels
 
 
+def test_a_picture_that_is_listed_twice_has_both_labels(tmp_path: Path, read) -> None:
+    """All of a list, and those of it that the names choose."""
+    paint(tmp_path, "a.png", "b.png", "c.png")
+    (tmp_path / "list.csv").write_text("path,label\na.png,cat\nb.png,dog\na.png,cow\nc.png,eel\n")
+    given = {("a.png", "cat"), ("b.png", "dog"), ("a.png", "cow"), ("c.png", "eel")}
+    for count in (4, 3):
+        data, _ = read(tmp_path / "list.csv", max_images=count)
+        told = {(name, data.label_names[label]) for name, label in zip(data.names, data.labels, strict=True)}
+        assert len(told) == count
+        assert told <= given
+
+
 @pytest.mark.parametrize(
     ("ending", "content", "said"),
     [
@@ -270,6 +285,8 @@ def test_a_list_as_other_programs_write_it(tmp_path: Path, ending: str, content:
         ("txt", "a.png x\n\na.png\n", "line 3 has no label, others have"),
         ("csv", "", "no paths in it"),
         ("csv", "path,label\n", "no paths in it"),
+        ("csv", "id,label\n1,cat\n2,dog\n", r"1 \(line 2\): No such file"),
+        ("csv", "path,thumb\ngone.png,a.png\n", r"gone.png \(line 2\): No such file"),
         ("csv", "path,label\n\na.png,cat\na.png\n", "line 4 has no label, others have"),
         ("csv", "a.png,cat\na.png\n", "line 2 has no label, others have"),
         ("csv", "label,path\ncat,a.png\ncat\n", "line 3 has no path"),

@@ -55,11 +55,9 @@ def share_of_both(contents: list[bytes], held_out: int, count: int) -> np.ndarra
     return np.concatenate([subset(contents[:n_train], count - n_val), n_train + subset(contents[n_train:], n_val)])
 
 
-def some_of(files: list[ImageFile], count: int | None) -> list[ImageFile]:
-    """The `count` files (null: all) whose names have the lowest digests: a fixed random choice."""
-    if count is None:
-        return files
-    return [files[row] for row in subset([digest(os.fsencode(file.name)) for file in files], count)]
+def some_of(files: list[ImageFile], count: int | None) -> np.ndarray:
+    """Sorted rows of the `count` files (null: all) whose names have the lowest digests: a fixed random choice."""
+    return subset([digest(os.fsencode(file.name)) for file in files], count)
 
 
 def absolute(path: str) -> Path:

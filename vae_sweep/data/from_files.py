@@ -46,8 +46,9 @@ def image_folder(
     )  # fmt: skip
     if channels not in OF_PILLOW and not reads_bands():
         raise DataError(f"data.channels={channels}: {MISSING}")
-    name, folder, files, labels_of = _pictures(absolute(root), resolve_cache_dir(cache_dir))
-    files = some_of(files, max_images)
+    name, folder, files, listed = _pictures(absolute(root), resolve_cache_dir(cache_dir))
+    rows = some_of(files, max_images)
+    files = [files[row] for row in rows]
     how = Decoding(image_size, channels, fit, white, (float(range[0]), float(range[1])) if range else None)
     decoded = image_cache.decoded(folder, files, how, resolve_cache_dir(cache_dir), workers)
     for remark in decoded.remarks:
@@ -58,10 +59,10 @@ def image_folder(
             raise DataError(f"{message}; data.max_unreadable={len(decoded.unreadable)} leaves them out")
         log.warning("left out %s", message)
     names = [files[row].name for row in decoded.files]
-    if labels_of is None:
+    if listed is None:
         labels, label_names = _folder_labels(names)
-    else:
-        labels, label_names = _numbered([labels_of[name] for name in names]) if labels_of else (None, ())
+    else:  # by their place in it: one picture may be there twice, with two labels
+        labels, label_names = _numbered([listed[rows[row]] for row in decoded.files]) if listed else (None, ())
     train, val = split(decoded.pixel_digests, val_fraction, decoded.file_digests, f"data.root: {root}")
     return ImageData(
         images=decoded.images,
@@ -75,11 +76,11 @@ def image_folder(
     )
 
 
-def _pictures(path: Path, cache_dir: Path) -> tuple[str, Path, list[ImageFile], dict[str, str] | None]:
-    """(name of the set, folder, its files, their labels by a list; None: labels are folders)"""
+def _pictures(path: Path, cache_dir: Path) -> tuple[str, Path, list[ImageFile], list[str] | None]:
+    """(name of the set, folder, its files, their labels by a list, [] if it has none; None: labels are folders)"""
     if path.is_file() and path.suffix.lower() in list_file.LISTS:
         files, labels = list_file.read_list(path)
-        return path.stem, path.parent, files, {f.name: label for f, label in zip(files, labels or [], strict=False)}
+        return path.stem, path.parent, files, labels or []
     archives = [path] if archive.is_archive(path) else shards.shards_of(path, shards.ARCHIVES)
     if archives:
         folder, aside = archive.unpacked(archives, cache_dir)

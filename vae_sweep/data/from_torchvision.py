@@ -75,7 +75,7 @@ def celeba(
     files = [file for file in find_images(folder / "img_align_celeba") if partition.get(file.name) in (0, 1)]
     if not files:
         raise DataError(f"data.root: {folder / 'list_eval_partition.txt'} names none of the images beside it")
-    files = some_of(files, max_images)
+    files = [files[row] for row in some_of(files, max_images)]
     decoded = image_cache.decoded(
         folder / "img_align_celeba", files, Decoding(image_size), resolve_cache_dir(cache_dir), workers
     )

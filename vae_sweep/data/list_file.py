@@ -14,8 +14,9 @@ LISTS = (".txt", ".csv", ".tsv")
 
 _PATHS = (
     "path", "file", "filename", "file_name", "filepath", "file_path", "image", "img", "image_path", "img_path",
-    "image_name", "image_file", "name", "image_id", "id",
+    "image_name", "image_file",
 )  # fmt: skip
+_PERHAPS = ("name", "image_id", "id")  # paths, if there are such files
 _LABELS = ("label", "class", "target", "category", "y")
 
 
@@ -60,6 +61,10 @@ def _columns(lines: list[str], folder: Path) -> dict[int, list[str]]:
     first, second = [*rows.values(), [], []][:2]
     names = [re.sub(r"[\s-]+", "_", cell.lower()) for cell in first]
     at = next((names.index(name) for name in _PATHS if name in names), None)
+    perhaps = [names.index(name) for name in _PERHAPS if name in names]
+    if at is None and perhaps:
+        order = (*perhaps, *range(len(second)))
+        at = next((k for k in order if _where(second[k : k + 1], folder) is not None), perhaps[0])
     if at is None:
         without = _where(first, folder) is not None
         at = _where(first if without else second, folder)
