@@ -4,6 +4,7 @@ import logging
 import struct
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from vae_sweep.data import DataError, ImageData, load, torchvision_sets
+from vae_sweep.data import DataError, ImageData, children, load, torchvision_sets
 from vae_sweep.data.painters import FACTOR_NAMES, FAMILY_NAMES
 
 CONF = Path(__file__).parents[1] / "conf" / "data"
@@ -323,6 +324,22 @@ def test_damaged_files_of_a_standard_set(load_set, digits, monkeypatch: pytest.M
 
 def test_a_childs_failure_is_one_line():
     assert torchvision_sets._in_child({"do": "read", "set": "no such set"}) == "'no such set'"
+
+
+def test_a_reason_is_a_line_of_its_own(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
+    """Whatever a stranger's code has printed before it."""
+    monkeypatch.setattr("sys.stdin", StringIO("0"))
+    print("reading: 10%", end="")
+    with pytest.raises(SystemExit, match="1"):
+        children.serve(lambda task: 1 / task)
+    assert capsys.readouterr().out.splitlines()[-1] == "division by zero"
+
+
+def test_what_a_child_printed_before_it_was_killed_is_no_reason(monkeypatch: pytest.MonkeyPatch):
+    code = "import os; print('reading', flush=True); os.kill(os.getpid(), 9)"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    monkeypatch.setattr(children, "start", lambda module: subprocess.Popen([sys.executable, "-S", "-c", code], **pipes))
+    assert children.failure("any", {}) == "ended its reader with code -9"
 
 
 def test_celeba(load_set, tmp_path: Path):
