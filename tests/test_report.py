@@ -19,7 +19,7 @@ from vae_sweep.analysis import glossary, latents, study
 from vae_sweep.analysis.recommend import recommend
 from vae_sweep.analysis.survey import survey
 from vae_sweep.analysis.verdicts import judge
-from vae_sweep.report import palette, payload, plots, sprites
+from vae_sweep.report import palette, payload, plots, render, sprites
 from vae_sweep.report.__main__ import main
 from vae_sweep.report.shown import shown
 from vae_sweep.runs.files import RecordError
@@ -396,6 +396,26 @@ def test_the_plane_of_a_run_s_codes_is_found_once(sweep, monkeypatch):
     assert plots.plot_posterior(read, found) is not None
     data = payload.build(read, verdicts, survey(read), found).data
     assert len(asked) == sum("cloud" in of_run for of_run in data["latents"].values())
+
+
+NAMED_BY_DATA = {"curves", "charts", "cells", "sets", "sees", "common", "own"}  # by runs, settings and metrics
+
+
+def keys(value: object) -> set[str]:
+    """All names in nested data that are ours."""
+    if isinstance(value, list):
+        return set().union(*map(keys, value))
+    if not isinstance(value, dict):
+        return set()
+    return set(value).union(*(keys(inner) for name, inner in value.items() if name not in NAMED_BY_DATA))
+
+
+def test_the_page_carries_nothing_that_no_script_reads(tmp_path):
+    read = study.read([load_sweep(write_sweep(tmp_path / "s", latent_dims=(4, 8), running=(1,), multi_rate=0.02))])
+    verdicts = judge(read)
+    data = payload.build(read, verdicts, survey(read), recommend(read, verdicts)).data
+    data["latents"] = list(data["latents"].values())
+    assert keys(data) - set(re.findall(r"\w+", render.script())) == set()
 
 
 def test_every_section_is_reached_from_the_top(sweep):

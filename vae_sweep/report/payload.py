@@ -32,7 +32,6 @@ from vae_sweep.analysis.spots import Spot, spots
 from vae_sweep.analysis.study import SPLITS, Study
 from vae_sweep.analysis.survey import Context
 from vae_sweep.analysis.verdicts import Finding
-from vae_sweep.report.palette import weight_positions
 from vae_sweep.report.pictures import Pictures, choose_detail, progress_steps
 from vae_sweep.report.shown import shown
 from vae_sweep.theory.first_look import nearest
@@ -42,8 +41,7 @@ Json = dict[str, Any]
 CURVE_POINTS = 160
 MARGINAL_UNITS = 6
 CLOUD = 300  # latent codes drawn per run
-_NUMBERS = ("kl", "sse", "sse_mean", "psnr", "psnr_mean", "ssim_mean", "active_units", "beta_hat", "grad_norm_recon",
-            "grad_norm_kl", "grad_cosine", "recon")  # fmt: skip
+_NUMBERS = ("kl", "psnr", "psnr_mean", "active_units", "beta_hat", "grad_norm_recon", "grad_norm_kl")
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ def build(study: Study, verdicts: dict[str, list[Finding]], context: Context, fo
             latents[point.id] = _latents(study, point, arrays)
     data = {
         "runs": [_run(p, verdicts.get(p.id, []), colours, pictures) for p in study.points],
-        "weights": weights, "positions": weight_positions(weights), "originals": pictures.originals,
+        "weights": weights, "originals": pictures.originals,
         "matrix": _matrix(study), "hero": _hero(study, found),
         "planes": {split: _plane(study, split, context, colours) for split in SPLITS},
         "curves": {p.id: _curves(p) for p in on_page}, "charts": charts(study),
@@ -101,12 +99,12 @@ def family_name(family: Iterable[Setting]) -> str:
 
 def _run(point: Point, findings: list[Finding], colours: dict[float, int], pictures: Pictures) -> Json:
     return {
-        "id": point.id, "number": point.run.number, "label": point.label, "weight": point.weight,
+        "id": point.id, "label": point.label, "weight": point.weight,
         "colour": colours.get(point.weight) if point.weight is not None else None, "beta": point.beta,
         "autoencoder": point.autoencoder, "multiRate": point.multi_rate,
         "family": family_name(point.family), "seed": point.seed, "latent": point.latent_dim,
-        "error": point.error_name, "schedule": point.schedule, "status": point.status, "kept": kept(point),
-        "verdict": findings[0].words if findings else "", "grade": findings[0].grade if findings else "info",
+        "error": point.error_name, "status": point.status, "kept": kept(point),
+        "verdict": findings[0].words if findings else "",
         "folder": f"{point.run.folder.parent.name}/{point.run.folder.name}",
         "pictures": sorted(pictures.runs.get(point.id, {})), "data": pictures.data.get(point.data),
         **{
@@ -186,7 +184,6 @@ def _plane(study: Study, split: str, context: Context, colours: dict[float, int]
             "spots": [_spot(s, split, context, colours) for s in curve],
             "hull": [[curve[i].rate, curve[i].distortion] for i in hull],
             "autoencoder": study.autoencoder_distortion(family, split),
-            "autoencoderRuns": [p.id for p in study.autoencoders(family)],
         })  # fmt: skip
     anchors = {p.data: p for points in study.families.values() for p in points}.values()  # one run of each data set
     means = [mean for p in anchors if (mean := study.mean_image_distortion(p)) is not None]
@@ -298,7 +295,7 @@ def _latents(study: Study, point: Point, arrays: dict[str, np.ndarray]) -> Json:
         found["active"] = (activity[order] > ACTIVE).tolist() if activity is not None else None
         if std is not None:
             own = marginals(mean[:CLOUD], std[:CLOUD], order[:MARGINAL_UNITS])
-            found["marginals"] = {"units": own.units.tolist(), "density": own.density.tolist()}
+            found["marginals"] = {"density": own.density.tolist()}
     if (projection := plane(study, point, arrays)) is not None:
         found["cloud"] = projection.samples[:CLOUD].tolist()
         found["variance"] = projection.variance.tolist()

@@ -26,7 +26,7 @@ from vae_sweep.analysis.verdicts import Finding
 from vae_sweep.analysis.words import count, duration, figure
 from vae_sweep.report import linear, payload
 from vae_sweep.report.intervals import intervals
-from vae_sweep.report.palette import colour
+from vae_sweep.report.palette import colour, weight_positions
 from vae_sweep.runs import alike
 from vae_sweep.text import inert, lines
 
@@ -82,7 +82,7 @@ def page(
     return _environment().get_template("report.html.j2").render(
         **_common(study, verdicts, found, said), refresh=refresh, data=_json(built.data),
         pictures={run: _json(sheets) for run, sheets in built.pictures.runs.items()}, detail=built.pictures.detail,
-        shown=built.shown, css=_text("report.css"), palette=_palette(built.data["positions"]),
+        shown=built.shown, css=_text("report.css"), palette=_palette(payload.study_weights(study)),
         script=Markup(script()),
         settings=table.settings_columns(study), results=table.result_columns(study), cell=table.value,
         intervals=intervals(found, built.data["weights"]),
@@ -154,8 +154,8 @@ def _by_rule(study: Study, verdicts: dict[str, list[Finding]]) -> list[dict[str,
     ]
 
 
-def _palette(positions: list[float]) -> dict[str, list[str]]:
-    return {theme: [colour(p, theme) for p in positions] for theme in ("light", "dark")}
+def _palette(weights: list[float]) -> dict[str, list[str]]:
+    return {theme: [colour(p, theme) for p in weight_positions(weights)] for theme in ("light", "dark")}
 
 
 def _json(value: Any) -> Markup:
