@@ -69,7 +69,7 @@ class _Pool:
             elif deadline is None:
                 deadline = time.monotonic() + grace_s
                 stop.announce(self.watch, grace_s)
-                self.give_up_queue()
+                self.end_queue()
                 for worker in self.workers:
                     worker.process.terminate()
             elif stop.count > 1 or time.monotonic() > deadline:
@@ -82,7 +82,7 @@ class _Pool:
                     self.selector.unregister(self.server)
                     self.wait_for_server()
             if stop.heed(self.watch({"event": "tick"})):
-                self.give_up_queue()
+                self.end_queue()
         for worker in self.workers:
             worker.retire()
 
@@ -93,7 +93,7 @@ class _Pool:
         try:
             self.server.wait()
         except ServerDied as error:
-            self.fail_queue(error)
+            self.end_queue(failure(error.code, error.output))
 
     def start_packs(self) -> None:
         """Hand waiting packs to free slots, in order: a wide pack at the head is not overtaken."""
@@ -102,7 +102,7 @@ class _Pool:
             try:
                 worker = self.find_worker(min(pack.width, len(self.slots)))
             except ServerDied as error:
-                self.fail_queue(error)
+                self.end_queue(failure(error.code, error.output))
                 return
             if worker is None:
                 return
@@ -180,14 +180,8 @@ class _Pool:
             if member in worker.awaited:
                 self.watch(_ended(member, None if stopping else found))
 
-    def give_up_queue(self) -> None:
-        self.end_queue(None)
-
-    def fail_queue(self, why: ServerDied) -> None:
-        """No worker can be had any more; those that there were die with their server."""
-        self.end_queue(failure(why.code, why.output))
-
-    def end_queue(self, found: Failure | None) -> None:
+    def end_queue(self, found: Failure | None = None) -> None:
+        """Nothing waits any more. found: why no worker can be had; None: the sweep was stopped."""
         for _, pack in self.queue:
             for member in pack.members:
                 self.watch(_ended(member, found))
