@@ -172,15 +172,11 @@ class _Conditional(NamedTuple):
     def log_density(self, known: Array, own: Array) -> Array:
         """known (N, a), own (N, b) -> (N,)."""
         both = np.concatenate([known, own], axis=1)
-        logs = [
-            math.log(weight) + log_gaussian(both - mean, factor)
-            for weight, mean, factor in zip(self.weights, self.means, self.factors, strict=True)
-        ]
-        return np.logaddexp.reduce(logs) - np.logaddexp.reduce(self._of_known(known))
+        return np.logaddexp.reduce(self._logs(both)) - np.logaddexp.reduce(self._logs(known))
 
     def draw(self, known: Array, draws: np.random.Generator) -> Array:
         """known (N, a) -> (N, b)."""
-        logs = self._of_known(known)
+        logs = self._logs(known)
         shares = np.cumsum(np.exp(logs - np.logaddexp.reduce(logs)), axis=0)
         which = (shares[:-1] < draws.random(len(known))).sum(0)
         noise = draws.standard_normal((len(known), self.own))
@@ -192,12 +188,12 @@ class _Conditional(NamedTuple):
             found[rows] = mean[a:] + along.T @ factor[a:, :a].T + noise[rows] @ factor[a:, a:].T
         return found
 
-    def _of_known(self, known: Array) -> Array:
-        """(K, N): ln of weight times density of what is known."""
-        a = self.known
+    def _logs(self, x: Array) -> Array:
+        """x (N, c), the first c units of (known, own) -> (K, N): ln of weight times density."""
+        c = x.shape[1]
         return np.stack(
             [
-                math.log(weight) + log_gaussian(known - mean[:a], factor[:a, :a])
+                math.log(weight) + log_gaussian(x - mean[:c], factor[:c, :c])
                 for weight, mean, factor in zip(self.weights, self.means, self.factors, strict=True)
             ]
         )
