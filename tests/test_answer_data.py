@@ -35,7 +35,7 @@ def built(tmp_path_factory):
 
 def test_the_keys_are_those_that_the_documentation_names(built):
     _, _, data = built
-    keys = "schema sweep kind front headline lead points purposes samplers runs convergence next"
+    keys = "schema sweep kind front headline lead points brief purposes samplers runs convergence next"
     assert set(data) == set(keys.split())
     assert set(data["purposes"]) == set(NAMES)
     keys = {"kl_weight", "beta", "low", "high", "beyond", "gain_db", "gain_nats", "why"}

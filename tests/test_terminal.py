@@ -52,7 +52,7 @@ def test_the_end_says_where_it_is_and_the_answer_and_keeps_the_commands(sweep):
     assert all(row["versions"]["python"] and row["cwd"] for row in read_rows(outcome.folder / "commands.jsonl"))
 
 
-def test_the_report_says_its_headline_and_shows_every_command(tmp_path, capsys):
+def test_the_report_says_its_headline_and_how_sure_it_is_and_shows_every_command(tmp_path, capsys):
     folder = write_sweep(tmp_path / "outputs" / "s")
     old = load_sweep(folder).commands()
     assert old == [" ".join(load_sweep(folder).manifest["command"])]  # of a sweep without the list
@@ -60,6 +60,8 @@ def test_the_report_says_its_headline_and_shows_every_command(tmp_path, capsys):
         append_row(folder / "commands.jsonl", {"command": command})
     assert report([str(folder), "--no-figures"]) == 0
     page = folder / "report" / "index.html"
-    assert capsys.readouterr().out == f"{page}\n{answer_of([folder]).headline}\n"
+    said = answer_of([folder])
+    assert capsys.readouterr().out.splitlines() == [str(page), said.headline, *said.sure]
+    assert said.sure[0].startswith("How sure: ")
     assert "first &#39;a b&#39;" in page.read_text()
     assert "second" in page.read_text()

@@ -64,6 +64,11 @@ class Answer:
         return (*self.sure, *self.notes)
 
     @property
+    def brief(self) -> tuple[str, ...]:
+        """Those that a terminal has room for: how sure the headline is; of one that says it itself, the first."""
+        return self.sure or self.points[:1]
+
+    @property
     def lead(self) -> str:
         return " ".join(self.points)
 
@@ -88,7 +93,8 @@ def as_data(study: Study, said: Answer) -> dict[str, Any]:
     }
     return {
         "schema": SCHEMA, "sweep": study.name, "kind": found.kind, "front": found.front,
-        "headline": said.headline, "lead": said.lead, "points": list(said.points), "purposes": purposes,
+        "headline": said.headline, "lead": said.lead, "points": list(said.points), "brief": list(said.brief),
+        "purposes": purposes,
         "samplers": {name: one.as_data() for name, one in sampling(found.curve).items()},
         "runs": [p.id for p in found.spot.points] if found.spot else [],
         "convergence": {member: known.word for member, known in found.convergence.items()},

@@ -61,7 +61,8 @@ def _main(args: argparse.Namespace) -> int:
             built = iter([build(folders, args.out, figures, purpose=purpose)])
         for number, index in enumerate(built):
             print(f"{time.strftime('%H:%M:%S')} {inert(index)}" if args.watch else inert(index))
-            print(read_json(index.parent / "answer.json")["headline"], flush=True)
+            said = read_json(index.parent / "answer.json")
+            print(said["headline"], *said["brief"], sep="\n", flush=True)
             if args.open and number == 0:
                 webbrowser.open(index.resolve().as_uri())
     except BrokenPipeError:

@@ -293,7 +293,7 @@ def _outcome(
     lines = ["", f"sweep     {folder}"]
     if len(manifest["members"]) > 1:
         said = answer_of([folder])
-        lines += [f"answer    {said.headline}", *(f"          {point}" for point in said.sure or said.points[:1])]
+        lines += [f"answer    {said.headline}", *(f"          {point}" for point in said.brief)]
         if said.next.command and said.found.kind != "unfinished" and not left:
             lines += [f"next      {said.next.words}:", f"          {said.next.command}"]
     lines.append(f"report    {commands.command('report', str(folder))}")
