@@ -14,6 +14,7 @@ from configs import member_config
 
 from vae_sweep import load_model
 from vae_sweep.evaluate import main as evaluate_main
+from vae_sweep.evaluation import curve_weights
 from vae_sweep.models import networks as models
 from vae_sweep.models.likelihoods import likelihood
 from vae_sweep.models.multi_rate import MultiRateVAE
@@ -190,6 +191,16 @@ def trained(small_sweep_at: Callable[..., list[str]], tmp_path_factory: pytest.T
 def run(trained: Path, tmp_path: Path) -> Path:
     """A multi-rate run to do with as one likes."""
     return load_sweep(shutil.copytree(trained, tmp_path / "sweep")).runs[0].folder
+
+
+def test_a_weight_of_the_sweep_takes_the_place_of_the_even_one_beside_it() -> None:
+    also = [10**-0.4, 10**-0.6, 1.0, 0.005, 0.5]
+    found = curve_weights(multi_rate(), also)
+    even = 10 ** np.linspace(-2, 1, 16)
+    expected = sorted({*even, 0.5})
+    assert found == pytest.approx(expected, rel=1e-4)
+    assert set(also) - {0.005} <= set(found)
+    assert curve_weights(multi_rate()) == [float(f"{weight:.4g}") for weight in even]
 
 
 def test_a_run_writes_its_curve(run: Path) -> None:

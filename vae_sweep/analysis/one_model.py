@@ -9,6 +9,7 @@ from vae_sweep.analysis.point import MULTI_RATE, RANGE, WEIGHT, Point, Setting
 from vae_sweep.analysis.study import SPLITS, Study
 from vae_sweep.runs.files import RecordError
 from vae_sweep.theory.beta import beta
+from vae_sweep.theory.weights import THE_SAME
 
 
 @dataclass(frozen=True)
@@ -37,15 +38,26 @@ def taken_apart(study: Study, family: tuple[Setting, ...] | None = None) -> Stud
 
 
 def _at_weights(study: Study, point: Point) -> list[Point]:
-    """Largest weight first, three digits of each; none where curve.json is missing or broken."""
+    """Largest weight first, three digits of each, once where several are the same to THE_SAME; none where curve.json is
+    missing or broken.
+    """
     try:
         curve = point.run.curve()
         rows = {split: {float(row["kl_weight"]): row for row in curve.get(split, [])} for split in SPLITS}
-        held_out = sorted(rows["val"], reverse=True)
+        held_out = _apart(sorted(rows["val"], reverse=True))
         return [_at_weight(study, point, float(f"{weight:.3g}"), {split: rows[split].get(weight) for split in SPLITS})
                 for weight in held_out]  # fmt: skip
     except (RecordError, KeyError, TypeError, AttributeError):
         return []  # Point.curve says so
+
+
+def _apart(falling: list[float]) -> list[float]:
+    """Without those that are the same as one before them: two weights of one run are no two seeds of one weight."""
+    kept: list[float] = []
+    for weight in falling:
+        if not kept or weight < kept[-1] * (1 - THE_SAME):
+            kept.append(weight)
+    return kept
 
 
 def _at_weight(study: Study, point: Point, weight: float, rows: dict[str, Any]) -> Point:

@@ -22,6 +22,7 @@ from vae_sweep.runs.records import write_record
 from vae_sweep.runs.schema import SCHEMA
 from vae_sweep.theory.conventions import Sizes, factors
 from vae_sweep.theory.linear import ACTIVE
+from vae_sweep.theory.weights import THE_SAME
 
 POINTS = 16
 FILE, PICTURE_FILE = "curve.json", "curve.npz"
@@ -30,10 +31,14 @@ Row = dict[str, float]
 
 
 def curve_weights(model: MultiRateVAE, also: Iterable[float] = ()) -> list[float]:
-    """16 weights from end to end of the model's range, equal ratios, and those of `also` that lie in it; rising."""
+    """16 weights from end to end of the model's range, equal ratios, and those of `also` that lie in it; rising.
+
+    One of `also` takes the place of any of the 16 that is the same to THE_SAME.
+    """
     low, high = model.kl_weight_range
+    asked = {float(weight) for weight in also if low <= weight <= high}
     evenly = {float(f"{weight:.4g}") for weight in np.geomspace(low, high, POINTS)}
-    return sorted(evenly | {float(weight) for weight in also if low <= weight <= high})
+    return sorted(asked | {w for w in evenly if not any(math.isclose(w, own, rel_tol=THE_SAME) for own in asked)})
 
 
 def sweep_weights(manifest: Mapping[str, Any]) -> set[float]:

@@ -3,6 +3,7 @@
 import math
 
 GREY_LEVELS = 255
+THE_SAME = 0.01  # share within which two weights of one model are one: they print alike, and it answers alike
 ROUNDING_SIGMA = 1 / (GREY_LEVELS * math.sqrt(12))  # std of the error of rounding to 8 bits, uniform over one level
 ROUNDING_WEIGHT = 2 * ROUNDING_SIGMA**2  # 2.6e-6: a smaller beta claims less noise than the pixels' own rounding
 
