@@ -25,7 +25,16 @@ def test_like_settings_lend_their_spread():
     a, b, c = (rng.normal(10, 1, 3) for _ in range(3))
     pooled = np.mean([x.var(ddof=1) for x in (a, b, c)])
     t = (b.mean() - a.mean()) / np.sqrt(pooled * 2 / 3)
-    assert chance.between(a, b, 10, [c]).p == pytest.approx(2 * stats.t.sf(abs(t), 6))
+    assert chance.between(a, b, 10, chance.spread(c)).p == pytest.approx(2 * stats.t.sf(abs(t), 6))
+
+
+def test_a_spread_without_some_of_its_groups_is_that_of_the_others():
+    rng = np.random.default_rng(6)
+    groups = [rng.normal(mean, sd, count) for mean, sd, count in ((0, 1, 4), (1e3, 2, 2), (-5, 0.1, 3), (7, 1, 1))]
+    left = chance.spread(*groups) - chance.spread(groups[0], groups[1])
+    assert left.squares == pytest.approx(2 * groups[2].var(ddof=1))
+    assert left.freedom == 2
+    assert chance.spread(*groups) - chance.spread(*groups) == chance.spread() == chance.Spread()
 
 
 def test_paired_is_the_paired_t_test():
@@ -56,7 +65,7 @@ def differences_found(seeds: int, settings: int, rng: np.random.Generator, sd: f
     groups = rng.normal(100, 100 * sd, (settings, seeds))
     pairs = list(itertools.combinations(range(settings), 2))
     ps = [
-        chance.between(groups[i], groups[j], 100, [g for k, g in enumerate(groups) if k not in (i, j)]).p
+        chance.between(groups[i], groups[j], 100, chance.spread(*(np.delete(groups, (i, j), axis=0)))).p
         for i, j in pairs
     ]
     return any(chance.holm(ps))

@@ -6,7 +6,7 @@ equal truths at most one comparison in twenty finds a difference.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
@@ -31,21 +31,42 @@ class Difference:
     assumed: bool
 
 
-def between(a: Sequence[float], b: Sequence[float], scale: float, pool: Iterable[Sequence[float]] = ()) -> Difference:
+@dataclass(frozen=True)
+class Spread:
+    """Of groups of values about the mean of each: the sum of squares, and its degrees of freedom."""
+
+    squares: float = 0.0
+    freedom: int = 0
+
+    def __add__(self, other: "Spread") -> "Spread":
+        return Spread(self.squares + other.squares, self.freedom + other.freedom)
+
+    def __sub__(self, other: "Spread") -> "Spread":
+        """What is left of it without groups that are in it."""
+        return Spread(max(self.squares - other.squares, 0.0), self.freedom - other.freedom)
+
+
+def spread(*groups: Sequence[float]) -> Spread:
+    values = [np.asarray(group, float) for group in groups]
+    squares = sum(float(((group - group.mean()) ** 2).sum()) for group in values)
+    return Spread(squares, sum(len(group) - 1 for group in values))
+
+
+def between(a: Sequence[float], b: Sequence[float], scale: float, pool: Spread | None = None) -> Difference:
     """Of two settings, a value per seed of each. scale: what ASSUMED_SD is a share of. pool: of like settings, whose
     spread is that of these two (all in one unit): their degrees of freedom count.
 
     Welch's assumption of unequal variances would cost the few degrees of freedom that there are: one variance for all.
     """
-    groups = [np.asarray(group, float) for group in (a, b, *pool)]
-    freedom = sum(len(group) - 1 for group in groups)
+    known = spread(a, b) + (pool or Spread())
+    freedom = known.freedom
     value = float(np.mean(b) - np.mean(a))
-    share = math.sqrt(1 / len(groups[0]) + 1 / len(groups[1]))
+    share = math.sqrt(1 / len(a) + 1 / len(b))
     if freedom <= 0:
         error = ASSUMED_SD * abs(scale) * share
         p = 2 * float(ndtr(-abs(value) / error)) if error else float(value == 0)
         return Difference(value, 1.959964 * error, p, True)
-    error = math.sqrt(sum(float(((group - group.mean()) ** 2).sum()) for group in groups) / freedom) * share
+    error = math.sqrt(known.squares / freedom) * share
     p = 2 * float(stdtr(freedom, -abs(value) / error)) if error else float(value == 0)
     return Difference(value, float(stdtrit(freedom, 0.975)) * error, p, False)
 
@@ -118,11 +139,10 @@ def _seeds_sd(
 ) -> np.ndarray | float:
     """Share of the scale that seeds differ by, (draws,): of each draw what its variance may be; or ASSUMED_SD."""
     groups = [v.mean(1) / unit for v, unit in zip(values, scale, strict=True)]
-    freedom = sum(len(group) - 1 for group in groups)
-    if freedom <= 0:
+    known = spread(*groups)
+    if known.freedom <= 0:
         return ASSUMED_SD
-    squares = sum(float(((group - group.mean()) ** 2).sum()) for group in groups)
-    return np.asarray(np.sqrt(squares / rng.chisquare(freedom, draws)))
+    return np.asarray(np.sqrt(known.squares / rng.chisquare(known.freedom, draws)))
 
 
 def _resampled(values: np.ndarray, images: np.ndarray | None, draws: int, rng: np.random.Generator) -> np.ndarray:

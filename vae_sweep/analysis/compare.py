@@ -78,45 +78,43 @@ class Judge:
 
     The spread of the seeds is pooled over all levels of a comparison as a share of their losses. On held-out images
     that two runs share, the images' own chance is that of the paired differences, and both have to rule chance out.
+    ps: of each of `pairs`, that two levels of equal truth differ as these do.
     """
 
     def __init__(self, study: Study, split: str, by_weight: Mapping[float, list[Level]]):
-        self._study, self._split = study, split
-        self._levels = [level for found in by_weight.values() for level in found]
-        self.seeds = max((len(level.losses) for level in self._levels), default=1)
-        pairs = [pair for found in by_weight.values() for pair in combinations(found, 2)]
-        real = chance.holm([self._p(a, b) for a, b in pairs])
-        self._differ = {frozenset((id(a), id(b))) for (a, b), known in zip(pairs, real, strict=True) if known}
+        levels = [level for found in by_weight.values() for level in found]
+        self.seeds = max((len(level.losses) for level in levels), default=1)
+        self._scale = {id(x): study.scale(x.spot.points[0], x.loss) or float("inf") for x in levels}
+        self._images = {id(x): _images(x) if split == "val" else None for x in levels}
+        self._spread = {id(x): chance.spread(self._shares(x, x)) for x in levels}
+        self._of_all = sum(self._spread.values(), chance.Spread())
+        self.pairs = [pair for found in by_weight.values() for pair in combinations(found, 2)]
+        self.ps = [self._p(a, b) for a, b in self.pairs]
+        real = chance.holm(self.ps)
+        self._differ = {frozenset((id(a), id(b))) for (a, b), known in zip(self.pairs, real, strict=True) if known}
 
     def differ(self, a: Level, b: Level) -> bool:
         """Whether the two differ, by more than chance and by more than NEGLIGIBLE."""
-        share = abs(a.loss - b.loss) / min(self._scale(a), self._scale(b))
+        share = abs(a.loss - b.loss) / min(self._scale[id(a)], self._scale[id(b)])
         return frozenset((id(a), id(b))) in self._differ and share > NEGLIGIBLE
 
-    def _scale(self, level: Level) -> float:
-        return self._study.scale(level.spot.points[0], level.loss) or float("inf")
-
     def _shares(self, level: Level, of: Level) -> list[float]:
-        return [loss / self._scale(of) for loss in level.losses]
+        return [loss / self._scale[id(of)] for loss in level.losses]
 
     def _p(self, a: Level, b: Level) -> float:
-        """That two levels of equal truth differ as these do."""
-        others = [self._shares(x, x) for x in self._levels if x is not a and x is not b]
+        others = self._of_all - (self._spread[id(a)] + self._spread[id(b)])
         of_seeds = chance.between(self._shares(a, a), self._shares(b, a), 1.0, others).p
-        images = _paired_images(a, b) if self._split == "val" else None
-        return max(of_seeds, chance.paired(*images).p) if images else of_seeds
+        of_a, of_b = self._images[id(a)], self._images[id(b)]
+        if of_a is None or of_b is None or len(of_a) != len(of_b):  # the runs share no images
+            return of_seeds
+        return max(of_seeds, chance.paired(of_a, of_b).p)
 
 
-def _paired_images(a: Level, b: Level) -> tuple[np.ndarray, np.ndarray] | None:
-    """Objective of every held-out image under the first run of each level; None where the runs share no images."""
-    found = []
-    for level in (a, b):
-        point = level.spot.points[0]
-        error, kl = point.per_image("distortion"), point.per_image("kl")
-        if error is None or kl is None:
-            return None
-        found.append(error + level.spot.price * kl)
-    return (found[0], found[1]) if len(found[0]) == len(found[1]) else None
+def _images(level: Level) -> np.ndarray | None:
+    """Objective of every held-out image under the first run; None if its terms were not kept."""
+    point = level.spot.points[0]
+    error, kl = point.per_image("distortion"), point.per_image("kl")
+    return None if error is None or kl is None else error + level.spot.price * kl
 
 
 def _levels(study: Study, key: str, split: str) -> dict[float, list[Level]]:

@@ -17,6 +17,7 @@ from vae_sweep.runs.nested import flatten
 from vae_sweep.runs.reading import Run, Sweep
 from vae_sweep.theory.beta import sizes_of
 from vae_sweep.theory.conventions import Sizes
+from vae_sweep.traits import LikelihoodTraits
 
 SPLITS = ("train", "val")
 
@@ -75,9 +76,16 @@ class Study:
         """
         if point.zero_means_something:
             return abs(value) or None
-        same = [p for p in self.done if p.likelihood == point.likelihood]
-        known = [d for p in same if (d := p.distortion(self.split)) is not None]
-        return (max(known) - min(known)) or None if known else None
+        return self._ranges.get(point.likelihood) or None
+
+    @cached_property
+    def _ranges(self) -> dict[LikelihoodTraits, float]:
+        """Likelihood -> the worst of its runs' distortions less the best."""
+        known: dict[LikelihoodTraits, list[float]] = {}
+        for point in self.done:
+            if (distortion := point.distortion(self.split)) is not None:
+                known.setdefault(point.likelihood, []).append(distortion)
+        return {likelihood: max(values) - min(values) for likelihood, values in known.items()}
 
     def sizes(self, point: Point) -> Sizes | None:
         """What the meaning of the point's weight may depend on; None where a size is not known."""
