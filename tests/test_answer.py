@@ -7,12 +7,14 @@ import json
 import numpy as np
 import pytest
 from marks import slow
+from scipy import stats
 from synthetic_sweep import write_sweep
 
 from vae_sweep.analysis import compare, study
 from vae_sweep.analysis.answer import Answer, answer
 from vae_sweep.analysis.confounds import confounds
 from vae_sweep.analysis.gap import split_gap
+from vae_sweep.analysis.point import Point
 from vae_sweep.analysis.purposes import at_twice_the_length, quality, reconstructs_the_same
 from vae_sweep.analysis.recommend import recommend
 from vae_sweep.analysis.spots import spots
@@ -588,6 +590,43 @@ def test_a_larger_latent_helps_only_below_the_data_s_spectrum(sweep):
     words = {row.weight: row.words for row in found.rows}
     assert words[3.0].startswith("16 do")  # 2 lambda_17 < 3: the units beyond stay idle
     assert words[0.1].startswith("64 are worth it")
+
+
+@pytest.mark.parametrize("recon", ["sse", "laplace"])
+def test_a_pair_of_sizes_is_judged_by_the_spread_of_all_levels(tmp_path, recon, monkeypatch):
+    """Beside a t test written out: the variance pooled over all levels, each in shares of its scale."""
+    folder = write_sweep(tmp_path / "s", weights=(1.0, 0.3, 0.1), latent_dims=(2, 4, 8), seeds=(0, 1, 2))
+    for path in folder.glob("*/result.json"):
+        edit(path, lambda r: r["config"]["loss"].update(recon=recon))
+    found, calls = study.read([load_sweep(folder)]), []
+    whole = max(p.distortion("train") for p in found.done) - min(p.distortion("train") for p in found.done)
+    monkeypatch.setattr(Study, "scale", lambda *given, own=Study.scale: calls.append(given) or own(*given))
+    judged = compare.Judge(found, "val", compare._levels(found, "model.latent_dim", "val"))
+    levels = list({id(level): level for pair in judged.pairs for level in pair}.values())
+    assert (len(judged.pairs), len(levels), len(calls)) == (9, 9, 9)  # the scale of each level is asked for once
+    for (a, b), p in zip(judged.pairs, judged.ps, strict=True):
+        scale = {id(level): level.loss if recon == "sse" else whole for level in levels} | {
+            id(b): a.loss if recon == "sse" else whole
+        }
+        variance = np.mean([np.var(level.losses, ddof=1) / scale[id(level)] ** 2 for level in levels])
+        t = (b.loss - a.loss) / scale[id(b)] / np.sqrt(variance * 2 / 3)
+        assert p == pytest.approx(2 * stats.t.sf(abs(t), 18), rel=1e-9)
+
+
+def test_the_range_of_a_density_s_distortions_is_looked_for_once(tmp_path, monkeypatch):
+    folder = write_sweep(tmp_path / "s")
+    for path in folder.glob("*/result.json"):
+        edit(path, lambda r: r["config"]["loss"].update(recon="laplace"))
+    found, calls = study.read([load_sweep(folder)]), []
+    known = [p.distortion(found.split) for p in found.done]
+    monkeypatch.setattr(Point, "distortion", lambda *given, own=Point.distortion: calls.append(given) or own(*given))
+    assert {found.scale(p, 5.0) for p in found.points} == {max(known) - min(known)}
+    assert len(calls) == len(known)
+
+
+def test_spots_are_averaged_once_for_each_split(sweep):
+    assert spots(sweep) is spots(sweep, sweep.split)
+    assert spots(sweep, "val") is not spots(sweep, "train")
 
 
 def test_schedules_that_end_alike_make_no_difference_and_one_that_does_not_is_named(tmp_path):

@@ -1,6 +1,7 @@
 """A model of all weights in the report: beside the separate runs, never among them."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,14 @@ from synthetic_sweep import write_sweep
 from vae_sweep import report
 from vae_sweep.analysis import multi_rate, study
 from vae_sweep.analysis.answer import answer
+from vae_sweep.analysis.one_model import taken_apart
 from vae_sweep.analysis.recommend import recommend
 from vae_sweep.analysis.spots import spots
 from vae_sweep.analysis.study import Study
 from vae_sweep.analysis.survey import survey
 from vae_sweep.analysis.verdicts import judge
 from vae_sweep.report import payload, plots
-from vae_sweep.runs.reading import load_sweep
+from vae_sweep.runs.reading import Run, load_sweep
 
 WEIGHTS = (3.0, 1.0, 0.3, 0.1, 0.03)
 
@@ -101,6 +103,34 @@ def test_alone_it_answers_by_the_rules_of_separate_runs(tmp_path: Path) -> None:
     assert said.lead.startswith("By the curve of one model for all weights")
     assert " model.multi_rate=true,false " in said.next.command
     report.build([folder], figures=False)
+
+
+def test_the_curve_of_each_of_several_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = read(write_sweep(tmp_path / "both", weights=WEIGHTS, multi_rate=0.2))
+    (point,) = one.multi_rate
+    twins = [replace(point, run=replace(point.run, result={**point.run.result, "id": f"twin{k}"})) for k in range(3)]
+    several, read_of = replace(one, points=[*one.points, *twins]), []
+    monkeypatch.setattr(Run, "curve", lambda run, own=Run.curve: read_of.append(run.id) or own(run))
+    verdicts = judge(several)
+    found = multi_rate.comparisons(several)
+    assert [c.point.id for c in found] == [p.id for p in several.multi_rate]
+    assert all([row.weight for row in c.rows] == list(WEIGHTS) for c in found)
+    assert len(found) == sum("behind-separate" in [f.rule for f in own] for own in verdicts.values()) == 4
+    assert sorted(read_of) == sorted(p.id for p in several.multi_rate)
+
+
+def test_two_weights_that_are_the_same_to_a_per_cent_are_no_two_seeds(tmp_path: Path) -> None:
+    """As in folders where an even weight stands beside one of the sweep's: 0.3981 and 10 ** -0.4."""
+    folder = write_sweep(tmp_path / "only", weights=(10**-0.4, 0.3981, 0.4), multi_rate=0.0, running=(0, 1, 2))
+    (curve,) = spots(taken_apart(read(folder))).values()
+    assert all(len(spot.points) == 1 for spot in curve)
+    weights = np.array([spot.weight for spot in curve])
+    assert len(weights) == 16
+    assert (weights[:-1] / weights[1:]).min() > 1.01
+    only = read(folder)
+    lead = answer(only, recommend(only, judge(only)), judge(only)).lead
+    assert "1 seed," in lead
+    assert "seeds" not in lead
 
 
 def test_without_a_curve_it_names_no_weight(tmp_path: Path) -> None:

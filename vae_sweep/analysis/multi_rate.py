@@ -1,8 +1,8 @@
 """One model for all weights beside one run per weight: the objective D + beta R, at equal beta."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-
-import numpy as np
 
 from vae_sweep.analysis.point import Point
 from vae_sweep.analysis.spots import spots
@@ -37,18 +37,21 @@ class Comparison:
 
 def comparisons(study: Study) -> list[Comparison]:
     """One per multi-rate run with a curve; without rows where no separate run has a weight of that curve."""
-    found = []
-    for point in study.multi_rate:
-        curve = point.curve("val")
-        rows = [
-            Row(spot.weight, spot.distortion + spot.price * spot.rate, distortion + spot.price * rate)
-            for spot in spots(study, "val").get(point.family, [])
-            for weight, rate, distortion in curve
-            if np.isclose(weight, spot.weight, rtol=1e-6)
-        ]
-        if curve:
-            found.append(Comparison(point, rows, _words(study, point, rows)))
+    if "multi_rate" not in study.memory:
+        seconds = {run: share for sweep in study.sweeps for run, share in sweep.seconds().items()}
+        study.memory["multi_rate"] = [_compared(study, p, seconds) for p in study.multi_rate if p.curve("val")]
+    found: list[Comparison] = study.memory["multi_rate"]
     return found
+
+
+def _compared(study: Study, point: Point, seconds: Mapping[str, float]) -> Comparison:
+    rows = [
+        Row(spot.weight, spot.distortion + spot.price * spot.rate, distortion + spot.price * rate)
+        for spot in spots(study, "val").get(point.family, [])
+        for weight, rate, distortion in point.curve("val")
+        if math.isclose(weight, spot.weight, rel_tol=1e-6)
+    ]
+    return Comparison(point, rows, _words(study, point, rows, seconds))
 
 
 def behind_separate(point: Point, context: Context) -> tuple[str, tuple[tuple[str, str], ...]] | None:
@@ -63,8 +66,7 @@ def behind_separate(point: Point, context: Context) -> tuple[str, tuple[tuple[st
     return f"behind separate runs: {_signed(worst)} at {worst.weight:g}", tuple(evidence)
 
 
-def _words(study: Study, point: Point, rows: list[Row]) -> str:
-    seconds = {run: share for sweep in study.sweeps for run, share in sweep.seconds().items()}
+def _words(study: Study, point: Point, rows: list[Row], seconds: Mapping[str, float]) -> str:
     own = seconds.get(point.run.id)
     trained = f"One run of {duration(own)}" if own else "One run"
     points = count(len(point.curve("val")), "weight")

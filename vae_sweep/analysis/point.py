@@ -191,11 +191,20 @@ class Point:
         """(weight, rate, distortion) of a multi-rate run, by weight; a broken curve.json is added to `problems`."""
         own = self.distortion_key
         try:
-            rows = self.run.curve().get(split, [])
+            rows = self._curve.get(split, [])
             return [(row["kl_weight"], row["kl"], row[own]) for row in rows if None not in (row["kl"], row[own])]
-        except (RecordError, KeyError, TypeError, AttributeError) as error:
-            self._note(error if isinstance(error, RecordError) else RecordError(f"curve.json: {error!r}"))
+        except (KeyError, TypeError, AttributeError) as error:
+            self._note(RecordError(f"curve.json: {error!r}"))
             return []
+
+    @cached_property
+    def _curve(self) -> dict[str, Any]:
+        """What its curve.json holds; {} if that is missing or broken."""
+        try:
+            return self.run.curve()
+        except RecordError as error:
+            self._note(error)
+            return {}
 
     def arrays(self, name: str = "evaluation.npz", prefix: str = "") -> dict[str, np.ndarray]:
         """evaluation.npz, or another file of the run; {} if it is missing or broken, which `problems` then says."""

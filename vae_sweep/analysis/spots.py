@@ -53,8 +53,15 @@ class Spot:
 
 
 def spots(study: Study, split: str | None = None) -> dict[tuple[Setting, ...], list[Spot]]:
-    """Family -> its spots, largest weight first."""
-    split = split or study.split
+    """Family -> its spots, largest weight first: averaged once for a study, whoever asks."""
+    key = ("spots", split or study.split)
+    if key not in study.memory:
+        study.memory[key] = _averaged(study, key[1])
+    found: dict[tuple[Setting, ...], list[Spot]] = study.memory[key]
+    return found
+
+
+def _averaged(study: Study, split: str) -> dict[tuple[Setting, ...], list[Spot]]:
     found = {}
     for family, points in study.families.items():
         by_weight: dict[float, list[Point]] = {}
