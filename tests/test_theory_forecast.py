@@ -100,6 +100,16 @@ def test_banner_warns_of_a_reduction_that_moves_with_the_size() -> None:
     assert "WARNING" not in banner([1.0], [4], 192, 64, Loss(reduction="half_sum"))
 
 
+def test_the_converted_weight_is_the_beta_that_the_table_below_is_of() -> None:
+    """SSE / (2 s^2 n) + w KL has the optimum of SSE + 2 s^2 n w KL; with a fitted s there is no such weight."""
+    gaussian = banner([1.0], [4], 12288, 64, Loss(LIKELIHOODS["gaussian"], reduction="mean_pixels", scale=0.1))
+    assert "As the weight of SSE + w KL: 1 = 245.8." in gaussian
+    fitted = banner([1.0], [4], 12288, 64, Loss(LIKELIHOODS["optimal_sigma"], reduction="mean_pixels"))
+    assert "As the weight of nats + w KL: 1 = 1.229e+04." in fitted
+    laplace = banner([1.0], [4], 12288, 64, Loss(LIKELIHOODS["laplace"], reduction="mean_pixels", scale=0.1))
+    assert "As the weight of nats + w KL: 1 = 1.229e+04." in laplace
+
+
 def test_thresholds_are_right_under_every_reduction_likelihood_and_latent_size() -> None:
     """The threshold in SSE + beta KL is 2 lambda_1; a * recon + w b KL has it at w = beta a / b, written out here."""
     known = data_forecast(images_of(300), np.arange(300), [4, 16], [1.0], bernoulli=True)

@@ -274,10 +274,12 @@ def _reduction(about: _About) -> Iterator[str]:
     loss, convention = about.loss, REDUCTIONS[about.loss.reduction]
     if loss.reduction == "sum":
         return
-    unit = "SSE" if loss.likelihood.squared_error else loss.likelihood.unit
+    fitted = loss.likelihood.squared_error and not loss.fixes_noise  # then no weight is one of SSE
+    unit = "SSE" if loss.fixes_noise else loss.likelihood.unit
     for d in about.dims if about.moves_with_latents else about.dims[:1]:
         sizes = about.sizes._replace(latent_dim=d)
-        same = ", ".join(f"{w:g} = {to_sum(w, loss.reduction, sizes):.4g}" for w in about.weights[:MOST_ROWS])
+        worth = [to_sum(w, loss.reduction, sizes) if fitted else about.beta(w, d) for w in about.weights[:MOST_ROWS]]
+        same = ", ".join(f"{w:g} = {beta:.4g}" for w, beta in zip(about.weights, worth, strict=False))
         which = f" with {d} latents" if about.moves_with_latents and len(about.dims) > 1 else ""
         yield f"loss.reduction={loss.reduction}, {convention.formula}. As the weight of {unit} + w KL{which}: {same}."
     if convention.depends_on:
