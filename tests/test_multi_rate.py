@@ -25,6 +25,8 @@ from vae_sweep.runs.members import member_id
 from vae_sweep.runs.reading import load_run, load_sweep
 from vae_sweep.sweep.settings import SettingsError, check_member
 from vae_sweep.theory import Pixels, linear_vae, spectrum
+from vae_sweep.theory.start import moments
+from vae_sweep.training.build import build
 from vae_sweep.training.checkpoints import LAST, load_checkpoint
 from vae_sweep.training.lit_vae import LitVAE, OptimizerSettings
 from vae_sweep.training.train import train_pack
@@ -91,6 +93,79 @@ def test_the_loss_is_the_mean_over_images_at_their_weights(x: torch.Tensor) -> N
     torch.testing.assert_close(loss, (0.5 * terms["recon"] + weights * terms["kl"]).mean())
     singly = [objective(x[i : i + 1], noise[i : i + 1], float(weights[i]))[0] for i in range(B)]
     torch.testing.assert_close(loss, torch.stack(singly).mean(), rtol=1e-4, atol=1e-4)
+
+
+def pictures() -> np.ndarray:
+    """(100, 12, 12, 1) uint8: eigenvalues fall by a factor at each of 30 components."""
+    rng = np.random.default_rng(0)
+    basis = np.linalg.qr(rng.standard_normal((144, 30)))[0]
+    scores = rng.standard_normal((100, 30)) * np.sqrt(4 * 0.7 ** np.arange(30))
+    return np.round(255 * (scores @ basis.T + 0.5).clip(0, 1)).astype(np.uint8).reshape(100, 12, 12, 1)
+
+
+def begun(images: np.ndarray, loss: dict[str, Any], one: float, many: bool) -> Objective:
+    """The objective of an untrained run. one: its loss.kl_weight."""
+    config = member_config("model=conv", "model.latent_grid=1", "model.latent_dim=20", "model.channels=2")
+    config["loss"] |= loss | {"kl_weight": one}
+    config["model"] |= {"multi_rate": many, "kl_weight_range": [1e-4 * one, 100 * one]}
+    check_member(config)
+    known = moments(images, np.arange(100), 20, 12, 1)
+    return build(config, (1, 12, 12), 100, known).objective.eval()
+
+
+def rate_and_error(objective: Objective, images: np.ndarray, weight: float) -> tuple[torch.Tensor, float]:
+    """(KL of each unit (d,), SSE), means over the images, the latents' noise the same for all."""
+    x = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+    noise = torch.randn(100, 20, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        _, terms = objective(x, noise, weight)
+        return objective.vae.at(weight).encode(x).kl_per_unit().mean(0), terms["sse"].mean().item()
+
+
+# Of the same objective: how a reconstruction term and its weight are written, and the weight that stands for 1.
+NOTATIONS: dict[str, list[tuple[dict[str, Any], float]]] = {
+    "sse": [
+        ({}, 1.0),
+        ({"reduction": "mean_pixels"}, 1 / 144),
+        ({"reduction": "mean_pixels_latents"}, 20 / 144),
+        ({"recon": "gaussian", "scale": 0.1}, 50.0),
+        ({"recon": "gaussian", "scale": 0.1, "reduction": "half_sum"}, 25.0),
+    ],
+    "bernoulli": [({"recon": "bernoulli"}, 1.0), ({"recon": "bernoulli", "reduction": "mean_pixels"}, 1 / 144)],
+    "laplace": [
+        ({"recon": "laplace"}, 1.0),
+        ({"recon": "laplace", "scale": 0.1}, 10.0),
+        ({"recon": "laplace", "scale": 0.1, "reduction": "mean_pixels"}, 10 / 144),
+    ],
+}
+
+
+@pytest.mark.parametrize("family", NOTATIONS)
+def test_it_begins_alike_however_the_objective_is_written(family: str) -> None:
+    images = pictures()
+    written = [(begun(images, loss, one, many=True), one) for loss, one in NOTATIONS[family]]
+    for weight in (0.02, 0.2, 1.0):
+        first, *others = [rate_and_error(objective, images, weight * one) for objective, one in written]
+        assert 0 < first[0].sum() < 200
+        for rate, error in others:
+            torch.testing.assert_close(rate, first[0], rtol=1e-4, atol=1e-4)
+            assert error == pytest.approx(first[1], rel=1e-4)
+
+
+@pytest.mark.parametrize("family", NOTATIONS)
+def test_it_begins_where_runs_of_one_weight_do(family: str) -> None:
+    """Of the linear optimum the same rate; of Laplace, whose noise is another at each weight, the same units."""
+    images = pictures()
+    loss, one = NOTATIONS[family][-1]
+    model = begun(images, loss, one, many=True)
+    for weight in (0.2, 1.0, 3.0):
+        rate, error = rate_and_error(model, images, weight * one)
+        alone, own_error = rate_and_error(begun(images, loss, weight * one, many=False), images, weight * one)
+        assert alone.max() > 0.1
+        assert ((rate > 1e-3) == (alone > 1e-3)).all()
+        if family != "laplace":
+            torch.testing.assert_close(rate, alone, rtol=1e-3, atol=1e-3)
+            assert error == pytest.approx(own_error, rel=1e-3)
 
 
 def test_weights_are_drawn_from_the_density_they_should_have() -> None:

@@ -32,6 +32,9 @@ class LikelihoodTraits:
         loss.learn_scale), "fitted" (training finds it: no setting fixes beta).
     exponent: for R without `sse`: at another weight R is the exact likelihood at noise scale * weight ** exponent.
         None: the pixels have no noise to set, and a weight other than 1 tempers them.
+    parabola: for R without `sse`: SSE / (parabola scale error) + a constant lies above R, error the root mean square of
+        a pixel's; without a scale SSE / parabola. None: not known.
+    logits: the decoder's raw outputs are logits of pixels.
     collapse: what bounds the weights above which ignoring every latent is stable: the largest eigenvalue of the
         pixels' "covariance" or "correlation". None: not known.
     words: what its weights mean, one sentence, with {scale} and {pixels}.
@@ -44,6 +47,8 @@ class LikelihoodTraits:
     sse: float | None = None
     scale: str = "none"
     exponent: float | None = None
+    parabola: float | None = None
+    logits: bool = False
     collapse: str | None = None
 
     @property
@@ -72,6 +77,22 @@ class LikelihoodTraits:
         if self.sse is None:
             return weight
         return self.sse * weight * (1.0 if self.scale == "none" else scale**2)
+
+    def nearest_squared_error(self, weight: float, scale: float, error: float) -> float:
+        """The weight of SSE whose optimum R + weight KL begins at: beta, or that of the parabola above R.
+
+        error: root mean square of a pixel's, once there. A fitted scale is it.
+        """
+        if self.scale == "fitted":
+            return (self.sse or 2.0) * weight * error**2
+        if self.squared_error or self.parabola is None:
+            return self.beta(weight, scale)
+        return self.parabola * weight * (1.0 if self.scale == "none" else scale * error)
+
+    @property
+    def begins_by_error(self) -> bool:
+        """Whether the squared-error weight that it begins at hangs on the error that is left there."""
+        return self.scale == "fitted" or (self.parabola is not None and self.scale != "none")
 
     def noise_at(self, weight: float, scale: float = 1.0) -> float | None:
         """The pixel noise at which R + weight KL is a multiple of the exact -ELBO; None if there is none to set.
@@ -128,6 +149,8 @@ LIKELIHOODS = {
             "nats",
             "Bernoulli",
             "Bernoulli pixels have no noise to set: weight 1 is the exact ELBO, any other tempers it.",
+            parabola=0.5,
+            logits=True,
             collapse="correlation",
         ),
         LikelihoodTraits(
@@ -137,6 +160,7 @@ LIKELIHOODS = {
             "Laplace pixels: weight w is the exact ELBO at scale {scale:g} w. No weight leaves the KL out.",
             scale="set",
             exponent=1.0,
+            parabola=2.0,
         ),
     )
 }

@@ -52,7 +52,7 @@ class Path(nn.Module):
             logvar, cell_logvar = _tensor(np.log(path.picture.variance)), _tensor(np.log(path.cell.variance))
             cell_encode, cell_decode = _tensor(path.cell.encode.T), _tensor(path.cell.decode)
             values = np.concatenate([path.picture.eigenvalues, np.repeat(path.cell.eigenvalues, at.cells**2)])
-            self.ends = _tensor(2 * values * start.moments.unit**2)  # the weights at which the codes shut
+            self.ends = _tensor(2 * values * start.moments.unit**2)  # the squared-error weights at which they shut
         self.register_buffer("basis", basis)
         self.register_buffer("encode_scale", encode)
         self.register_buffer("decode_scale", decode)

@@ -15,7 +15,7 @@ the form does not know.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -38,10 +38,17 @@ class MultiRateVAE(nn.Module):
     """A VAE that is told the KL weight. Without one, encode and decode are at `kl_weight`.
 
     vae: one of networks.py, or another with an encoder (B, C, H, W) -> (B, 2 d), a decoder and diagonal posteriors.
-    kl_weight_range: (lowest, highest) weight that it is for. Raises TypeError or ValueError for what cannot be.
+    kl_weight_range: (lowest, highest) weight that it is for. own_weights: what squared-error weights (d,), at which the
+    linear path's units shut, are in the unit of kl_weight. Raises TypeError or ValueError for what cannot be.
     """
 
-    def __init__(self, vae: nn.Module, kl_weight: float, kl_weight_range: Sequence[float]):
+    def __init__(
+        self,
+        vae: nn.Module,
+        kl_weight: float,
+        kl_weight_range: Sequence[float],
+        own_weights: Callable[[Tensor], Tensor] = lambda betas: betas,
+    ):
         super().__init__()
         if not (isinstance(vae, VAE) and hasattr(vae, "encoder") and vae.posterior is Diagonal):
             raise TypeError("model.multi_rate=true: needs a models.VAE of encoder and decoder with diagonal posteriors")
@@ -60,7 +67,7 @@ class MultiRateVAE(nn.Module):
         # open at the lowest weights alone, where the highest cannot switch them off, and some at all.
         above_floor = math.log(high / low) * torch.linspace(0.1, 1.0, d)
         if vae.ends is not None:
-            above_floor = (torch.log(vae.ends / low) - _FLOOR).clamp(min=0.05)
+            above_floor = (torch.log(own_weights(vae.ends) / low) - _FLOOR).clamp(min=0.05)
         self.raw_ends = nn.Parameter(torch.log(torch.expm1(above_floor)) / _PACE)
 
     @property

@@ -58,7 +58,7 @@ class VAE(nn.Module):
 
     @property
     def ends(self) -> Tensor | None:
-        """The KL weights (d,) above which the linear path's units are shut; None without a path."""
+        """The squared-error weights (d,) above which the linear path's units are shut; None without a path."""
         path = getattr(getattr(self, "decoder", None), "path", None)
         return None if path is None else path.ends
 

@@ -23,7 +23,7 @@ from vae_sweep.runs.members import keeps_best, total_steps
 from vae_sweep.schedules import constant
 from vae_sweep.theory.start import Moments
 from vae_sweep.training.lit_vae import LitVAE, OptimizerSettings
-from vae_sweep.training.starting import start_of
+from vae_sweep.training.starting import start_of, weights_of
 from vae_sweep.traits import DIVERGENCES, LIKELIHOODS, ScheduleTraits, is_ours, schedule
 
 Section = Mapping[str, Any]  # of a config
@@ -113,7 +113,8 @@ def build_vae(config: Mapping[str, Any], image_shape: ImageShape, moments: Momen
     call = make if model["_target_"].startswith("vae_sweep.") else partial(call_with_taken, make)
     vae: nn.Module = as_vae(call(image_shape=tuple(image_shape), **known), model["latent_dim"], image_shape)
     if multi_rate and config["objective"] != "autoencoder":
-        vae = MultiRateVAE(vae, loss["kl_weight"], kl_weight_range)
+        own = {} if moments is None else {"own_weights": partial(weights_of, config, moments, image_shape)}
+        vae = MultiRateVAE(vae, loss["kl_weight"], kl_weight_range, **own)
     if loss.get("weight_kl_weight") is not None:
         vae = BayesianVAE(vae, loss["weight_prior_scale"])
     return vae

@@ -62,7 +62,7 @@ def _of_the_network(vae: nn.Module, config: Mapping[str, Any]) -> list[str]:
 def _of_the_loss(config: Mapping[str, Any], batch: Tensor, images: int) -> list[str]:
     lit = build(config, tuple(batch.shape[1:]), images)  # type: ignore[arg-type]
     recon, vae = config["loss"]["recon"], lit.objective.vae
-    read_as = "logits" if recon == "bernoulli" else "pixels in [0, 1], not squashed"
+    read_as = "logits" if lit.objective.likelihood.traits.logits else "pixels in [0, 1], not squashed"
     ends_in = None if config["model"]["_target_"].startswith("vae_sweep.") else squashed(vae, vae.latent_dim)
     x = lit.draw(batch)
     loss, terms = lit.objective(x, lit.noise(x), lit.weights_for(x), lit.weight_noise(x))

@@ -3,12 +3,14 @@
 import hashlib
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from hydra.utils import get_object
+from torch import Tensor
 
 from vae_sweep.data.cache import cached_array, cached_folder, resolve_cache_dir
 from vae_sweep.data.image_data import ImageData
@@ -16,12 +18,13 @@ from vae_sweep.models.layout import ImageShape, layout_of, settled
 from vae_sweep.models.start import Start
 from vae_sweep.runs.members import is_multi_rate
 from vae_sweep.theory import start as theory
-from vae_sweep.theory.beta import beta_at, sizes_of
+from vae_sweep.theory.beta import sizes_of
 from vae_sweep.theory.conventions import to_sum
 from vae_sweep.theory.start import Moments
-from vae_sweep.traits import LIKELIHOODS, likelihood
+from vae_sweep.traits import likelihood
 
 _ROUNDS = 12  # of a fixed point that halves its distance at each
+_LOWEST = 1e-6  # of the weight at which the first unit shuts: below it the error left changes little
 
 
 def wants_start(config: Mapping[str, Any]) -> bool:
@@ -69,32 +72,49 @@ def unknown_moments(config: Mapping[str, Any], image_shape: ImageShape) -> Momen
 def start_of(config: Mapping[str, Any], moments: Moments, image_shape: ImageShape) -> Start:
     """Where a member starts, from its settled config: at the optimum of the squared-error weight that its own is.
 
-    Gaussian pixels: beta. Bernoulli: see Start. Laplace, and a fitted sigma: the weight at which the pixel noise and
+    Gaussian pixels: beta. Bernoulli: see Start. Laplace, and a fitted scale: the weight at which the pixel noise and
     the error it leads to agree. Laplace because |e| <= e^2 / (2 c) + c / 2 for any c, and c^2 = SSE / n bounds best.
     """
     loss = config["loss"]
+    traits, scale = likelihood(loss), loss.get("scale", 1.0)
     if config["objective"] == "autoencoder" or is_multi_rate(config):
-        return Start(moments, 0.0, loss["recon"] == "bernoulli")
-    sizes, traits, scale = sizes_of(config, image_shape), likelihood(loss), loss.get("scale", 1.0)
-    weight = to_sum(loss["kl_weight"], loss.get("reduction", "sum"), sizes)
-    if traits is LIKELIHOODS["bernoulli"]:
-        return Start(moments, weight / 2, logits=True)
-    if traits is LIKELIHOODS["laplace"] or traits.name == "optimal_sigma" or traits.scale == "fitted":
-        return Start(moments, _at_rest(moments, config, image_shape, weight, scale, traits.name == "laplace"))
-    if traits.squared_error:
-        weight = beta_at(traits, loss["kl_weight"], loss.get("reduction", "sum"), sizes, scale)
-    return Start(moments, weight)
+        return Start(moments, 0.0, traits.logits)
+    weight = to_sum(loss["kl_weight"], loss.get("reduction", "sum"), sizes_of(config, image_shape))
+    if not traits.begins_by_error:
+        return Start(moments, traits.nearest_squared_error(weight, scale, 0.0), traits.logits)
+    if (error := _error_left(moments, config, image_shape)) is None:
+        return Start(moments, weight, traits.logits)  # of no consequence
+    beta = traits.nearest_squared_error(weight, scale, moments.unit)
+    for _ in range(_ROUNDS - 1):
+        beta = traits.nearest_squared_error(weight, scale, error(beta))
+    return Start(moments, beta, traits.logits)
 
 
-def _at_rest(
-    moments: Moments, config: Mapping[str, Any], image_shape: ImageShape, weight: float, scale: float, laplace: bool
-) -> float:
+def weights_of(config: Mapping[str, Any], moments: Moments, image_shape: ImageShape, betas: Tensor) -> Tensor:
+    """The values of loss.kl_weight whose members start at squared-error weights `betas`, any shape: the inverse."""
+    loss = config["loss"]
+    traits, scale = likelihood(loss), loss.get("scale", 1.0)
+    one = to_sum(1.0, loss.get("reduction", "sum"), sizes_of(config, image_shape))
+    error = _error_left(moments, config, image_shape) if traits.begins_by_error else None
+    highest = betas.max().item()
+    if error is None or not highest > 0:
+        return betas / traits.nearest_squared_error(one, scale, 1.0)
+    among = highest * np.geomspace(_LOWEST, 1.0, _ROUNDS)
+    worth = [traits.nearest_squared_error(one, scale, error(beta)) for beta in among]
+    found = np.interp(betas.clamp(min=among[0]).log().numpy(), np.log(among), np.log(worth))
+    return betas / torch.from_numpy(found).exp().to(betas.dtype)
+
+
+def _error_left(
+    moments: Moments, config: Mapping[str, Any], image_shape: ImageShape
+) -> Callable[[float], float] | None:
+    """Root mean square error of a pixel that a linear path leaves at a squared-error weight; None without a path."""
     at = layout_of(config["model"], image_shape)
     if at is None or not config["model"].get("linear_path"):
-        return weight  # of no consequence
-    sse, pixels = moments.variance, math.prod(image_shape)
-    beta = weight
-    for _ in range(_ROUNDS):
-        beta = 2 * weight * (scale * math.sqrt(sse / pixels) if laplace else sse / pixels)
-        sse = theory.linear_path(moments, at.picture_codes, at.cell_codes, beta / 2).distortion
-    return beta
+        return None
+
+    def error(beta: float) -> float:
+        path = theory.linear_path(moments, at.picture_codes, at.cell_codes, beta / 2)
+        return math.sqrt(path.distortion / math.prod(image_shape))
+
+    return error
