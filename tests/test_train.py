@@ -1,6 +1,7 @@
 """One member and packs of them: the numbers of separate runs, continued runs, diverging members."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from vae_sweep.models.networks import linear
 from vae_sweep.models.objective import Objective
 from vae_sweep.runs.files import read_rows
 from vae_sweep.runs.reading import load_sweep, read_result
+from vae_sweep.schedules.controllers import Geco
 from vae_sweep.training.checkpoints import LAST, PREVIOUS, load_checkpoint
 from vae_sweep.training.lit_vae import LitVAE
 from vae_sweep.training.pack import Training
@@ -204,6 +206,26 @@ def test_autoencoder_has_no_kl(small_sweep: SmallSweep) -> None:
     assert result["status"] == "done"
     assert not any("kl" in key for row in rows(load_sweep(folder).runs[0].folder) for key in row)
     assert result["metrics"]["val/loss"] == pytest.approx(result["metrics"]["val/sse"], rel=1e-6)
+
+
+def test_a_steered_loss_is_the_bound_before_the_first_training_row_and_of_perfect_pictures() -> None:
+    """-ELBO in nats is -ln N(x; xhat, s^2 I) + KL, by torch, s^2 of the training row, or else the own error."""
+    steered = LitVAE(Objective(linear((1, 2, 2), 1), SquaredError()), kl_schedule=Geco(10, 1.0), row_loggers=[])
+    error, kl = torch.tensor([0.1, -0.2, 0.3, 0.4]), 1.5
+    for noise in (math.nan, 0.0, 0.25):  # no row, one of no error, one
+        steered.train_mse = noise
+        for residual in (error, torch.zeros(4)):
+            sse = residual.double().square().sum().item()
+            means = {"recon": sse, "kl": kl, "loss": 0.0, "sse": sse, "mse": sse / 4, "psnr": 0.0}
+            steered.write_val_row(means, 4)
+            s2 = noise if noise > 0 else sse / 4
+            loss = steered.last_val["val/loss"]
+            if s2 > 0:
+                nll = -torch.distributions.Normal(0.0, math.sqrt(s2)).log_prob(residual).sum().item()
+                assert loss == pytest.approx(nll + kl, rel=1e-6)
+            else:  # the likeliest noise is none: as low as numbers go
+                assert math.isfinite(loss)
+                assert loss < -1000
 
 
 @pytest.mark.parametrize(

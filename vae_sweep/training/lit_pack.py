@@ -139,7 +139,7 @@ class LitPack(LitSteps):
     def on_validation_epoch_end(self) -> None:
         for index, (member, means) in enumerate(zip(self.members, self.val_means.take_all(), strict=True)):
             if index not in self.failed:
-                member.write_val_row(means)
+                member.write_val_row(means, self.val_means.pixels)
 
     # ---- state, for the checkpoints of the members
 

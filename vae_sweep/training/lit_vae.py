@@ -6,6 +6,7 @@ gives the numbers of an uninterrupted one, bit for bit.
 
 import inspect
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -270,17 +271,17 @@ class LitVAE(LitSteps):
         return self.kl_schedule.at(self.step) if target is None else target
 
     def on_validation_epoch_end(self) -> None:
-        self.write_val_row(self.val_means.take())
+        self.write_val_row(self.val_means.take(), self.val_means.pixels)
         self.log_dict(self.last_val, logger=False)  # for callbacks that watch a metric
 
     # ---- rows
 
-    def _negative_elbo(self, means: dict[str, float]) -> float:
-        """In nats: squared errors at the pixel noise of the training images."""
+    def _negative_elbo(self, means: dict[str, float], pixels: int) -> float:
+        """In nats: squared errors at the pixel noise of the last training row, before one at the noise that fits."""
         if self.objective.likelihood.is_nll:
             return means["recon"] + means["kl"]
-        noise = self.train_mse
-        return 0.5 * (means["mse"] / noise + math.log(2 * math.pi * noise)) * means["sse"] / means["mse"] + means["kl"]
+        noise = max(self.train_mse if self.train_mse > 0 else means["mse"], sys.float_info.min)
+        return 0.5 * (means["sse"] / noise + pixels * math.log(2 * math.pi * noise)) + means["kl"]
 
     def write_train_row(self, means: dict[str, float]) -> None:
         self.train_mse = means["mse"]
@@ -288,10 +289,11 @@ class LitVAE(LitSteps):
         if not math.isfinite(means["loss"]):
             raise Diverged(f"train/loss is {means['loss']} at step {self.step}")
 
-    def write_val_row(self, means: dict[str, float]) -> None:
+    def write_val_row(self, means: dict[str, float], pixels: int) -> None:
+        """means: over images of `pixels` values."""
         # Without one objective for the whole run, losses of two steps are compared by what they all bound.
         if not self._one_objective:
-            means = means | {"loss": self._negative_elbo(means)}
+            means = means | {"loss": self._negative_elbo(means, pixels)}
         self.last_val = {f"val/{name}": value for name, value in means.items()}
         self._write(self.last_val)
         if self.keep_best and is_at_target(self.kl_schedule, self.step):
