@@ -1,8 +1,11 @@
 """Codes out of the tool: each beside the file, the label and the split that it belongs to."""
 
 import csv
+import tracemalloc
+import weakref
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,6 +48,50 @@ def test_every_image_s_code_beside_its_file(folder: Path, tmp_path: Path) -> Non
         with torch.no_grad():
             own = vae.encode(torch.from_numpy(pixels).permute(2, 0, 1)[None]).mean[0]
         assert [float(row[f"z{unit}"]) for unit in range(4)] == pytest.approx(own.tolist(), rel=1e-3, abs=1e-4)
+
+
+def test_of_a_full_covariance_no_more_is_held_than_a_batch_s(folder: Path, tmp_path: Path) -> None:
+    """Every posterior is gone when its batch is written; std is the root of the diagonal of L L^T."""
+    data = image_folder(str(folder), image_size=16, cache_dir=str(tmp_path / "cache"), workers=1)
+    torch.manual_seed(0)
+    vae = conv((3, 16, 16), latent_dim=4, channels=4, posterior="full")
+    held: list[weakref.ref[Any]] = []
+    most = 0
+    encode = vae.encode
+
+    def watched(x: torch.Tensor) -> Any:
+        nonlocal most
+        most = max(most, sum(posterior() is not None for posterior in held))
+        posterior = encode(x)
+        held.append(weakref.ref(posterior))
+        return posterior
+
+    vae.encode = watched  # type: ignore[method-assign]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vae_sweep.evaluation.codes.Split.batches.__defaults__", (8, 0))
+        codes = all_codes(Objective(vae, likelihood("sse")).eval(), data, torch.device("cpu"))
+    assert (len(held), most) == (5, 1)
+    rows = np.concatenate([data.train, data.val])
+    x = torch.from_numpy(np.asarray(data.images)[rows]).permute(0, 3, 1, 2) / 255
+    with torch.no_grad():
+        factor = encode(x).cholesky.numpy()  # type: ignore[attr-defined]
+    expected = np.sqrt(np.einsum("bij,bij->bi", factor, factor))
+    np.testing.assert_allclose(codes["std"], expected, rtol=1e-4)
+    assert codes["mean"].dtype == codes["std"].dtype == np.float32
+
+
+def test_a_table_is_written_as_it_goes(tmp_path: Path) -> None:
+    """Its text, some 200 bytes an image, is never held whole."""
+    codes = {"mean": np.random.default_rng(0).random((1000, 20)).astype(np.float32), "row": np.arange(1000)}
+    write_codes(tmp_path / "first.csv", {name: values[:10] for name, values in codes.items()})
+    tracemalloc.start()
+    write_codes(tmp_path / "codes.csv", codes)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < (tmp_path / "codes.csv").stat().st_size / 2
+    read = list(csv.reader((tmp_path / "codes.csv").read_text().splitlines()))
+    assert read[0] == ["row", *(f"z{unit}" for unit in range(20))]
+    np.testing.assert_allclose(np.array(read[1:], float)[:, 1:], codes["mean"], rtol=1e-6)
 
 
 def test_of_trained_runs(

@@ -1,7 +1,7 @@
 """The codes of all images of a data set, with what is known of each image: for work that begins with a code."""
 
+import codecs
 import csv
-import io
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import torch
 from vae_sweep.data.image_data import ImageData
 from vae_sweep.evaluation.codes import Split
 from vae_sweep.models.objective import Objective
-from vae_sweep.runs.files import write_arrays, write_bytes
+from vae_sweep.runs.files import atomic_file, write_arrays
 
 SUFFIXES = (".npz", ".csv")
 
@@ -23,14 +23,20 @@ def all_codes(objective: Objective, data: ImageData, device: torch.device) -> di
     Where the data have them: name (N,) of the file below the data's root, label (N,).
     """
     rows = np.concatenate([data.train, data.val])
-    posteriors = [objective.vae.encode(x) for _, x in Split(data, rows, device).batches()]
+    shape = (len(rows), objective.vae.latent_dim)
+    numbers = {"mean": np.empty(shape, np.float32)}
+    if not objective.deterministic:
+        numbers["std"] = np.empty(shape, np.float32)
+    for positions, x in Split(data, rows, device).batches():
+        posterior = objective.vae.encode(x)
+        numbers["mean"][positions] = posterior.mean.float().cpu().numpy()
+        if not objective.deterministic:
+            numbers["std"][positions] = posterior.variance.sqrt().float().cpu().numpy()
     found = {
-        "mean": torch.cat([posterior.mean for posterior in posteriors]).float().cpu().numpy(),
+        **numbers,
         "split": np.array(["train"] * len(data.train) + ["val"] * len(data.val)),
         "row": rows,
     }
-    if not objective.deterministic:
-        found["std"] = torch.cat([posterior.variance.sqrt() for posterior in posteriors]).float().cpu().numpy()
     if data.names is not None:
         found["name"] = np.array([data.names[row] for row in rows])
     if data.labels is not None:
@@ -45,13 +51,13 @@ def write_codes(path: Path, codes: Mapping[str, np.ndarray]) -> None:
     Raises ValueError for another suffix.
     """
     if path.suffix == ".npz":
-        return write_arrays(path, codes)
+        write_arrays(path, codes)
+        return
     if path.suffix != ".csv":
         raise ValueError(f"{path}: expected a name that ends in {' or '.join(SUFFIXES)}")
     known = [name for name in ("name", "label", "split", "row") if name in codes]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*known, *(f"z{unit}" for unit in range(codes["mean"].shape[1]))])
-    for index, mean in enumerate(codes["mean"]):
-        writer.writerow([*(codes[name][index] for name in known), *(f"{value:.7g}" for value in mean)])
-    return write_bytes(path, text.getvalue().encode())
+    with atomic_file(path) as file:
+        writer = csv.writer(codecs.getwriter("utf-8")(file), lineterminator="\n")
+        writer.writerow([*known, *(f"z{unit}" for unit in range(codes["mean"].shape[1]))])
+        for index, mean in enumerate(codes["mean"]):
+            writer.writerow([*(codes[name][index] for name in known), *(f"{value:.7g}" for value in mean)])
