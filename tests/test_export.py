@@ -82,7 +82,7 @@ def test_of_a_full_covariance_no_more_is_held_than_a_batch_s(folder: Path, tmp_p
 
 def test_a_table_is_written_as_it_goes(tmp_path: Path) -> None:
     """Its text, some 200 bytes an image, is never held whole."""
-    codes = {"mean": np.random.default_rng(0).random((1000, 20)).astype(np.float32), "row": np.arange(1000)}
+    codes = {"mean": np.random.default_rng(0).random((2000, 20)).astype(np.float32), "row": np.arange(2000)}
     write_codes(tmp_path / "first.csv", {name: values[:10] for name, values in codes.items()})
     tracemalloc.start()
     write_codes(tmp_path / "codes.csv", codes)
