@@ -5,7 +5,7 @@ disagree; report/answer.json is `as_data` of it.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from vae_sweep.analysis.convergence import LATE
@@ -87,10 +87,8 @@ def answer(study: Study, found: Recommendation, verdicts: Mapping[str, list[Find
 def as_data(study: Study, said: Answer) -> dict[str, Any]:
     """What report/answer.json holds. docs/report.md says what each key is."""
     found = said.found
-    purposes = {
-        name: {key: value for key, value in asdict(purpose).items() if key not in ("name", "spot")}
-        for name, purpose in ((n, p) for n, p in found.purposes.items())
-    }
+    told = [field.name for field in fields(Purpose) if field.name not in ("name", "spot")]
+    purposes = {name: {key: getattr(purpose, key) for key in told} for name, purpose in found.purposes.items()}
     return {
         "schema": SCHEMA, "sweep": study.name, "kind": found.kind, "front": found.front,
         "headline": said.headline, "lead": said.lead, "points": list(said.points), "brief": list(said.brief),

@@ -192,10 +192,8 @@ def _db(value: float) -> str:
 def _per_image(curve: Sequence[Spot]) -> list[np.ndarray]:
     """PSNR of decoded means per weight, (seeds, images); where it was not kept for every image, (seeds, 1)."""
     own = all(spot.fidelity == FIDELITY[0] for spot in curve)
-    kept = [[p.per_image("psnr_mean") if own else None for p in spot.points] for spot in curve]
-    flat = [values for row in kept for values in row]
-    if all(values is not None for values in flat) and len({len(v) for v in flat if v is not None}) == 1:
-        return [np.minimum(np.array(row, float), MOST_DB) for row in kept]
+    if own and (kept := _kept(curve, "psnr_mean")):
+        return [np.minimum(values, MOST_DB) for values in kept]
     return [np.array([[db] for p in spot.points if (db := _decibels(spot, p.get)) is not None]) for spot in curve]
 
 
@@ -265,9 +263,8 @@ def _likelihood(study: Study, curve: Sequence[Spot]) -> Purpose:
 
 
 def _terms(spot: Spot, name: str, mean: float) -> np.ndarray:
-    kept = [p.per_image(name) for p in spot.points]
-    if all(values is not None for values in kept) and len({len(v) for v in kept if v is not None}) == 1:
-        return np.array(kept, float)
+    if kept := _kept([spot], name):
+        return kept[0]
     seeds = [v for p in spot.points if (v := p.get("val", name) or p.get("train", name)) is not None]
     return np.array(seeds or [mean], float)[:, None]
 
@@ -322,6 +319,13 @@ def _code(study: Study, curve: Sequence[Spot]) -> Purpose:
 
 
 # --- shared ----------------------------------------------------------------------------------------------------------
+
+
+def _kept(weights: Sequence[Spot], name: str) -> list[np.ndarray] | None:
+    """A term of held-out images per weight, (seeds, images); None unless all runs have kept it of the same images."""
+    rows = [[p.per_image(name) for p in spot.points] for spot in weights]
+    sizes = {None if values is None else len(values) for row in rows for values in row}
+    return None if None in sizes or len(sizes) != 1 else [np.array(row, float) for row in rows]
 
 
 def _nothing(name: str, why: str) -> Purpose:
