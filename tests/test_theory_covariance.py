@@ -1,6 +1,9 @@
 """The covariance of images against dense linear algebra, and against data whose spectrum is known."""
 
+import tracemalloc
+from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +14,8 @@ from properties import fewer
 
 from vae_sweep.theory import Pixels, largest_standardised, spectrum
 from vae_sweep.theory.covariance import block_krylov
+from vae_sweep.theory.pca import principal_axes
+from vae_sweep.theory.start import moments
 
 
 def images_of(count: int, side: int = 8, channels: int = 3, seed: int = 0) -> np.ndarray:
@@ -140,6 +145,60 @@ def test_krylov_never_overshoots_and_improves(n: int, columns: int, seed: int) -
     estimates = [v[-1] for v in block_krylov(lambda q: matrix @ q, rng.standard_normal((n, columns)), passes=4)]
     assert all(later >= earlier * (1 - 1e-6) for earlier, later in pairwise(estimates))
     assert estimates[-1] <= largest * (1 + 1e-6)
+
+
+def peak_of(work: Callable[[], Any]) -> int:
+    """Bytes of arrays held at once."""
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_images_are_held_once_and_no_more_than_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 400 images of 3,072 pixels, 4.9 MB in float32; with room for 100 of them, a quarter."""
+    images = images_of(400, side=32)
+    whole = 4 * images.size
+    monkeypatch.setattr("vae_sweep.theory.covariance.BLOCK_BYTES", whole // 40)
+    monkeypatch.setattr("vae_sweep.theory.start.EXACT_UP_TO", 1000)
+    monkeypatch.setattr("vae_sweep.theory.start.CUT_VALUES", images.size // 40)
+
+    def looks() -> list[Callable[[], Any]]:
+        return [
+            lambda: Pixels(images).centred(),
+            lambda: principal_axes(Pixels(images), 8),
+            lambda: moments(images, np.arange(400), 8, 8, 4),
+            lambda: moments(images, np.arange(400), 8, 8, 4, flips=True),
+        ]
+
+    square = 8 * 400**2  # of the Gram matrix in float64, which a solver holds some times over
+    for look, times in zip(looks(), (1.1, 1.2, 1.2, 1.7), strict=True):
+        assert peak_of(look) < times * whole + 3 * square
+    monkeypatch.setattr("vae_sweep.theory.covariance.HELD_BYTES", whole // 4)
+    assert len(Pixels(images).held(4000, seed=0).rows) == 100
+    for look in looks()[1:]:
+        assert peak_of(look) < 0.75 * whole
+
+
+def test_the_gram_matrix_is_the_same_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = images_of(100, side=16)
+    expected = dense_eigenvalues(images)
+    monkeypatch.setattr("vae_sweep.theory.covariance.BLOCK_BYTES", 7 * 4 * 768)  # uneven last block, and last part
+    monkeypatch.setattr("vae_sweep.theory.covariance.HELD_BYTES", 30 * 4 * 768)
+    assert spectrum(Pixels(images), exact_up_to=100).top(99) == pytest.approx(expected[:99], rel=1e-4, abs=1e-6)
+
+
+def test_few_images_held_are_enough_to_begin_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A randomised spectrum whose first components are of 80 images of 800, and its sums of 50 rows at a time."""
+    images = images_of(800, side=16)
+    expected = dense_eigenvalues(images)
+    monkeypatch.setattr("vae_sweep.theory.covariance.HELD_BYTES", 80 * 4 * 768)
+    monkeypatch.setattr("vae_sweep.theory.covariance.BLOCK_BYTES", 50 * 8 * 160)
+    found = spectrum(Pixels(images), rank=64, exact_up_to=50)
+    assert found.eigenvalues[:32] == pytest.approx(expected[:32], rel=5e-3)
+    assert (found.eigenvalues <= expected[:64] * (1 + 1e-4)).all()
 
 
 def test_no_images() -> None:

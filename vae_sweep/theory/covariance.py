@@ -5,7 +5,8 @@ large ones by a randomised block Krylov method that reads the images a few times
 the images nor their covariance need to fit in memory.
 """
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 BLOCK_BYTES = 2**26  # of one block of images in float32
+HELD_BYTES = 3 * 2**30  # of the images in float32 that are held at once: 4,096 of 256 x 256 x 3, 1,024 of 512 x 512 x 3
 EXACT_UP_TO = 4096  # a symmetric eigenproblem of that size takes seconds
 MAX_IMAGES = 30_000  # beyond that, sampling error of the eigenvalues (about sqrt(2 / N)) is below 1 %
 
@@ -114,21 +116,44 @@ class Pixels:
             product += _rowwise(np.asarray(self.own_variance, np.float32), scaled)
         return _rowwise(scale, product)
 
-    def centred_blocks(self) -> Iterator[Array]:
-        """Blocks (b, n) float32 of x - mean, without the noise of binarisation."""
+    def centred_blocks(self, part: slice = slice(None)) -> Iterator[Array]:
+        """Blocks (b, n) float32 of x - mean, without the noise of binarisation. part: of the rows."""
         mean = self.moments[0].astype(np.float32)
         scale = np.float32(1 / 255 if self.images.dtype == np.uint8 else 1)
-        for block in self._raw_blocks():
+        for block in self._raw_blocks(part):
             centred = block.astype(np.float32)
             centred *= scale
             centred -= mean
             yield centred
 
-    def _raw_blocks(self) -> Iterator[Array]:
-        size = max(1, BLOCK_BYTES // (4 * self.pixels))
-        for first in range(0, len(self.rows), size):
-            rows = self.rows[first : first + size]
+    def centred(self) -> Array:
+        """(N, n) float32 of x - mean, all at once: for few images."""
+        whole = np.empty((len(self.rows), self.pixels), np.float32)
+        first = 0
+        for block in self.centred_blocks():
+            whole[first : first + len(block)] = block
+            first += len(block)
+        return whole
+
+    @property
+    def block(self) -> int:
+        """Images of a block, the last one aside."""
+        return max(1, BLOCK_BYTES // (4 * self.pixels))
+
+    @property
+    def most_held(self) -> int:
+        """How many images are held at once."""
+        return max(1, HELD_BYTES // (4 * self.pixels))
+
+    def _raw_blocks(self, part: slice = slice(None)) -> Iterator[Array]:
+        wanted = self.rows[part]
+        for first in range(0, len(wanted), self.block):
+            rows = wanted[first : first + self.block]
             yield self.images[rows].reshape(len(rows), self.pixels)
+
+    def held(self, count: int, seed: int) -> "Pixels":
+        """As `some`, and no more than can be held at once."""
+        return self.some(min(count, self.most_held), seed)
 
     def some(self, count: int, seed: int) -> "Pixels":
         """At most `count` of the images, drawn without replacement, with the mean of these."""
@@ -205,41 +230,61 @@ def block_krylov(times: Callable[[Array], Array], start: Array, passes: int) -> 
     start, A start, A^2 start, ...: never too large but for rounding, and tighter than Rayleigh-Ritz on the same
     basis. Musco & Musco 2015; Tropp et al. 2017, algorithm 3 (its shift keeps the Cholesky factor real).
     """
-    basis = block = np.linalg.qr(start)[0]
-    product = np.zeros((len(start), 0), start.dtype)
+    basis: list[Array] = [np.linalg.qr(start)[0]]
+    product: list[Array] = []
+    n, columns = basis[0].shape
+    del start
     for last in range(passes):
-        image = times(block)
-        product = np.concatenate([product, image], axis=1)
+        product.append(times(basis[-1]))
         yield _nystrom(basis, product)
-        if last == passes - 1 or basis.shape[1] + block.shape[1] > len(start):
+        if last == passes - 1 or (len(basis) + 1) * columns > n:
             return
+        block = product[-1]
         for _ in range(2):  # twice is enough to be orthogonal to rounding
-            image = np.linalg.qr(image - basis @ (basis.T @ image))[0]
-        block = image
-        basis = np.concatenate([basis, block], axis=1)
+            for known in basis:
+                block = block - known @ (known.T @ block)
+            block = np.linalg.qr(block)[0]
+        basis.append(block)
 
 
-def _nystrom(basis: Array, product: Array) -> Array:
-    shift = np.sqrt(len(basis)) * np.finfo(product.dtype).eps * np.linalg.norm(product)
-    shifted = product.astype(np.float64) + shift * basis
-    inner = basis.T.astype(np.float64) @ shifted
+def _nystrom(basis: Sequence[Array], product: Sequence[Array]) -> Array:
+    """Eigenvalues from blocks of columns, (n, k) each, of a basis and of A basis: a block of rows at a time."""
+    norm = math.hypot(*(float(np.linalg.norm(block)) for block in product))
+    n, width = len(basis[0]), sum(block.shape[1] for block in basis)
+    shift = np.sqrt(n) * np.finfo(product[0].dtype).eps * norm
+    inner, squares = np.zeros((width, width)), np.zeros((width, width))
+    size = max(1, BLOCK_BYTES // (8 * width))
+    for first in range(0, n, size):
+        rows = slice(first, first + size)
+        own = np.concatenate([block[rows] for block in basis], axis=1).astype(np.float64)
+        shifted = np.concatenate([block[rows] for block in product], axis=1).astype(np.float64) + shift * own
+        inner += own.T @ shifted
+        squares += shifted.T @ shifted
     factor = np.linalg.cholesky((inner + inner.T) / 2)
-    half = np.linalg.solve(factor, shifted.T @ shifted)  # L^-1 Y^T Y L^-T has the eigenvalues of Y (L L^T)^-1 Y^T
+    half = np.linalg.solve(factor, squares)  # L^-1 Y^T Y L^-T has the eigenvalues of Y (L L^T)^-1 Y^T
     return np.maximum(np.linalg.eigvalsh(np.linalg.solve(factor, half.T)) - shift, 0.0)
 
 
 def _randomised(pixels: Pixels, rank: int, seed: int, subset: int = 2048, passes: int = 2) -> Array:
-    """Starts from the principal components of a few images, which is worth a pass, at a tenth of its cost."""
+    """Starts from the principal components of a few images, which is worth a pass, at a tenth of its cost.
+
+    Where fewer can be held than columns are wanted, the columns are as many as the images, but for binarised ones.
+    """
     columns = min(rank + rank // 2, pixels.pixels // passes)
-    few = pixels.some(max(subset, 2 * columns), seed)
-    centred = np.concatenate(list(few.centred_blocks()))
+    few = pixels.held(max(subset, 2 * columns), seed)
+    *_, values = block_krylov(pixels.covariance_times, _components(few, columns, seed), passes)
+    return values
+
+
+def _components(few: Pixels, columns: int, seed: int) -> Array:
+    """(n, columns) of images that are held."""
+    centred = few.centred()
     _, vectors = np.linalg.eigh(centred @ centred.T)
     start = centred.T @ vectors[:, -columns:]
-    if start.shape[1] < columns:  # binarised: the rank may be larger than the number of images
-        noise = np.random.default_rng(seed).standard_normal((pixels.pixels, columns - start.shape[1]))
+    if start.shape[1] < columns and few.binarized:  # the rank may be larger than the number of images
+        noise = np.random.default_rng(seed).standard_normal((few.pixels, columns - start.shape[1]))
         start = np.concatenate([start, noise.astype(np.float32)], axis=1)
-    *_, values = block_krylov(pixels.covariance_times, start, passes)
-    return values
+    return start
 
 
 def _covariance(pixels: Pixels) -> Array:
@@ -252,10 +297,21 @@ def _covariance(pixels: Pixels) -> Array:
 
 
 def _gram(pixels: Pixels) -> Array:
-    """(N, N): has the covariance's eigenvalues, and zeros."""
-    blocks = list(pixels.centred_blocks())
-    return np.block([[np.asarray(a @ b.T, np.float64) for b in blocks] for a in blocks]) / len(pixels.rows)
+    """(N, N): has the covariance's eigenvalues, and zeros. Read once for every part that can be held."""
+    images = len(pixels.rows)
+    gram = np.empty((images, images))
+    blocks = max(1, pixels.most_held // pixels.block)
+    for begin in range(0, images, blocks * pixels.block):
+        held = list(pixels.centred_blocks(slice(begin, begin + blocks * pixels.block)))
+        for i, block in enumerate(pixels.centred_blocks()):
+            for j, other in enumerate(held):
+                row, column = i * pixels.block, begin + j * pixels.block
+                gram[row : row + len(block), column : column + len(other)] = block @ other.T
+    gram /= images
+    return gram
 
 
 def _rowwise(scale: Array, matrix: Array) -> Array:
+    if not scale.ndim and scale == 1:
+        return matrix
     return scale[:, None] * matrix if scale.ndim else scale * matrix

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from vae_sweep.theory.covariance import EXACT_UP_TO, Array, Pixels, Spectrum, exact_spectrum
+from vae_sweep.theory.covariance import BLOCK_BYTES, EXACT_UP_TO, Array, Pixels, Spectrum, exact_spectrum
 from vae_sweep.theory.linear import ACTIVE
 from vae_sweep.theory.weights import noise_variance
 
@@ -87,9 +87,9 @@ class Projection:
 
 
 def principal_axes(pixels: Pixels, count: int, exact_up_to: int = EXACT_UP_TO, seed: int = 0) -> Axes:
-    """The `count` largest, or all there are. Exact where there are at most `exact_up_to` images or pixels.
+    """The `count` largest, or all there are. Exact of at most `exact_up_to` pixels, or images that are held at once.
 
-    Else those of so many of the images, turned once towards those of all (a step of subspace iteration with
+    Else those of as many of the images as that, turned once towards those of all (a step of subspace iteration with
     Rayleigh-Ritz; Halko, Martinsson & Tropp 2011, algorithm 4.4).
     """
     n, images = pixels.pixels, len(pixels.rows)
@@ -100,17 +100,31 @@ def principal_axes(pixels: Pixels, count: int, exact_up_to: int = EXACT_UP_TO, s
             covariance += block.T @ block
         values, vectors = np.linalg.eigh(covariance / images)
         return _sorted(pixels, values, vectors.astype(np.float32), count, values)
-    few = pixels.some(exact_up_to, seed)
-    centred = np.concatenate(list(few.centred_blocks())) - (mean - few.moments[0]).astype(np.float32)
+    few = pixels.held(exact_up_to, seed)
+    centred = few.centred()
+    centred -= (mean - few.moments[0]).astype(np.float32)
     values, turned = np.linalg.eigh(np.asarray(centred @ centred.T, np.float64))
     order = np.argsort(values)[::-1][: min(count + 16, len(values))]
     kept = order[values[order] > 1e-9 * max(values[order[0]], 1e-30)]
     vectors = centred.T @ (turned[:, kept] / np.sqrt(values[kept])).astype(np.float32)
+    del centred
     if len(few.rows) == images:
         return _sorted(pixels, values[kept] / images, vectors, count, values / images)
-    basis = np.linalg.qr(pixels.covariance_times(vectors))[0]
-    small, inner = np.linalg.eigh(basis.T.astype(np.float64) @ pixels.covariance_times(basis))
+    vectors = pixels.covariance_times(vectors)
+    basis = np.linalg.qr(vectors)[0]
+    del vectors
+    small, inner = np.linalg.eigh(_inner(basis, pixels.covariance_times(basis)))
     return _sorted(pixels, small, basis @ inner.astype(np.float32), count)
+
+
+def _inner(one: Array, other: Array) -> Array:
+    """one^T other in float64, of (n, k) float32, a block of rows at a time."""
+    found = np.zeros((one.shape[1], other.shape[1]))
+    size = max(1, BLOCK_BYTES // (8 * one.shape[1]))
+    for first in range(0, len(one), size):
+        rows = slice(first, first + size)
+        found += one[rows].T.astype(np.float64) @ other[rows]
+    return found
 
 
 def _sorted(pixels: Pixels, values: Array, vectors: Array, count: int, whole: Array | None = None) -> Axes:

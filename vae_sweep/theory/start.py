@@ -22,6 +22,7 @@ from vae_sweep.theory.covariance import Array, Pixels
 
 EXACT_UP_TO = 4096  # pixels, or images: so many rows of a symmetric matrix are held
 MAX_IMAGES = 4000  # beyond that the first components of photographs and paintings move by less than 1 %
+CUT_VALUES = 2**24  # of images that are cut into cells at once
 ITERATIONS = 12  # of subspace iteration on that matrix
 
 
@@ -97,18 +98,20 @@ def moments(
     """Of images[rows] (N, H, W, C), and with `flips` of their mirror images too. rank: of the basis, at most.
 
     cell, side: pixels of a cell, and cells, a side. Exact up to 4096 pixels, or 4,000 images (beyond that, of a random
-    4,000). Raises ValueError if there are none.
+    4,000), as long as the images can be held (covariance.py; else of as many as can be, drawn at random). Raises
+    ValueError if there are none.
     """
     height, width, channels = images.shape[1:]
     everything = Pixels(images, rows, binarized)
-    pixels = everything if everything.pixels <= EXACT_UP_TO else everything.some(MAX_IMAGES, seed=0)
+    pixels = everything.held(len(rows) if everything.pixels <= EXACT_UP_TO else MAX_IMAGES, seed=0)
     mean, variance = everything.moments
     shape = (height, width, channels)
     symmetric = mean.reshape(shape)
     if flips:
         symmetric = (symmetric + symmetric[:, ::-1]) / 2
     shift = (mean - symmetric.ravel()).astype(np.float32)
-    centred = np.concatenate(list(pixels.centred_blocks())) + shift
+    centred = pixels.centred()
+    centred += shift
     own = np.broadcast_to(np.asarray(pixels.own_variance, np.float64), mean.shape).reshape(shape)
     if flips:
         own = (own + own[:, ::-1]) / 2
@@ -176,27 +179,34 @@ def _plain(pictures: Array, own: Array, rank: int) -> tuple[Array, Array]:
 def _mirrored(pictures: Array, own: Array, rank: int) -> tuple[Array, Array]:
     """Of pictures and their mirror images: their even and odd parts are uncorrelated, and half as wide."""
     half = pictures.shape[2] // 2
-    left, right = pictures[:, :, :half], pictures[:, :, ::-1][:, :, :half]
-    middle = pictures[:, :, half : pictures.shape[2] - half]
-    even = np.concatenate([(left + right) / np.sqrt(2), middle], axis=2)
-    odd = (left - right) / np.sqrt(2)
-    found = []
-    for part, noise in (
-        (even, np.concatenate([own[:, :half], own[:, half : own.shape[1] - half]], 1)),
-        (odd, own[:, :half]),
-    ):
-        vectors, values = _principal(part.reshape(len(part), -1), noise.ravel(), rank)
-        found.append((vectors.reshape(*part.shape[1:], -1), values))
-    (even_vectors, even_values), (odd_vectors, odd_values) = found
+    wide = pictures.shape[2] - half  # of the even part: it has the middle
+    even_vectors, even_values = _principal_of(_folded(pictures, np.add, wide), own[:, :wide], rank)
+    odd_vectors, odd_values = _principal_of(_folded(pictures, np.subtract, half), own[:, :half], rank)
     sides = even_vectors[:, :half] / np.sqrt(2)
     even_vectors = np.concatenate([sides, even_vectors[:, half:], sides[:, ::-1]], axis=1)
-    gap = np.zeros((odd_vectors.shape[0], middle.shape[2], *odd_vectors.shape[2:]), odd_vectors.dtype)
+    gap = np.zeros((odd_vectors.shape[0], wide - half, *odd_vectors.shape[2:]), odd_vectors.dtype)
     odd_vectors = np.concatenate([odd_vectors, gap, -odd_vectors[:, ::-1]], axis=1) / np.sqrt(2)
     values = np.concatenate([even_values, odd_values])
     vectors = np.concatenate([even_vectors, odd_vectors], axis=-1)
     order = np.argsort(-values, kind="stable")[:rank]
     kept = vectors[..., order]
     return kept.reshape(math.prod(kept.shape[:-1]), len(order)), values[order]  # none where the rank is 0
+
+
+def _folded(pictures: Array, sign: np.ufunc, wide: int) -> Array:
+    """(left half +- the mirrored right half) / sqrt 2, and what of the middle is within `wide` columns."""
+    half = pictures.shape[2] // 2
+    part = np.empty((*pictures.shape[:2], wide, pictures.shape[3]), pictures.dtype)
+    sign(pictures[:, :, :half], pictures[:, :, ::-1][:, :, :half], out=part[:, :, :half])
+    part[:, :, :half] /= pictures.dtype.type(math.sqrt(2))
+    part[:, :, half:] = pictures[:, :, half:wide]
+    return part
+
+
+def _principal_of(part: Array, own: Array, rank: int) -> tuple[Array, Array]:
+    """((H, W, C, r) components of pictures (N, H, W, C), their variances)"""
+    vectors, values = _principal(part.reshape(len(part), -1), own.ravel(), rank)
+    return vectors.reshape(*part.shape[1:], -1), values
 
 
 def _principal(centred: Array, own: Array, rank: int) -> tuple[Array, Array]:
@@ -234,7 +244,7 @@ def leading(matrix: Array, rank: int) -> tuple[Array, Array]:
 def _cells(pictures: Array, own: Array, cell: int, side: int) -> Array:
     """Pooled second moments (c, c) of the cells of centred pictures (N, H, W, C); own: variance of each pixel's own."""
     planes = pictures.transpose(0, 3, 1, 2)
-    size = max(1, 2**24 // planes[0].size)
+    size = max(1, CUT_VALUES // planes[0].size)
     total: Array | float = 0.0
     for first in range(0, len(planes), size):
         flat = _cut(planes[first : first + size], cell, side)
