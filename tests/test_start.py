@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from configs import member_config
 
 from vae_sweep.models import networks
 from vae_sweep.models.likelihoods import likelihood
@@ -11,6 +12,7 @@ from vae_sweep.models.start import Start
 from vae_sweep.theory.covariance import Pixels, spectrum
 from vae_sweep.theory.linear import linear_vae
 from vae_sweep.theory.start import moments
+from vae_sweep.training import starting
 from vae_sweep.training.lit_vae import OptimizerSettings
 
 SHAPE = (1, 8, 8)
@@ -76,3 +78,28 @@ def test_logits_begin_at_the_mean_image_too():
     mean = images.mean(0).transpose(2, 0, 1)
     found = torch.sigmoid(vae.decode(torch.randn(200, 6))).mean(0)
     np.testing.assert_allclose(found.detach(), mean, atol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("recon", "learned", "worth"),
+    [
+        ("sse", False, lambda s: 1.0),
+        ("gaussian", False, lambda s: 2 * 0.1**2),
+        ("gaussian", True, lambda s: 2 * s**2),
+        ("optimal_sigma", False, lambda s: 2 * s**2),
+        ("laplace", False, lambda s: 2 * 0.1 * s),  # |e| / b <= e^2 / (2 b s) + s / (2 b)
+        ("laplace", True, lambda s: 2 * s**2),  # and b comes to be the error too
+        ("bernoulli", False, lambda s: 0.5),
+    ],
+)
+def test_a_run_begins_at_the_squared_error_that_its_likelihood_is_nearest(recon, learned, worth):
+    """Weight 0.5 of R is 0.5 c of SSE, c as written out for the pixel error s that is left there."""
+    images = faint(1.0)
+    config = member_config("model=conv", "model.latent_grid=1", "model.latent_dim=6", f"loss.recon={recon}")
+    config["loss"] |= {"kl_weight": 0.5, "learn_scale": learned}
+    if recon in ("gaussian", "laplace"):
+        config["loss"]["scale"] = 0.1
+    begun = starting.start_of(config, moments(images, np.arange(len(images)), 6, 8, 1), SHAPE)
+    left = linear_vae(spectrum(Pixels(images)), 6, begun.weight).distortion
+    assert begun.weight == pytest.approx(0.5 * worth((left / 64) ** 0.5), rel=1e-3)
+    assert begun.logits == (recon == "bernoulli")
