@@ -160,6 +160,14 @@ def test_a_killed_fork_server_takes_its_workers_along(tmp_path):
     wait_until(lambda: gone(int((tmp_path / "child").read_text())), "the worker's child to end")
 
 
+def test_a_fork_server_finds_what_this_process_finds(tmp_path, monkeypatch):
+    """A network beside a script, or in a folder that a notebook has put on its path, is not in the current folder."""
+    (tmp_path / "beside.py").write_text("def train_pack(*_, **__): ...")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    with ForkServer("beside:train_pack") as server:
+        server.wait()
+
+
 def test_a_fork_server_that_cannot_start_says_why(tmp_path, monkeypatch):
     (tmp_path / "exits_at_once.py").write_text("import os\nprint('no use')\nos._exit(3)\n")
     monkeypatch.setenv("PYTHONPATH", importing.path(tmp_path))

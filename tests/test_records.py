@@ -39,6 +39,15 @@ def test_json_is_strict_and_numpy_becomes_plain(tmp_path: Path) -> None:
     assert json.loads(text, parse_constant=pytest.fail) == {"a": 0.5, "b": [2, None], "c": [0, 1]}
 
 
+def test_a_row_after_a_torn_one_has_a_line_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    for step in (1, 2):
+        append_row(path, {"step": step})
+    path.write_bytes(path.read_bytes()[:-4])
+    append_row(path, {"step": 3})
+    assert [row["step"] for row in read_rows(path)] == [1, 3]
+
+
 def test_torn_last_row_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     for step in (1, 2):

@@ -220,6 +220,8 @@ def test_an_interrupted_sweep_says_how_to_go_on_and_goes_on(sweep, monkeypatch):
 
 def test_a_member_that_cannot_start_has_a_result_with_its_error(sweep, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", importing.path())
+    elsewhere = [place for place in sys.path if not os.path.exists(os.path.join(place, "fake_training.py"))]
+    monkeypatch.setattr(sys, "path", elsewhere)
     outcome, _ = sweep([1])
     assert outcome.results[0]["status"] == "failed"
     assert outcome.results[0]["error"]["message"] == "No module named 'fake_training'"

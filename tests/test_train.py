@@ -6,17 +6,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
 from marks import slow
 from torch.utils.data import DataLoader
 
+from vae_sweep.data import load
 from vae_sweep.data.batches import Stretches
 from vae_sweep.models.likelihoods import SquaredError
 from vae_sweep.models.networks import linear
 from vae_sweep.models.objective import Objective
-from vae_sweep.runs.files import read_rows
+from vae_sweep.runs.files import RecordError, read_rows, write_json
 from vae_sweep.runs.reading import load_sweep, read_result
 from vae_sweep.schedules.controllers import Geco
 from vae_sweep.training.checkpoints import LAST, PREVIOUS, load_checkpoint
@@ -168,6 +170,27 @@ def test_diverging_member_fails_and_the_others_go_on_untouched(small_sweep: Smal
         mine, theirs = (load_sweep(folder).runs[number].folder for folder in (apart, together))
         assert rows(theirs)[-1] == pytest.approx(rows(mine)[-1], rel=5e-3)
     assert json.loads((load_sweep(together).runs[1].folder / "result.json").read_text())["status"] == "failed"
+
+
+def test_other_images_than_those_it_was_planned_with_are_refused(small_sweep: SmallSweep, tmp_path: Path) -> None:
+    folder, ids = small_sweep(["trainer.max_steps=1"], ["trainer.max_steps=1", "seed=1"])
+    manifest = json.loads((folder / "sweep.json").read_text())
+    planned = load(manifest["members"][0]["config"]["data"])
+    others = tmp_path / "others.npy"
+    np.save(others, np.asarray(planned.images)[::2])
+
+    def plan(*paths: Path) -> None:
+        for entry, path in zip(manifest["members"], paths, strict=True):
+            entry["data_fingerprint"] = planned.fingerprint
+            entry["config"]["data"]["path"] = str(path)
+        write_json(folder / "sweep.json", manifest)
+
+    own = Path(manifest["members"][0]["config"]["data"]["path"])
+    plan(others, others)
+    with pytest.raises(RecordError, match="the images are others by now"):
+        train_pack(folder, ids)
+    plan(tmp_path / "gone.npy", own)  # of a pack, one was asked for again at the place where they are now
+    assert [result["data_fingerprint"] for result in train_pack(folder, ids)] == [planned.fingerprint] * 2
 
 
 def test_what_is_done_stays_done_where_another_of_its_pack_cannot_be_measured(

@@ -62,3 +62,10 @@ def install(extra):
         return "pip install 'vae-sweep[{}]'".format(extra)
     there = "" if os.path.realpath(os.getcwd()) == os.path.realpath(_ROOT) else "-C {} ".format(os.path.relpath(_ROOT))
     return "make {}extras EXTRAS={}".format(there, extra)
+
+
+def import_path():
+    # type: () -> str
+    """Where this process finds modules, as PYTHONPATH of its children: they find a network beside a script, too."""
+    said = os.environ.get("PYTHONPATH")
+    return os.pathsep.join(([said] if said else []) + [entry or os.getcwd() for entry in sys.path])

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import IO, Any
 
+from vae_sweep.environment import import_path
+
 _LONGEST = 500  # characters of a reason
 
 
@@ -16,7 +18,6 @@ def start(module: str, *arguments: str, stderr: int | IO[Any] | None = None) -> 
 
     A child that reads stdin ends when its parent does, however that ends: nobody else holds the other end.
     """
-    path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
     return subprocess.Popen(
         # Python warns of a module that its package has imported before it is run.
         [sys.executable, "-W", "ignore::RuntimeWarning:runpy", "-m", module, *arguments],
@@ -24,7 +25,7 @@ def start(module: str, *arguments: str, stderr: int | IO[Any] | None = None) -> 
         stdout=subprocess.PIPE,
         stderr=stderr,
         text=True,
-        env=os.environ | {"PYTHONPATH": path},
+        env=os.environ | {"PYTHONPATH": import_path()},
     )
 
 

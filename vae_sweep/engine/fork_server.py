@@ -33,6 +33,7 @@ from typing import IO, Any, NoReturn
 from vae_sweep.engine.process import die_with_parent, guarded, leave
 from vae_sweep.engine.slots import thread_environment
 from vae_sweep.engine.worker import TARGET, Reporter, load, serve
+from vae_sweep.environment import import_path
 
 _DESCRIPTORS = 4
 _LINE = 1 << 16
@@ -91,7 +92,7 @@ class ForkServer:
                 stdin=subprocess.DEVNULL,
                 stdout=self._output,
                 stderr=self._output,
-                env=os.environ | thread_environment(1) | _FORKABLE,
+                env=os.environ | thread_environment(1) | _FORKABLE | {"PYTHONPATH": import_path()},
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,  # Ctrl-C is the parent's to handle
             )

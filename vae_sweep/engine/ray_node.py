@@ -12,7 +12,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from vae_sweep.data.carried import carry
 from vae_sweep.data.image_data import ImageData
 from vae_sweep.engine.pack_process import EventReader, PackProcess, entries_of, logs
 from vae_sweep.engine.worker import STOPPED
+from vae_sweep.environment import import_path
 from vae_sweep.runs.files import write_bytes
 from vae_sweep.runs.mirror import Change, Mirror, take
 from vae_sweep.runs.reading import MANIFEST
@@ -80,7 +80,7 @@ class PackOnNode:
         self._mirror.changes()  # known to whoever has sent them
         self._events = EventReader(events)
         life, self._held = os.pipe()
-        environ = {**os.environ, **order.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        environ = {**os.environ, **order.environ, "PYTHONPATH": import_path()}
         self._worker = PackProcess(self.folder, order.members, order.threads, order.target, environ, life)
         os.close(life)
         return socket.gethostname()

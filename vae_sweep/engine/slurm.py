@@ -14,6 +14,7 @@ other's results. What happens to a job:
 
 import contextlib
 import importlib.util
+import os
 import shlex
 import signal
 import subprocess
@@ -32,7 +33,7 @@ from vae_sweep.engine.process import tail
 from vae_sweep.engine.slots import Slot
 from vae_sweep.engine.stop import StopRequest, stop_request
 from vae_sweep.engine.worker import STOPPED, TARGET
-from vae_sweep.environment import install
+from vae_sweep.environment import import_path, install
 from vae_sweep.runs.records import read_record, write_record
 from vae_sweep.runs.schema import Error
 
@@ -171,10 +172,12 @@ class PackJob:
         self.members = list(members)
         self.threads = threads
         self.target = target
+        self.import_path = import_path()  # of the process that makes it
         self.worker: PackProcess | None = None
 
     def __call__(self) -> int:
-        self.worker = PackProcess(Path(self.folder), self.members, self.threads, self.target)
+        environ = os.environ | {"PYTHONPATH": self.import_path}
+        self.worker = PackProcess(Path(self.folder), self.members, self.threads, self.target, environ)
         code = self.worker.process.wait()
         if code in (STOPPED, -signal.SIGTERM, -signal.SIGUSR2):  # negative: before the worker could hear
             self._await_verdict()
@@ -190,7 +193,9 @@ class PackJob:
             self.worker.process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.worker.process.wait(timeout=60)
-        return DelayedSubmission(PackJob(self.folder, self.members, self.threads, self.target))
+        again = PackJob(self.folder, self.members, self.threads, self.target)
+        again.import_path = self.import_path
+        return DelayedSubmission(again)
 
     def _await_verdict(self, timeout_s: float = 600.0) -> None:
         """The worker was told to stop, and has. Whoever told it decides what becomes of the job: SLURM kills and

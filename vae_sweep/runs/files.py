@@ -98,9 +98,13 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def append_row(path: Path, row: Mapping[str, Any]) -> None:
-    """Append one line to a run's metrics.jsonl in a single write, so that a crash tears at most the last line."""
+    """Append one line to a .jsonl file in a single write, so that a crash tears at most the last line; after a torn one
+    a line of its own."""
     line = json.dumps(plain(row), allow_nan=False) + "\n"
-    with open(path, "ab") as file:
+    with open(path, "a+b") as file:
+        if file.seek(0, os.SEEK_END):
+            file.seek(-1, os.SEEK_END)
+            line = line if file.read(1) == b"\n" else f"\n{line}"
         file.write(line.encode())
 
 

@@ -45,12 +45,17 @@ def versions() -> dict[str, str]:
 
 def git_commit() -> str | None:
     """Commit of the checkout that this package runs from, with "-dirty" if it was changed; None if it is installed."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=40", "--dirty"]
+    own = Path(__file__)
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(own.parent), *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+
     try:
-        found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        git("ls-files", "--error-unmatch", own.name)  # an environment may lie in somebody's own checkout
+        return git("describe", "--always", "--abbrev=40", "--dirty") or None
     except (OSError, subprocess.SubprocessError):
         return None
-    return found.stdout.strip() or None
 
 
 def hardware() -> dict[str, Any]:

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vae_sweep.engine.process import die_with_parent
+from vae_sweep.environment import import_path
 
 
 def rank() -> int:
@@ -34,7 +35,7 @@ def started(sweep: Path, member_id: str, processes: int) -> Iterator[None]:
     meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "WORLD_SIZE": str(processes)}
     command = [sys.executable, "-m", "vae_sweep.training.ddp", str(sweep), member_id]
     before = dict(os.environ)
-    os.environ |= meeting | {"LOCAL_RANK": "0", "NODE_RANK": "0"}
+    os.environ |= meeting | {"LOCAL_RANK": "0", "NODE_RANK": "0", "PYTHONPATH": import_path()}
     others = [
         subprocess.Popen(command, stdin=subprocess.PIPE, env=os.environ | {"LOCAL_RANK": str(number)})
         for number in range(1, processes)

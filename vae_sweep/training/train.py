@@ -6,9 +6,12 @@ from typing import Any
 
 from vae_sweep.data import load as load_data
 from vae_sweep.data.carried import carried
+from vae_sweep.data.image_data import DataError, ImageData
 from vae_sweep.evaluation import sweep_weights
+from vae_sweep.runs.files import RecordError
 from vae_sweep.runs.manifest import forecast_of
 from vae_sweep.runs.reading import known_manifest
+from vae_sweep.runs.schema import Entry
 from vae_sweep.runs.withheld import resolved
 from vae_sweep.runs.writing import Report, RunFiles
 from vae_sweep.tracking import Tracker, open_also, open_tracker, wait_for
@@ -21,6 +24,30 @@ from vae_sweep.training.init_from import network_of, start_from
 from vae_sweep.training.lit_vae import LitVAE
 from vae_sweep.training.pack import Training, quiet_lightning
 from vae_sweep.training.starting import moments_for
+
+
+def _images(sweep: Path, entries: Sequence[Entry], configs: Sequence[Mapping[str, Any]]) -> ImageData:
+    """The images that the members were planned with, wherever one of them says that they lie.
+
+    Raises DataError, and RecordError where other images lie there by now.
+    """
+    planned = entries[0].get("data_fingerprint")
+    if (found := carried(sweep, planned)) is not None:
+        return found
+    sections: list[Mapping[str, Any]] = []
+    for config in configs:
+        if config["data"] not in sections:
+            sections.append(config["data"])
+    for section in sections:
+        try:
+            found = load_data(section)
+        except DataError:
+            if section is sections[-1]:
+                raise
+            continue
+        if planned in (None, found.fingerprint):
+            return found
+    raise RecordError(f"{entries[0]['folder']}: the images are others by now than those it was planned with")
 
 
 def train_pack(
@@ -40,7 +67,7 @@ def train_pack(
     entries = {entry["id"]: entry for entry in manifest["members"] if entry["id"] in wanted}
     written = [entries[member_id]["config"] for member_id in member_ids]
     configs = [resolved(config) for config in written]
-    data = carried(sweep, entries[member_ids[0]].get("data_fingerprint")) or load_data(configs[0]["data"])
+    data = _images(sweep, [entries[member_id] for member_id in member_ids], configs)
     device = hardware.accelerator(configs[0]["trainer"]["accelerator"])
     fixed = {"versions": manifest["versions"], "data_fingerprint": data.fingerprint, "device": device}
     files = [RunFiles(sweep, entries[member_id], fixed, report, writes=ranks.rank() == 0) for member_id in member_ids]
