@@ -87,9 +87,14 @@ def deaf(folder, member, members, report, should_stop):
     time.sleep(2 * PATIENCE_S)
 
 
+def endless(folder, member, members, report, should_stop):
+    """Never asks whether to stop."""
+    wait_until(lambda: False, "a KeyboardInterrupt")
+
+
 KINDS = {
     function.__name__: function
-    for function in (fine, raises, segfault, sigkill, leaves, nan, memory, party, stoppable, deaf)
+    for function in (fine, raises, segfault, sigkill, leaves, nan, memory, party, stoppable, deaf, endless)
 }
 
 

@@ -75,6 +75,19 @@ def test_evaluation_is_a_state_and_is_counted(shown):
     assert ". 000 kl_weight=1  evaluating\n" in text()
 
 
+@pytest.mark.parametrize(
+    ("grace_s", "said"),
+    [
+        (60.0, "SIGINT: writing checkpoints, at most 1:00 min (again: kill at once)\n"),
+        (None, "SIGINT: ends at its next checkpoint, or when it is done (Ctrl-C now: at once)\n"),
+    ],
+)
+def test_who_asks_to_stop_is_told_when_it_ends(shown, grace_s, said):
+    view, _, text = shown
+    view({"event": "stopping", "signal": "SIGINT", "grace_s": grace_s})
+    assert text() == said
+
+
 def test_plain_lines_are_few(shown):
     view, clock, text = shown
     for number in range(1, 100):

@@ -31,7 +31,8 @@ What stops what
 Ctrl-C and SIGTERM reach the parent alone (workers are leaders of their own process groups). It passes SIGTERM on,
 workers write checkpoints, and what is left after a grace period, or at the second Ctrl-C, is killed. If the parent is
 killed itself, the kernel kills the server and the workers (PR_SET_PDEATHSIG), and the guards kill what those started:
-decoders, ranks, wandb.
+decoders, ranks, wandb. What trains in the parent (this_process.py) is asked in the same way; there the second Ctrl-C is
+a KeyboardInterrupt, since an evaluation asks nobody whether to stop.
 
 Why a fork server of our own, and not multiprocessing's
 ------------------------------------------------------

@@ -115,10 +115,11 @@ class LiveView:
             sizes = " and ".join(str(len(part)) for part in event["into"])
             self.line(f"! out of memory: the pack goes on as packs of {sizes}", "yellow")
         elif kind == "stopping":
-            self.line(
-                f"{event['signal']}: writing checkpoints, at most {duration(event['grace_s'])} (again: kill at once)",
-                "yellow",
-            )
+            if (grace_s := event["grace_s"]) is None:
+                said = "ends at its next checkpoint, or when it is done (Ctrl-C now: at once)"
+            else:
+                said = f"writing checkpoints, at most {duration(grace_s)} (again: kill at once)"
+            self.line(f"{event['signal']}: {said}", "yellow")
         if self._live and now - self._drawn > _REDRAW_S:
             self._drawn = now
             self._live.update(self.table(now), refresh=True)

@@ -1,6 +1,7 @@
 """Being told to stop: Ctrl-C, SIGTERM, a closed terminal; or by who watches, for a reason of the sweep's own."""
 
 import contextlib
+import queue
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -34,8 +35,11 @@ class StopRequest:
         self.ending = answer
         return True
 
-    def announce(self, watch: Callable[[Event], object], grace_s: float) -> None:
-        """Tell who watches that a signal has come, and how long what trains has to write its checkpoints [s]."""
+    def announce(self, watch: Callable[[Event], object], grace_s: float | None = None) -> None:
+        """Tell who watches that a signal has come, and how long what trains has to write its checkpoints [s].
+
+        None: as long as it takes.
+        """
         if self.signum is not None:
             watch({"event": "stopping", "signal": signal.Signals(self.signum).name, "grace_s": grace_s})
 
@@ -56,20 +60,48 @@ class StopRequest:
 
 
 @contextlib.contextmanager
-def stop_request() -> Iterator[StopRequest]:
-    """Note signals instead of dying of them, and put the old handlers back. Outside the main thread: no signals."""
+def stop_request(here: Callable[[StopRequest], object] | None = None) -> Iterator[StopRequest]:
+    """Note signals instead of dying of them, and put the old handlers back. Outside the main thread: no signals.
+
+    here: for a process that trains, and may not look at the request for long. It is called in another thread when the
+    first signal has come; a Ctrl-C after that is a KeyboardInterrupt. Other signals are not: a terminal that is closed,
+    and `timeout`, send theirs twice.
+    """
     stop = StopRequest()
-
-    def note(signum: int, _frame: object) -> None:
-        stop.signum = stop.signum or signum
-        stop.count += 1
-
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    before = {signum: signal.signal(signum, note) for signum in _SIGNALS}
+    with contextlib.nullcontext() if here is None else _in_another_thread(lambda: here(stop)) as tell:
+
+        def note(signum: int, _frame: object) -> None:
+            stop.signum = stop.signum or signum
+            stop.count += 1
+            if tell and stop.count == 1:
+                tell()
+            elif tell and signum == signal.SIGINT:
+                raise KeyboardInterrupt
+
+        before = {signum: signal.signal(signum, note) for signum in _SIGNALS}
+        try:
+            yield stop
+        finally:
+            for signum, handler in before.items():
+                signal.signal(signum, handler)
+
+
+@contextlib.contextmanager
+def _in_another_thread(call: Callable[[], object]) -> Iterator[Callable[[], None]]:
+    """What makes a thread that waits here `call` once, and may itself be called from a signal handler."""
+    asked: queue.SimpleQueue[bool] = queue.SimpleQueue()
+
+    def wait() -> None:
+        if asked.get():
+            call()
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
     try:
-        yield stop
+        yield lambda: asked.put(True)
     finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
+        asked.put(False)
+        thread.join()

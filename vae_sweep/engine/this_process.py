@@ -38,7 +38,7 @@ class ThisProcess:
     def run(self, packs: Sequence[Pack], slots: Sequence[Slot], folder: Path, watch: Watch) -> StopRequest:
         os.environ |= thread_environment(max((pack.threads for pack in packs), default=1))  # torch is yet to be loaded
         train_pack = load(self.target)
-        with stop_request() as stop:
+        with stop_request(here=lambda request: request.announce(watch)) as stop:
             next_tick = 0.0
 
             def should_stop() -> bool:

@@ -212,11 +212,11 @@ class Split(TypedDict):
 
 
 class Stopping(TypedDict):
-    """Somebody asked to stop; checkpoints are being written."""
+    """Somebody asked to stop; checkpoints are being written. grace_s: None where nothing is killed for being late."""
 
     event: Literal["stopping"]
     signal: str
-    grace_s: float
+    grace_s: float | None
 
 
 class Tick(TypedDict):
