@@ -59,6 +59,16 @@ def test_where_sets_agree() -> None:
     assert "closes the holes: at 0.1 and 0.01" in words
 
 
+def test_a_fitted_sampler_is_advised_only_where_something_reconstructs() -> None:
+    found = sampling(AGREED)
+    advice = "so take the weight that reconstructs"
+    assert advice in in_words(found, reconstructs=(0.01,))
+    assert advice in in_words(found)  # what reconstructs is not known
+    said = in_words(found, reconstructs=(1.0,))
+    assert advice not in said
+    assert "does better, though at no weight that reconstructs: at 0.1 and 0.01" in said
+
+
 def test_where_they_do_not_no_weight_is_named() -> None:
     found = sampling(SPLIT)
     assert not found["prior"].agree

@@ -224,22 +224,25 @@ def _disagreement(prior: Sampling) -> str:
 def _of_fitted(found: Mapping[str, Sampling], reconstructs: Collection[float]) -> str:
     fitted, ways = found["fitted"], len(found["fitted"].distances)
     nearer = closes(found)
-    where = [w for w in nearer if w in reconstructs] or nearer
+    both = [w for w in nearer if w in reconstructs]
     by = f"by all {count(ways, 'way')} of looking"
-    if where:
-        advice = "so take the weight that reconstructs, and sample from the codes"
-        return (
-            f"A sampler fitted to the codes afterwards closes the holes: at {fitted.named(where)} its draws are nearer "
-            f"to held-out pictures than the best draws of the prior at any weight, {by} "
-            f"({beyond_chance(found, where[0])} of them beyond chance at {where[0]:g}): {advice}."
+    left = f" It leaves holes at {fitted.named(sorted(fitted.torn, reverse=True))}." if fitted.torn else ""
+    if where := both or nearer:
+        said = (
+            f"at {fitted.named(where)} its draws are nearer to held-out pictures than the best draws of the prior at"
+            f" any weight, {by} ({beyond_chance(found, where[0])} of them beyond chance at {where[0]:g})"
         )
+        if both or not reconstructs:
+            advice = "so take the weight that reconstructs, and sample from the codes"
+            return f"A sampler fitted to the codes afterwards closes the holes: {said}: {advice}."
+        better = "A sampler fitted to the codes afterwards does better, though at no weight that reconstructs"
+        return f"{better}: {said}.{left}"
     if _needless(found, reconstructs):
         return "A sampler fitted to the codes comes no nearer: there are hardly any holes to close."
     if fitted.agree:
         said = f"Draws of a sampler fitted to the codes are nearest at {fitted.named(fitted.serves)}, {by}."
     else:
         said = "A sampler fitted to the codes does not close them by every way of looking."
-    left = f" It leaves holes at {fitted.named(sorted(fitted.torn, reverse=True))}." if fitted.torn else ""
     return said + left
 
 
