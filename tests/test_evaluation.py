@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from vae_sweep import evaluate as door
+from vae_sweep import load_model
 from vae_sweep.analysis import glossary
 from vae_sweep.data.image_data import ImageData
 from vae_sweep.data.split import chosen
@@ -24,7 +25,8 @@ from vae_sweep.models.likelihoods import likelihood
 from vae_sweep.models.networks import conv, linear
 from vae_sweep.models.objective import Objective
 from vae_sweep.models.posteriors import Diagonal
-from vae_sweep.runs.reading import load_run
+from vae_sweep.runs.files import write_json
+from vae_sweep.runs.reading import load_run, read_manifest
 from vae_sweep.theory import LinearVAE, Pixels, Spectrum, linear_vae, negative_log_likelihood, spectrum
 from vae_sweep.theory.conventions import Sizes
 from vae_sweep.training.train import train_pack
@@ -452,3 +454,34 @@ def test_other_images_are_refused(
     with pytest.raises(SystemExit, match=r"^error: .* was trained on other images"):
         door.main([str(sweep)])
     assert not list(sweep.rglob("evaluation.*"))
+
+
+def test_images_that_have_moved_since_are_found_where_the_sweep_was_told(
+    small_sweep: Callable[..., tuple[Path, list[str]]], images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = tmp_path / "old.npy", tmp_path / "new.npy"
+    np.save(old, np.load(images))
+    sweep, ids = small_sweep([f"data.path={old}", "trainer.max_steps=1", "trainer.evaluate=false"])
+    train_pack(sweep, ids)
+    old.rename(new)
+    run = sweep / f"000-{ids[0]}"
+    codes = ["--codes", str(tmp_path / "codes.npz")]
+    with pytest.raises(SystemExit, match=r"old\.npy"):
+        door.main([str(run), *codes])
+
+    manifest = read_manifest(sweep)
+    section = manifest["members"][0]["config"]["data"]
+    for told, begun_in in ((str(new), "/nowhere"), (new.name, str(tmp_path))):
+        section["path"], manifest["cwd"] = told, begun_in
+        write_json(sweep / "sweep.json", manifest)
+        monkeypatch.chdir(run)
+        for folder in (".", str(run)):
+            assert door.main([folder, *codes]) == 0
+        pixels = {image.tobytes() for image in np.load(images)}
+        for name in (run, run / "checkpoints/last.ckpt"):
+            found = (load_model(name).images("val", None) * 255).round().byte().movedim(1, -1).numpy()
+            assert {image.tobytes() for image in found} < pixels
+    monkeypatch.setenv("NEW", str(new))
+    section["path"], manifest["members"][0]["config"]["withheld"] = "${oc.env:NEW}", {"data.path": None}
+    write_json(sweep / "sweep.json", manifest)
+    assert door.main([str(run), *codes]) == 0

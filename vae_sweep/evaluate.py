@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from vae_sweep.commands import Parser, command, door
 from vae_sweep.runs.files import RecordError
+from vae_sweep.runs.moved import data_section
 from vae_sweep.runs.reading import is_sweep, load_run, load_sweep
 from vae_sweep.runs.records import Damaged, log
 from vae_sweep.runs.withheld import resolved
@@ -136,7 +137,7 @@ def _trained(folder: Path, device: str) -> "tuple[LitVAE, ImageData, dict[str, A
 
     lit, checkpoint = load_lit(folder)
     written = checkpoint["hyper_parameters"]["config"]
-    config = resolved(written, written.keys() - {"logger"})
+    config = {**resolved(written, written.keys() - {"data", "logger"}), "data": data_section(folder, written)}
     data = load(config["data"])
     trained_on = load_run(folder).result.get("data_fingerprint")
     if trained_on not in (None, data.fingerprint):

@@ -23,6 +23,7 @@ from vae_sweep.models.grid_sampler import GridSampler
 from vae_sweep.models.multi_rate import AtWeight
 from vae_sweep.models.networks import VAE, ImageShape
 from vae_sweep.models.posteriors import Posterior
+from vae_sweep.runs.moved import data_section
 from vae_sweep.runs.reading import load_run
 from vae_sweep.runs.records import Damaged, log
 from vae_sweep.runs.schema import BEST
@@ -41,7 +42,7 @@ class TrainedVAE:
     (H, W); uint8, or floats in [0, 1]. Made by `load_model`.
     config: of its member. vae: what encodes and decodes; by default the one in `lit`, of a multi-rate model at
     loss.kl_weight. kl_weight: that of `vae`. fingerprint: of the images that it was trained on, where known.
-    sampler_file: what evaluation has fitted to the codes.
+    folder: of its run, None if it has none, with what evaluation has fitted to the codes.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class TrainedVAE:
         vae: VAE | AtWeight | None = None,
         kl_weight: float | None = None,
         fingerprint: str | None = None,
-        sampler_file: Path | None = None,
+        folder: Path | None = None,
     ):
         self.lit = lit.float().eval().requires_grad_(False)
         channels, height, width = image_shape
@@ -60,7 +61,7 @@ class TrainedVAE:
         self.config = config
         self.fingerprint = fingerprint
         self.vae = lit.objective.vae if vae is None else vae
-        self.sampler_file = sampler_file
+        self.folder = folder
         self.kl_weight = None if lit.objective.deterministic else config["loss"]["kl_weight"]
         if kl_weight is not None:
             self.kl_weight = kl_weight
@@ -83,7 +84,7 @@ class TrainedVAE:
         if not low <= kl_weight <= high:
             raise ValueError(f"kl_weight={kl_weight}: this model was trained on {low:g} to {high:g}")
         view = model.at(kl_weight)
-        return TrainedVAE(self.lit, self.image_shape, self.config, view, kl_weight, self.fingerprint, self.sampler_file)
+        return TrainedVAE(self.lit, self.image_shape, self.config, view, kl_weight, self.fingerprint, self.folder)
 
     @property
     def latent_dim(self) -> int:
@@ -110,7 +111,7 @@ class TrainedVAE:
         """
         if split not in ("train", "val"):
             raise ValueError(f"split={split!r}: train or val")
-        data = load_data(resolved(self.config, ["data"])["data"])
+        data = load_data(data_section(self.folder, self.config))
         if self.fingerprint not in (None, data.fingerprint):
             raise ValueError(f"data={data.name} holds other images than this model was trained on")
         return Split(data, chosen(getattr(data, split), count), torch.device("cpu"))[:]
@@ -144,12 +145,13 @@ class TrainedVAE:
 
         Raises ValueError where evaluation has fitted none, or to the codes of another step than this checkpoint's.
         """
-        if self.sampler_file is None or not self.sampler_file.exists():
+        file = None if self.folder is None else self.folder / SAMPLER
+        if file is None or not file.exists():
             raise ValueError(
-                f"no sampler is fitted to the codes yet (no {self.sampler_file}): evaluate the run, which fits one"
+                f"no sampler is fitted to the codes yet (no {file}): evaluate the run, which fits one"
                 " where 8 images are held out"
             )
-        return saved_sampler(self.sampler_file, self.lit.step, self.vae)
+        return saved_sampler(file, self.lit.step, self.vae)
 
     def interpolate(self, first: Tensor | np.ndarray, second: Tensor | np.ndarray, steps: int = 8) -> Tensor:
         """(steps, C, H, W): decoded on the straight line between the mean codes of two images, both ends included."""
@@ -235,5 +237,6 @@ def load_model(run: str | Path) -> TrainedVAE:
     known = checkpoint["hyper_parameters"]
     lit.step = checkpoint["step"]
     trained_on = load_run(Path(run)).result.get("data_fingerprint") if Path(run).is_dir() else None
-    folder = Path(run) if Path(run).is_dir() else Path(run).absolute().parents[1]  # RUN/checkpoints/last.ckpt
-    return TrainedVAE(lit, known["image_shape"], known["config"], fingerprint=trained_on, sampler_file=folder / SAMPLER)
+    path = Path(run).absolute()
+    folder = path if path.is_dir() else path.parents[1]  # RUN/checkpoints/last.ckpt
+    return TrainedVAE(lit, known["image_shape"], known["config"], fingerprint=trained_on, folder=folder)
