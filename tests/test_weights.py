@@ -70,6 +70,17 @@ def test_what_it_prints_converts_back():
         ("1 mean_pixels", "mean_pixels: the meaning of its weight needs the pixels: add 64x64x3"),
         ("1 mean_pixels_latents 8x8x1", "needs the latent_dim: add d128"),
         ("1 mse", "'mse': expected one of sum, half_sum"),
+        ("0.001 mean_pixels_latents 0x8x8 d4", "'0x8x8': expected one of"),
+        ("1 mean_pixels 2x64x64x3", "'2x64x64x3': expected one of"),
+        ("1 mean_pixels n0", "'n0': expected one of"),
+        (f"1 mean_pixels n{'9' * 400}", "9': expected one of"),
+        ("1 s0", "'s0': expected one of"),
+        ("1 s1e400", "'s1e400': expected one of"),
+        ("1 s1e-300", "1: no weight here, it would be 0"),
+        ("1 s1e300", "1: no weight here, it would be inf"),
+        ("0.1 l1 s0.1 8x8x1", "l1 and s0.1 exclude each other"),
+        ("1 mean_pixels 8x8x1 n65", "'n65': another word says something else of the same"),
+        ("1 sum half_sum", "'half_sum': another word says something else of the same"),
     ],
 )
 def test_what_it_cannot_read_is_one_line(text, said, capsys):

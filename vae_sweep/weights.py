@@ -51,7 +51,7 @@ class Asked:
 
 
 def parse(text: str) -> Asked:
-    """Raises ValueError for a word that means nothing here."""
+    """Raises ValueError for a word that means nothing here, or something else than another one."""
     first, *words = text.replace("[-1, 1]", "[-1,1]").replace("[0, 1]", "[0,1]").split() or [""]
     try:
         weight = float(first)
@@ -61,7 +61,12 @@ def parse(text: str) -> Asked:
         raise ValueError(f"{first}: expected a weight that is positive and finite")
     found: dict[str, object] = {"weight": weight}
     for word in words:
-        found |= _word(word)
+        said = _word(word)
+        if any(found.get(name, value) != value for name, value in said.items()):
+            raise ValueError(f"{word!r}: another word says something else of the same")
+        found |= said
+    if "absolute" in found and "sigma" in found:
+        raise ValueError(f"l1 and s{found['sigma']:g} exclude each other: s is the std of Gaussian pixels")
     return Asked(**found)  # type: ignore[arg-type]
 
 
@@ -75,11 +80,11 @@ def _word(word: str) -> dict[str, object]:
         return {"absolute": True}
     if word in ("[-1,1]", "[0,1]"):
         return {"span": 2.0 if word == "[-1,1]" else 1.0}
-    if re.fullmatch(r"\d+(x\d+)+", word):
-        return {"pixels": math.prod(int(side) for side in word.split("x"))}
-    if (size := re.fullmatch(r"([ndb])(\d+)", word)) and int(size[2]) > 0:
+    if re.fullmatch(r"\d{1,9}(x\d{1,9}){1,2}", word) and (pixels := math.prod(map(int, word.split("x")))):
+        return {"pixels": pixels}
+    if (size := re.fullmatch(r"([ndb])(\d{1,18})", word)) and int(size[2]) > 0:
         return {sizes[size[1]]: int(size[2])}
-    if sigma := re.fullmatch(r"s(\d*\.?\d+(?:e-?\d+)?)", word):
+    if (sigma := re.fullmatch(r"s(\d*\.?\d+(?:e-?\d+)?)", word)) and 0 < float(sigma[1]) < math.inf:
         return {"sigma": float(sigma[1])}
     raise ValueError(
         f"{word!r}: expected one of {', '.join(REDUCTIONS)}, M/N, l1, "
@@ -93,8 +98,12 @@ def beta(asked: Asked) -> float:
     A squared error on a range `span` times as wide is span^2 times as large, an absolute one span times.
     """
     per_unit = asked.span if asked.absolute else asked.span**2
-    nats = 1.0 if asked.sigma is None else 2 * asked.sigma**2
-    return to_sum(asked.weight, asked.reduction, asked.sizes(REDUCTIONS[asked.reduction].depends_on)) * nats / per_unit
+    nats = 1.0 if asked.sigma is None else 2 * asked.sigma * asked.sigma
+    sizes = asked.sizes(REDUCTIONS[asked.reduction].depends_on)
+    found = to_sum(asked.weight, asked.reduction, sizes) * nats / per_unit
+    if not 0 < found < math.inf:
+        raise ValueError(f"{asked.weight:g}: no weight here, it would be {found:g}")
+    return found
 
 
 def lines(asked: Asked) -> list[str]:
