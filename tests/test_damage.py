@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import weakref
 from pathlib import Path
 
 import damage
@@ -23,6 +24,7 @@ from vae_sweep.runs.reading import latest_sweep, load_sweep, read_manifest, rows
 from vae_sweep.runs.records import Damaged, read_arrays, read_record, write_record
 from vae_sweep.runs.schema import Evaluation, Manifest, Result
 from vae_sweep.runs.writing import error_record
+from vae_sweep.training import checkpoints
 from vae_sweep.training.checkpoints import LAST, PREVIOUS, common_checkpoints, load_checkpoint, save_checkpoints
 
 KEPT = Path(__file__).parent / "older_sweep"
@@ -153,12 +155,37 @@ def test_training_goes_on_from_the_checkpoint_that_is_whole(how: str, name: Path
     for step in (1, 2):
         save_checkpoints([(tmp_path, checkpoint(step))])
     damage.DAMAGES[how](tmp_path / name)
-    found = common_checkpoints([tmp_path])
+    said: list[str] = []
+    found = common_checkpoints([tmp_path], say=said.append)
     assert found is not None
     assert found[0]["step"] == left
     assert how == "missing" or f"{name.name}.damaged" in os.listdir(tmp_path / "checkpoints")
+    assert how == "missing" or said[0].endswith(f"; set aside as {name.name}.damaged")
     save_checkpoints([(tmp_path, checkpoint(3))])
     assert load_checkpoint(tmp_path / LAST)["step"] == 3
+
+
+def test_of_a_pack_s_checkpoints_only_those_it_goes_on_from_are_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = [tmp_path / name for name in "abcd"]
+    for step in (1, 2):
+        save_checkpoints([(folder, checkpoint(step)) for folder in folders])
+    read: list[weakref.ref] = []
+    held: list[int] = []  # at every reading
+
+    def load(path: Path) -> dict:
+        found = load_checkpoint(path)
+        read.append(weakref.ref(found["state_dict"]["w"]))
+        held.append(sum(weights() is not None for weights in read))
+        return found
+
+    monkeypatch.setattr(checkpoints, "load_checkpoint", load)
+    assert checkpoints.began_without_start(folders)  # its network has no frame
+    assert held == [1]
+    found = common_checkpoints(folders, lambda _, one: one["step"] == 1)
+    assert [one["step"] for one in found] == [1] * 4
+    assert held == [1] + [1] * 8 + [1, 2, 3, 4]
 
 
 def test_a_pickle_is_never_opened_and_gets_our_line(tmp_path: Path) -> None:

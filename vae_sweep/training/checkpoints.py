@@ -7,7 +7,7 @@ compares no checksums, although its zip files have them, and would train on from
 
 import io
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -117,46 +117,58 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def whole_checkpoints(folder: Path, say: Callable[[str], None] = log.warning) -> list[dict[str, Any]]:
-    """Those of a run, older first. What is damaged is set aside, and said: training goes on from what is left."""
-    found = []
+def whole_checkpoints(folder: Path, say: Callable[[str], None] = log.warning) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Those of a run with their files, older first, each read when it is asked for.
+
+    What is damaged is set aside, and said: training goes on from what is left.
+    """
     for name in (LEVEL, PREVIOUS, LAST):
         path = folder / name
         if not os.path.lexists(path):
             continue
         try:
-            found.append(load_checkpoint(path))
+            yield path, load_checkpoint(path)
         except Damaged as error:
             if (aside := set_aside(path)) is not None:
                 say(f"{error}; set aside as {aside.name}")
-    return found
 
 
 def common_checkpoints(
-    folders: Sequence[Path], fits: Callable[[int, Mapping[str, Any]], int] = lambda index, checkpoint: 2
+    folders: Sequence[Path],
+    fits: Callable[[int, Mapping[str, Any]], int] = lambda index, checkpoint: 2,
+    say: Callable[[str], None] = log.warning,
 ) -> list[dict[str, Any]] | None:
     """The checkpoints of the latest step that all runs have; None if there is no such step.
 
     fits: how well the checkpoint of a run, by its index, suits the way that it is to go; 0: not at all. Those that suit
-    best come before those that are latest.
+    best come before those that are latest. Of the others no more is held than one at a time: a run has up to three.
     """
-    by_step = []
+    by_step: list[dict[int, Path]] = []
     suits: dict[int, int] = {}
     for index, folder in enumerate(folders):
-        found = whole_checkpoints(folder)
-        by_step.append({checkpoint["step"]: checkpoint for checkpoint in found if fits(index, checkpoint)})
-        for step, checkpoint in by_step[-1].items():
-            suits[step] = min(suits.get(step, 2), fits(index, checkpoint))
+        suit: dict[int, int] = {}
+        files = {}
+        for path, checkpoint in whole_checkpoints(folder, say):
+            if fit := fits(index, checkpoint):
+                files[checkpoint["step"]], suit[checkpoint["step"]] = path, fit
+            del checkpoint  # before the next one is read
+        by_step.append(files)
+        suits |= {step: min(suits.get(step, 2), fit) for step, fit in suit.items()}
     common = set.intersection(*(set(steps) for steps in by_step))
     if not common:
         return None
     step = max(common, key=lambda step: (suits[step], step))
-    return [steps[step] for steps in by_step]
+    return [load_checkpoint(files[step]) for files in by_step]
 
 
 def began_without_start(folders: Iterable[Path], say: Callable[[str], None] = log.warning) -> bool:
-    """Whether runs have checkpoints of a network that was told nothing of its data, as in older folders."""
-    return any(not starts_from_data(found) for folder in folders for found in whole_checkpoints(folder, say))
+    """Whether runs of a pack have checkpoints of a network that was told nothing of its data, as in older folders.
+
+    The first one tells: a pack begins as one.
+    """
+    found = (checkpoint for folder in folders for _, checkpoint in whole_checkpoints(folder, say))
+    first = next(found, None)
+    return first is not None and not starts_from_data(first)
 
 
 def starts_from_data(checkpoint: Mapping[str, Any]) -> bool:

@@ -73,9 +73,14 @@ class Training:
     def restore(self) -> None:
         """Continue where the checkpoints stand, if there are any."""
         images = len(self.data.train)
+
+        def note(line: str) -> None:
+            self.files[0].report({"event": "note", "text": line})
+
         found = common_checkpoints(
             [file.folder for file in self.files],
             lambda index, checkpoint: fits(checkpoint, self.configs[index], images),
+            note,
         )
         if found is not None:
             for member, checkpoint in zip(self.members, found, strict=True):
