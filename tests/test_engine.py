@@ -15,7 +15,6 @@ from vae_sweep.engine import pool
 from vae_sweep.engine.fork_server import ForkServer
 from vae_sweep.engine.pack import Pack
 from vae_sweep.engine.slots import Slot
-from vae_sweep.engine.this_process import ThisProcess
 
 TARGET = "fake_training:train_pack"
 CPU = [Slot("cpu", share) for share in range(2)]
@@ -270,43 +269,44 @@ def test_a_worker_that_hears_nothing_is_killed_after_the_grace_time(tmp_path):
     wait_until(lambda: gone(int((tmp_path / "child").read_text())), "the worker's child to end")
 
 
-@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
-def test_what_trains_in_this_process_and_does_not_ask_is_ended_by_the_second_ctrl_c(first, tmp_path):
+def in_this_process(folder, members, when_started=""):
+    """A process that trains packs of one member itself, and prints the events that are no ticks. Without torch."""
     script = (
-        "import sys; from pathlib import Path; from vae_sweep.engine.pack import Pack\n"
+        "import os, signal, sys; from pathlib import Path; from vae_sweep.engine.pack import Pack\n"
         "from vae_sweep.engine.slots import Slot; from vae_sweep.engine.this_process import ThisProcess\n"
         "def watch(event):\n"
-        "    print(*(event.get(key, '-') for key in ('event', 'signal', 'status')), flush=True)\n"
-        "packs = [Pack(('endless-0',)), Pack(('fine-0',))]\n"
-        f"sys.exit(ThisProcess({TARGET!r}).run(packs, [Slot('cpu')], Path({str(tmp_path)!r}), watch).exit_code)\n"
+        "    if event['event'] != 'tick':\n"
+        "        print(*(event.get(key, '-') for key in ('event', 'signal', 'status')), flush=True)\n"
+        f"    if event['event'] == 'started': {when_started or 'pass'}\n"
+        f"packs = [Pack((member,)) for member in {members!r}]\n"
+        f"sys.exit(ThisProcess({TARGET!r}).run(packs, [Slot('cpu')], Path({str(folder)!r}), watch).exit_code)\n"
     )
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
+    return subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+def test_what_trains_in_this_process_and_does_not_ask_is_ended_by_the_second_ctrl_c(first, tmp_path):
+    with in_this_process(tmp_path, ["endless-0", "fine-0"]) as process:
         wait_until((tmp_path / "seen" / "endless-0.json").exists, "the member to begin")
         process.send_signal(first)
         said = iter(process.stdout.readline, "")
-        assert next(line for line in said if not line.startswith("tick")) == "started - -\n"
+        assert next(said) == "started - -\n"
         assert next(said) == f"stopping {first.name} -\n"  # while the member goes on
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        assert [line for line in said if not line.startswith("tick")] == ["result - interrupted\n"] * 2
+        assert list(said) == ["result - interrupted\n"] * 2
     assert process.returncode == 128 + first
     assert not (tmp_path / "seen" / "fine-0.json").exists()
 
 
 def test_a_signal_that_comes_twice_leaves_what_trains_in_this_process_to_its_checkpoint(tmp_path):
     """A shell and the kernel both tell of a closed terminal."""
-
-    def twice(event):
-        if event["event"] == "started":
-            os.kill(os.getpid(), signal.SIGHUP)
-            os.kill(os.getpid(), signal.SIGHUP)
-
-    watch = Watch(twice)
-    stop = ThisProcess(TARGET).run([Pack(("stoppable-0",))], CPU, tmp_path, watch)
-    assert (stop.exit_code, stop.count) == (128 + signal.SIGHUP, 2)
-    assert watch.status("stoppable-0") == "interrupted"
+    twice = "os.kill(os.getpid(), signal.SIGHUP); os.kill(os.getpid(), signal.SIGHUP)"
+    with in_this_process(tmp_path, ["stoppable-0"], twice) as process:
+        said = process.stdout.readlines()
+    assert sorted(said) == ["result - interrupted\n", "started - -\n", "stopping SIGHUP -\n"]
+    assert process.returncode == 128 + signal.SIGHUP
     assert (tmp_path / "stoppable-0.checkpoint").exists()
-    assert [event["signal"] for event in watch.events if event["event"] == "stopping"] == ["SIGHUP"]
 
 
 def test_workers_die_with_a_killed_parent(tmp_path):
