@@ -276,7 +276,8 @@ def in_this_process(folder, members, when_started=""):
         "from vae_sweep.engine.slots import Slot; from vae_sweep.engine.this_process import ThisProcess\n"
         "def watch(event):\n"
         "    if event['event'] != 'tick':\n"
-        "        print(*(event.get(key, '-') for key in ('event', 'signal', 'status')), flush=True)\n"
+        "        words = [event.get(key, '-') for key in ('event', 'signal', 'status')]\n"
+        "        os.write(1, (' '.join(words) + '\\n').encode())\n"  # whole, whichever thread hears it
         f"    if event['event'] == 'started': {when_started or 'pass'}\n"
         f"packs = [Pack((member,)) for member in {members!r}]\n"
         f"sys.exit(ThisProcess({TARGET!r}).run(packs, [Slot('cpu')], Path({str(folder)!r}), watch).exit_code)\n"
