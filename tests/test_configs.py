@@ -40,7 +40,7 @@ def test_data_settings_are_in_range(compose, data: str) -> None:
     check_member(compose(f"data={data}"))
 
 
-@pytest.mark.parametrize("launcher", options("hydra/launcher"))
+@pytest.mark.parametrize("launcher", [*options("hydra/launcher"), "basic"])
 def test_launcher_composes(compose, launcher: str) -> None:
     check_member(compose(f"hydra/launcher={launcher}"))
 

@@ -64,6 +64,7 @@ def test_what_it_changes_is_what_another_value_changes(path: Path) -> None:
         "the member, if a VAE of one weight": {"vae"},
         "the member, if multi-rate": {"multi-rate"},
         "only where it runs": set(),
+        "how far the member goes": {"vae", "autoencoder", "multi-rate"},
     }
     default = base(path)
     configs = {

@@ -29,6 +29,10 @@ _GROUPS = {
 }
 
 
+# By the code, since Hydra has one of that name, and warns of a file.
+_REGISTERED = {"hydra/launcher": "**`hydra/launcher=basic`**: One run after another in this process, for debuggers."}
+
+
 @dataclass(frozen=True)
 class Setting:
     """key: dotted; default: as it is typed; unit: "" where there is none; values: what is accepted, "" if unknown."""
@@ -102,6 +106,7 @@ def markdown(conf: Path) -> str:
     ]
     for group, title in _GROUPS.items():
         parts += ["", f"## {title}: `{group}=`", ""]
+        parts += [_REGISTERED[group], ""] if group in _REGISTERED else []
         for path in sorted((conf / group).glob("*.yaml")):
             head, _ = read_comments(path)
             rows = [] if group == "experiment" else settings_of(path, _prefix(group), base | _option(group, path))

@@ -5,9 +5,11 @@ Hydra finds launchers in the namespace `hydra_plugins` only, and imports them al
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
 from hydra.errors import CompactHydraException
 from hydra.plugins.launcher import Launcher
@@ -124,6 +126,17 @@ class BasicLauncher(SweepLauncher):
         from vae_sweep.engine.this_process import ThisProcess
 
         return ThisProcess(**self.parameters)
+
+
+@dataclass
+class BasicConf:
+    """`hydra/launcher=basic`: in the place of Hydra's own, which is registered before plugins are imported."""
+
+    _target_: str = "hydra_plugins.vae_sweep_launcher.BasicLauncher"
+    target: str = "vae_sweep.training.train:train_pack"
+
+
+ConfigStore.instance().store(group="hydra/launcher", name="basic", node=BasicConf, provider="vae-sweep")
 
 
 def whole_grid(config: DictConfig) -> bool:
