@@ -129,6 +129,14 @@ def test_runs_that_failed_are_gone_round(failing, at_once):
         )
 
 
+@pytest.mark.parametrize("at", [lambda _: 12.0, lambda weight: None if weight == HIGH else 12.0])
+def test_a_metric_that_does_not_move_cannot_be_brought_elsewhere(at):
+    search = Target(20.0, LOW, HIGH, runs=6)
+    known = visited(search, at)
+    assert len(known) <= 6
+    assert search.found(known).weight is None
+
+
 def test_where_all_fail_the_search_ends():
     assert len(visited(Target(24.0, LOW, HIGH, runs=20), lambda _: None)) <= 20
 

@@ -98,6 +98,18 @@ def test_the_frontier_refuses_a_weight_that_is_no_slope():
         searching.take(found)
 
 
+def test_the_frontier_minds_no_autoencoder_beside_it():
+    searching = FrontierSearching([["objective=vae"], ["objective=autoencoder"]], FRONTIER)
+    jobs = searching.next_jobs()
+    found = results(jobs)
+    for job, result in zip(jobs, found, strict=True):
+        if "objective=autoencoder" in job:
+            metrics = {name: value for name, value in result["metrics"].items() if not name.endswith("/kl")}
+            result |= {"metrics": metrics, "beta": None, "config": {"loss": {"recon": "sse"}}}
+    searching.take(found)
+    assert any("objective=vae" in job for job in searching.next_jobs())
+
+
 def test_runs_that_failed_are_told():
     searching = TargetSearching([[]], TARGET)
     searching.take([{"status": "failed", "metrics": {}} for _ in searching.next_jobs()])

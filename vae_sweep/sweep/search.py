@@ -88,10 +88,11 @@ class Target:
         if not visits:
             return None
         (first, at_first), (last, at_last) = visits[0], visits[-1]
-        if len(visits) == 1 or at_first == at_last:
-            return max((low, first), (last, high), key=lambda side: side[1] / side[0])
-        above = (at_last > at_first) == (self.value > max(at_first, at_last))
-        side = (last, high) if above else (low, first)
+        below, above = (low, first), (last, high)
+        if at_first == at_last:  # one run, or several that do not tell which way it goes
+            side = max(below, above, key=lambda gap: gap[1] / gap[0])
+        else:
+            side = above if (at_last > at_first) == (self.value > max(at_first, at_last)) else below
         return side if side[0] < side[1] else None
 
     def _cuts(self, place: float, width: float, left: int) -> list[float]:

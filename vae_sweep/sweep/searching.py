@@ -170,7 +170,8 @@ class FrontierSearching(Searching):
 
     def take(self, results: Sequence[Result]) -> None:
         super().take(results)
-        if any("config" in result and not result.get("beta") for result in _done(results)):
+        coding = [result for result in _done(results) if _of(result, "kl") is not None]  # an autoencoder has no rate
+        if any("config" in result and not result.get("beta") for result in coding):
             raise SettingsError(
                 "hydra/sweeper=frontier: with these settings the weight alone is not the slope of the curve (a fitted"
                 " noise, a capacity, free bits, another divergence); sweep a grid"
